@@ -1,0 +1,1 @@
+//! Pure codecs for RDB, AOF, manifest and listpack payloads: bytes in, records out.

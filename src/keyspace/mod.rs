@@ -1,0 +1,1 @@
+//! Shards, the table of keys, expiry.

@@ -1,0 +1,1 @@
+//! Append, fsync policy, snapshots, rewrite and recovery.

@@ -1,0 +1,1 @@
+//! Backlog, PSYNC, guard and durable acks as state machines.

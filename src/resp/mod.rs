@@ -1,0 +1,1 @@
+//! RESP2 and RESP3: an incremental request parser and a reply writer.

@@ -1,0 +1,1 @@
+//! Dispatch, transactions, blocking, configuration.

@@ -1,0 +1,1 @@
+//! Shared pieces of the offline tools: argument handling, output and exit codes.
