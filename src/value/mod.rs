@@ -1,1 +1,3 @@
 //! The data types and their encodings.
+
+pub mod table;
