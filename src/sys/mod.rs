@@ -1,1 +1,18 @@
 //! The one door to files, durable rename, fork and memory figures.
+//!
+//! Whoever writes to disk does it through [`Disk`], so that [`fault::FaultDisk`] can stand in for
+//! [`RealDisk`] and tear, fill, fail or lose what was written.
+
+mod appender;
+pub mod disk;
+pub mod fault;
+mod mapped;
+mod real;
+#[cfg(test)]
+mod tests;
+
+pub use disk::{
+    Disk, DiskError, DiskFile, DiskOp, DiskRead, EntryKind, FileEntry, SyncHandle, sweep_temporaries,
+};
+pub use mapped::MappedFile;
+pub use real::RealDisk;
