@@ -4,4 +4,5 @@
 //! is held against the bytes that are there, and every error says at which byte it arose. The server, the replica, the
 //! checkers, the restore tools and the fuzz targets all come through here, so none of them can disagree.
 
+pub mod aof;
 pub mod lzf;
