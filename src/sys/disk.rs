@@ -244,7 +244,7 @@ pub trait DiskRead: Send + Sync {
 }
 
 /// Removes the temporary files that dead writers left in `folder`; returns how many. Call it only while no
-/// writer is at work there, that is after taking the lock of the data folder.
+/// writer is at work there, that is after taking the [`super::lock::FolderLock`].
 pub fn sweep_temporaries(disk: &dyn Disk, folder: &Path) -> Result<usize, DiskError> {
     let mut removed = 0;
     for entry in disk.list_dir(folder)? {

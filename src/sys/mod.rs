@@ -1,12 +1,17 @@
 //! The one door to files, durable rename, fork and memory figures.
 //!
 //! Whoever writes to disk does it through [`Disk`], so that [`fault::FaultDisk`] can stand in for
-//! [`RealDisk`] and tear, fill, fail or lose what was written.
+//! [`RealDisk`] and tear, fill, fail or lose what was written. Whoever forks does it through [`fork`].
 
 mod appender;
+pub mod cpu;
 pub mod disk;
 pub mod fault;
+pub mod fork;
+pub mod lock;
 mod mapped;
+pub mod memory;
+pub mod process;
 mod real;
 #[cfg(test)]
 mod tests;
