@@ -4,8 +4,10 @@ pub mod args;
 pub mod command_bytes;
 pub mod reply;
 pub mod request;
+pub mod value;
 
 pub use args::{ArgSpans, Args};
 pub use command_bytes::{command_len, write_command};
 pub use reply::{Deferred, Mark, Reply};
 pub use request::{Parsed, ProtocolError, RequestLimits, RequestParser};
+pub use value::{DecodeError, Decoded, ReplyDecoder, RespValue, decode_reply};
