@@ -149,6 +149,11 @@ impl<'a> Needle<'a> {
         self.bytes
     }
 
+    /// The number the bytes are, if they are a canonical one.
+    pub fn int(&self) -> Option<i64> {
+        self.int
+    }
+
     /// The bytes as an element to store.
     pub fn element(&self) -> Element<'a> {
         match self.int {

@@ -2,11 +2,18 @@
 
 use super::codec::{self, COUNT_UNKNOWN, END, HEADER};
 use super::{ListpackError, ListpackErrorKind};
-use crate::value::{Element, Needle};
+use crate::value::{Element, Needle, hash_bytes};
 
 /// Where an entry starts, as a byte offset; good until the listpack changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub(super) usize);
+
+impl Position {
+    /// Bytes from the start of the listpack.
+    pub fn offset(self) -> usize {
+        self.0
+    }
+}
 
 /// A read-only listpack over borrowed bytes.
 ///
@@ -170,6 +177,25 @@ impl<'a> ListpackRef<'a> {
                 at = self.skip(at)?;
             }
         }
+    }
+
+    /// An entry whose content an earlier one has, comparing only every `skip + 1`th entry from the first on (1 for
+    /// the fields of field and value pairs). Costs a sort of hashes, not a comparison of each with each.
+    pub fn find_duplicate(&self, skip: usize) -> Option<Position> {
+        let mut hashes = Vec::new();
+        let mut buf = itoa::Buffer::new();
+        let mut at = self.first();
+        while let Some(here) = at {
+            hashes.push((hash_bytes(self.get(here)?.as_bytes(&mut buf)), here));
+            let (behind, _) = self.advance(here.0, skip + 1);
+            at = (behind < self.end_offset()).then_some(Position(behind));
+        }
+        hashes.sort_unstable();
+        let same = |a: &(u64, Position), b: &(u64, Position)| a.0 == b.0 && self.get(a.1) == self.get(b.1);
+        hashes.windows(2).find_map(|pair| match pair {
+            [a, b] if same(a, b) => Some(b.1),
+            _ => None,
+        })
     }
 
     /// All elements, from both ends.
