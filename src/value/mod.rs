@@ -12,6 +12,7 @@ pub mod set;
 pub mod string;
 pub mod table;
 mod thin;
+pub mod zset;
 
 pub use element::{Element, Needle};
 pub use hash::Hash;
@@ -22,6 +23,7 @@ pub use list::List;
 pub use listpack::{Listpack, ListpackRef};
 pub use set::Set;
 pub use string::Str;
+pub use zset::ZSet;
 
 /// Which end of a sequence, and which way from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub enum Value {
     Set(Set),
     /// A hash.
     Hash(Hash),
+    /// A sorted set.
+    ZSet(ZSet),
 }
 
 const _: () = assert!(size_of::<Value>() <= 24);
@@ -55,6 +59,7 @@ impl Value {
             Value::List(_) => "list",
             Value::Set(_) => "set",
             Value::Hash(_) => "hash",
+            Value::ZSet(_) => "zset",
         }
     }
 
@@ -65,6 +70,7 @@ impl Value {
             Value::List(list) => list.encoding(),
             Value::Set(set) => set.encoding(),
             Value::Hash(hash) => hash.encoding(),
+            Value::ZSet(zset) => zset.encoding(),
         }
     }
 
@@ -75,6 +81,7 @@ impl Value {
             Value::List(list) => list.estimated_free_effort(),
             Value::Set(set) => set.estimated_free_effort(),
             Value::Hash(hash) => hash.estimated_free_effort(),
+            Value::ZSet(zset) => zset.estimated_free_effort(),
         }
     }
 }
