@@ -185,7 +185,7 @@ fn random_inserts_leave_well_filled_leaves() {
     let n = if cfg!(miri) { 300 } else { 5_000 };
     let mut tree = Tree::default();
     for i in 0..n {
-        let score = f64::from(i.wrapping_mul(2_654_435_761));
+        let score = f64::from(u32::wrapping_mul(i, 2_654_435_761));
         tree.insert(Entry::new(score, &member(i)));
     }
     tree.check();
