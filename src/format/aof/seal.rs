@@ -1,7 +1,7 @@
 //! The annotation lines by which an incremental file proves itself.
 //!
 //! ```text
-//! #OUTRIGGER-LOG v1 t=<ms> id=<lineage> off=<n> crc=<crc>\r\n      first line of the file
+//! #OUTRIGGER-LOG v1 t=<ms> id=<lineage> off=<n>[ select=<db>] crc=<crc>\r\n      first line of the file
 //! #OUTRIGGER-SEAL v1 t=<ms> id=<lineage> off=<n> crc=<crc>\r\n     after each batch of commands
 //! #OUTRIGGER-LINEAGE v1 t=<ms> id=<lineage> off=<n> crc=<crc>\r\n  the same history goes on under another id
 //! ```
@@ -9,6 +9,8 @@
 //! `t` is Unix time in milliseconds, `id` the lineage (40 lower-case hexadecimal digits), `off` the replication offset:
 //! how many bytes of history end where the line stands, annotations not counted. `crc` is the CRC64 of every byte of the
 //! file before the sixteen digits themselves, so each line vouches for all that stands above it, earlier lines included.
+//! Stock servers begin each file in database 0. Where the history stands in another one, the first line says so
+//! (`select`), and right after it stands that very SELECT command, which is no part of the history: it moves no offset.
 //! There is one way to write each number (no sign, no leading zeros), so no byte of a line can change unnoticed.
 
 use std::fmt;
@@ -16,12 +18,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::command::write_command;
 use crate::base::crc::crc64;
 
 /// What every line of ours begins with.
 pub const MARK: &[u8] = b"#OUTRIGGER-";
 const LINEAGE_LEN: usize = 40;
 const CRC_LEN: usize = 16;
+const SELECT_FIELD: &[u8] = b" select=";
 
 /// The 40-digit name of one history of writes (a replication id).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +112,8 @@ pub struct SealLine {
     pub lineage: Lineage,
     /// Bytes of history that end at this line.
     pub offset: u64,
+    /// [`SealKind::Log`] only: the database (above 0) that the SELECT command right behind the line selects.
+    pub select: Option<u32>,
     /// CRC64 of the file up to [`SealLine::crc_at`].
     pub crc: u64,
     /// Where in the line the digits of the crc begin.
@@ -203,11 +209,30 @@ fn parse_from(kind: SealKind, matcher: &mut Matcher<'_>) -> Result<Shape, Shape>
     let lineage = Lineage(matcher.hex::<LINEAGE_LEN>()?);
     matcher.literal(b" off=")?;
     let offset = matcher.decimal()?;
+    let select = if kind == SealKind::Log { parse_select(matcher)? } else { None };
     matcher.literal(b" crc=")?;
     let crc_at = matcher.at;
     let crc = parse_crc(&matcher.hex::<CRC_LEN>()?).ok_or(Shape::Other)?;
     matcher.literal(b"\r\n")?;
-    Ok(Shape::Whole(SealLine { kind, time_ms, lineage, offset, crc, crc_at }))
+    Ok(Shape::Whole(SealLine { kind, time_ms, lineage, offset, select, crc, crc_at }))
+}
+
+/// The optional field ` select=<db>`.
+fn parse_select(matcher: &mut Matcher<'_>) -> Result<Option<u32>, Shape> {
+    if matcher.bytes.get(matcher.at + 1) != SELECT_FIELD.get(1) {
+        return Ok(None);
+    }
+    matcher.literal(SELECT_FIELD)?;
+    let db = u32::try_from(matcher.decimal()?).ok().filter(|db| *db > 0);
+    db.map(Some).ok_or(Shape::Other)
+}
+
+/// The SELECT command as it stands behind a first line that names a database.
+pub fn select_command(db: u32) -> Vec<u8> {
+    let mut digits = itoa::Buffer::new();
+    let mut command = Vec::new();
+    write_command(&[b"SELECT", digits.format(db).as_bytes()], &mut command);
+    command
 }
 
 /// The number that 16 lower-case hexadecimal digits print.
@@ -235,17 +260,23 @@ pub fn holds_seal(bytes: &[u8]) -> bool {
     opened || memchr::memmem::find_iter(bytes, b" crc=").any(|at| closes_line(bytes, at))
 }
 
-/// Whether ` id=<40 hex> off=<n>` ends at `at` and ` crc=<16 hex>\r\n` begins there.
+/// Whether ` id=<40 hex> off=<n>[ select=<n>]` ends at `at` and ` crc=<16 hex>\r\n` begins there.
 fn closes_line(bytes: &[u8], at: usize) -> bool {
     let mut after = Matcher { bytes, at: at + b" crc=".len() };
     if after.hex::<CRC_LEN>().is_err() || after.literal(b"\r\n").is_err() {
         return false;
     }
     let before = &bytes[..at];
-    let digits = before.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    let Some(before) = before[..before.len() - digits].strip_suffix(b" off=") else { return false };
+    let before = strip_number(before, SELECT_FIELD).unwrap_or(before);
+    let Some(before) = strip_number(before, b" off=") else { return false };
     let Some((before, lineage)) = before.split_last_chunk::<LINEAGE_LEN>() else { return false };
-    digits > 0 && lineage.iter().all(|&b| is_hex(b)) && before.ends_with(b" id=")
+    lineage.iter().all(|&b| is_hex(b)) && before.ends_with(b" id=")
+}
+
+/// Takes `<field><digits>` off the end.
+fn strip_number<'a>(bytes: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
+    let digits = bytes.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    if digits == 0 { None } else { bytes[..bytes.len() - digits].strip_suffix(field) }
 }
 
 /// The running state of a file being written, and the writer of its lines.
@@ -264,8 +295,20 @@ pub struct Sealer {
 impl Sealer {
     /// Begins a file whose first command byte follows `offset` bytes of history; appends its first line to `out`.
     pub fn start(lineage: Lineage, offset: u64, time_ms: u64, out: &mut Vec<u8>) -> Sealer {
+        Sealer::start_in(lineage, offset, 0, time_ms, out)
+    }
+
+    /// As [`Sealer::start`], where the history has database `db` selected: unless that is 0, appends the SELECT
+    /// command as well, which moves no offset.
+    pub fn start_in(lineage: Lineage, offset: u64, db: u32, time_ms: u64, out: &mut Vec<u8>) -> Sealer {
         let mut sealer = Sealer { crc: 0, file_len: 0, lineage, offset };
-        sealer.line(SealKind::Log, time_ms, out);
+        sealer.write_line(SealKind::Log, time_ms, (db > 0).then_some(db), out);
+        if db > 0 {
+            let command = select_command(db);
+            sealer.crc = crc64(sealer.crc, &command);
+            sealer.file_len += command.len() as u64;
+            out.extend_from_slice(&command);
+        }
         sealer
     }
 
@@ -313,6 +356,10 @@ impl Sealer {
     }
 
     fn line(&mut self, kind: SealKind, time_ms: u64, out: &mut Vec<u8>) {
+        self.write_line(kind, time_ms, None, out);
+    }
+
+    fn write_line(&mut self, kind: SealKind, time_ms: u64, select: Option<u32>, out: &mut Vec<u8>) {
         let start = out.len();
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(kind.opening());
@@ -321,6 +368,10 @@ impl Sealer {
         out.extend_from_slice(self.lineage.as_bytes());
         out.extend_from_slice(b" off=");
         out.extend_from_slice(digits.format(self.offset).as_bytes());
+        if let Some(db) = select {
+            out.extend_from_slice(SELECT_FIELD);
+            out.extend_from_slice(digits.format(db).as_bytes());
+        }
         out.extend_from_slice(b" crc=");
         self.crc = crc64(self.crc, &out[start..]);
         let digits_at = out.len();
@@ -338,9 +389,13 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 
     fn a_line(kind: SealKind) -> Vec<u8> {
+        a_line_with(kind, None)
+    }
+
+    fn a_line_with(kind: SealKind, select: Option<u32>) -> Vec<u8> {
         let mut out = Vec::new();
         let mut sealer = Sealer::resume(10, 77, ID.parse().unwrap(), 1234);
-        sealer.line(kind, 1_700_000_000_123, &mut out);
+        sealer.write_line(kind, 1_700_000_000_123, select, &mut out);
         out
     }
 
@@ -377,8 +432,8 @@ mod tests {
 
     #[test]
     fn every_prefix_is_cut_and_every_other_byte_is_noticed() {
-        for kind in SealKind::ALL {
-            let line = a_line(kind);
+        let selecting = a_line_with(SealKind::Log, Some(15));
+        for line in SealKind::ALL.map(a_line).into_iter().chain([selecting]) {
             for end in 0..line.len() {
                 assert_eq!(Shape::of(&line[..end]), Shape::Cut, "{end}");
                 assert!(!holds_seal(&line[..end]), "{end}");
@@ -393,6 +448,19 @@ mod tests {
                     assert!(holds_seal(&changed), "byte {at} bit {bit}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_a_first_line_selects() {
+        let line = a_line_with(SealKind::Log, Some(15));
+        assert!(matches!(Shape::of(&line), Shape::Whole(SealLine { select: Some(15), .. })));
+        let text = String::from_utf8(line).unwrap();
+        for (from, to) in [("=15", "=0"), ("=15", "=015"), ("=15", "=4294967296"), ("=15", "=")] {
+            assert_eq!(Shape::of(text.replacen(from, to, 1).as_bytes()), Shape::Other, "{to}");
+        }
+        for kind in [SealKind::Seal, SealKind::Lineage] {
+            assert_eq!(Shape::of(&a_line_with(kind, Some(3))), Shape::Other);
         }
     }
 

@@ -7,7 +7,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::command::{ItemKind, MAX_LINE_BYTES, Scan, Scanner, SyntaxKind};
-use super::seal::{Lineage, MARK, SealKind, SealLine, Sealer, Shape, holds_seal};
+use super::seal::{Lineage, MARK, SealKind, SealLine, Sealer, Shape, holds_seal, select_command};
 use crate::base::crc::crc64;
 
 /// What the manifest, or the file before, says about the file.
@@ -90,6 +90,9 @@ pub enum DamageKind {
     /// The first line of a sealed log does not read as one.
     #[error("the first line of a sealed log is malformed")]
     BadHeader,
+    /// The first line names a database, and the SELECT of it does not follow.
+    #[error("the SELECT that the first line announces does not follow it")]
+    MissingSelect,
     /// A line of ours in a file that does not begin with our first line.
     #[error("a seal in a file that does not begin as a sealed log")]
     StraySeal,
@@ -202,8 +205,10 @@ pub struct LoggedCommand<'a> {
     pub args: &'a [&'a [u8]],
     /// Where it stands in the file.
     pub bytes: Range<usize>,
-    /// Bytes of history before its first byte, where the file says so. Its end is this and the length of `bytes`.
+    /// Bytes of history before its first byte, where the file says so.
     pub offset: Option<u64>,
+    /// Bytes of history it is: the length of `bytes`, or 0 for the SELECT that belongs to the file's first line.
+    pub history_bytes: u64,
     /// Whether it stands in a transaction: MULTI, EXEC and all between.
     pub in_transaction: bool,
 }
@@ -298,6 +303,8 @@ struct Walk<'a, 'v> {
     /// Up to where the visitor has been served, and the history offset there.
     served: usize,
     served_offset: Option<u64>,
+    /// End of the first line and the SELECT that belongs to it.
+    head_end: usize,
 }
 
 impl<'a, 'v> Walk<'a, 'v> {
@@ -314,6 +321,7 @@ impl<'a, 'v> Walk<'a, 'v> {
             readable_len: 0,
             served: 0,
             served_offset: None,
+            head_end: 0,
         }
     }
 
@@ -343,7 +351,40 @@ impl<'a, 'v> Walk<'a, 'v> {
         }
         self.now.history = Some(point);
         self.served_offset = Some(point.offset);
-        self.seal(line, line.line_len())
+        let Some(db) = line.select else { return self.seal(line, line.line_len()) };
+        // Head and SELECT are one: neither is handed on without the other.
+        let visitor = self.visitor.take();
+        let sealed = self.seal(line, line.line_len());
+        self.visitor = visitor;
+        sealed?;
+        self.head_select(db)
+    }
+
+    /// The SELECT that the first line announced. The line vouches for each byte of it.
+    fn head_select(&mut self, db: u32) -> Result<(), Ended> {
+        let command = select_command(db);
+        let at = self.now.len;
+        let there = self.bytes.get(at..).unwrap_or_default();
+        if !there.starts_with(&command) {
+            self.proven = Extent::default();
+            if !command.starts_with(there) {
+                return Err(self.damaged(at, DamageKind::MissingSelect));
+            }
+            return Err(Box::new(Verdict::TornTail {
+                sealed: self.proven,
+                cut_bytes: self.bytes.len(),
+                why: TornWhy::IncompleteHeader,
+                readable_len: 0,
+            }));
+        }
+        self.now.len += command.len();
+        self.now.commands += 1;
+        self.now.crc = crc64(self.now.crc, &command);
+        self.crc_pos = self.now.len;
+        self.head_end = self.now.len;
+        self.readable_len = self.now.len;
+        self.proven = self.now;
+        self.serve(self.proven.len)
     }
 
     fn items(&mut self) -> Result<Verdict, Ended> {
@@ -497,16 +538,18 @@ impl<'a, 'v> Walk<'a, 'v> {
                     args.extend(scanner.args().iter().filter_map(|range| rest.get(range.clone())));
                     let name = args.first().copied().unwrap_or_default();
                     in_transaction |= name.eq_ignore_ascii_case(b"multi");
+                    let history_bytes = if at + len <= self.head_end { 0 } else { len as u64 };
                     let command = LoggedCommand {
                         args: &args,
                         bytes: at..at + len,
                         offset: self.served_offset,
+                        history_bytes,
                         in_transaction,
                     };
                     let flow = visitor.command(&command);
                     in_transaction &= !name.eq_ignore_ascii_case(b"exec");
                     if let Some(offset) = &mut self.served_offset {
-                        *offset = offset.saturating_add(len as u64);
+                        *offset = offset.saturating_add(history_bytes);
                     }
                     flow
                 }

@@ -23,6 +23,13 @@ impl Log {
         Log { bytes, sealer, sound_at }
     }
 
+    fn new_in(db: u32, offset: u64) -> Log {
+        let mut bytes = Vec::new();
+        let sealer = Sealer::start_in(lineage(ID), offset, db, 1000, &mut bytes);
+        let sound_at = vec![bytes.len()];
+        Log { bytes, sealer, sound_at }
+    }
+
     fn add(mut self, commands: &[&str]) -> Log {
         for command in commands {
             let start = self.bytes.len();
@@ -82,7 +89,7 @@ impl LogVisitor for Seen {
         let words: Vec<_> = command.args.iter().map(|a| String::from_utf8_lossy(a).into_owned()).collect();
         let flag = if command.in_transaction { "*" } else { "" };
         self.names.push(words.join(" ") + flag);
-        self.ends.push((command.bytes.end, command.offset.map(|o| o + command.bytes.len() as u64)));
+        self.ends.push((command.bytes.end, command.offset.map(|o| o + command.history_bytes)));
         ControlFlow::Continue(())
     }
 
@@ -158,6 +165,31 @@ fn every_flipped_bit_is_damage_and_nothing_wrong_is_handed_on() {
             assert!(verdict.extent().len <= at, "byte {at} bit {bit}: {verdict:?}");
             assert_eq!(seen.names[..], whole.names[..seen.names.len()]);
         }
+    }
+}
+
+#[test]
+fn the_select_of_the_first_line_moves_no_offset() {
+    let log = Log::new_in(11, 500).add(&["SET a 1"]).seal();
+    let (verdict, seen) = walk(&log.bytes);
+    assert!(verdict.is_sound());
+    assert_eq!(verdict.extent().sealer().unwrap(), log.sealer);
+    assert_eq!(seen.names, ["SELECT 11", "SET a 1"]);
+    assert_eq!(seen.ends.iter().map(|(_, end)| end.unwrap()).collect::<Vec<_>>(), [500, 527]);
+    let head = log.sound_at[0];
+    for cut in 1..log.bytes.len() {
+        match walk(&log.bytes[..cut]).0 {
+            Verdict::Sound(extent) => assert_eq!((cut, extent.len), (head, head)),
+            Verdict::TornTail { sealed, .. } => assert_eq!(sealed.len, if cut < head { 0 } else { head }),
+            other => panic!("cut at {cut}: {other:?}"),
+        }
+    }
+    for at in 0..log.bytes.len() {
+        let mut bytes = log.bytes.clone();
+        bytes[at] ^= 1;
+        let (verdict, seen) = walk(&bytes);
+        assert!(matches!(verdict, Verdict::Damaged { .. }), "byte {at}: {verdict:?}");
+        assert!(seen.names.len() < 2);
     }
 }
 
