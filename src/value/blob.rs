@@ -76,6 +76,11 @@ impl Blob {
         };
         &all[start..]
     }
+
+    /// Size of the allocation.
+    pub(super) fn byte_len(&self) -> usize {
+        self.raw.len()
+    }
 }
 
 impl Hashed for Blob {
@@ -115,6 +120,11 @@ pub(super) struct Pair {
 impl Pair {
     pub(super) fn new(field: &[u8], value: &[u8]) -> Self {
         Self { raw: Thin::concat(&[&pair_header(field, value), field, value]) }
+    }
+
+    /// Size of the allocation.
+    pub(super) fn byte_len(&self) -> usize {
+        self.raw.len()
     }
 
     fn split(&self) -> (&[u8], &[u8]) {
@@ -170,6 +180,20 @@ pub(super) fn clone_table<T: Hashed + Clone>(table: &Table<T>) -> Table<T> {
         copy.insert(item.table_hash(), item.clone());
     }
     copy
+}
+
+/// About how many bytes a table takes, its items judged by the first `samples` of them (0: all).
+pub(super) fn table_bytes<T: Hashed>(
+    table: &Table<T>,
+    samples: usize,
+    item_bytes: impl Fn(&T) -> usize,
+) -> usize {
+    // Segments are between half and seven eighths full: a slot and its tag count one and a half times.
+    let slots = table.len() * (size_of::<T>() + 1) * 3 / 2;
+    let samples = if samples == 0 { table.len() } else { samples.min(table.len()) };
+    let sampled: usize = table.iter().take(samples).map(item_bytes).sum();
+    let items = (sampled as u128 * table.len() as u128).checked_div(samples as u128).unwrap_or(0) as usize;
+    size_of::<Table<T>>() + slots + items
 }
 
 /// Positions of a table's scan are hashes with the low 16 bits clear; cursors are those without the 16 bits, and

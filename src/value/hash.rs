@@ -1,9 +1,10 @@
 //! The hash value: a listpack of fields and values in turn, or a table of pairs.
 
-use super::blob::{Pair, clone_table, scan_table};
+use super::blob::{Pair, clone_table, scan_table, table_bytes};
 use super::listpack::{ListpackError, ListpackErrorKind, Position};
 use super::table::Table;
 use super::{Element, Limits, Listpack, Needle, hash_bytes};
+use crate::base::Rng;
 
 /// A hash. Few short pairs are a listpack, the rest a table; a hash never goes back to a listpack.
 pub struct Hash {
@@ -28,7 +29,7 @@ impl Hash {
     pub fn from_listpack(listpack: Listpack, limits: &Limits) -> Result<Self, ListpackError> {
         let fail = |offset| Err(ListpackError { offset, kind: ListpackErrorKind::Content });
         let entries = listpack.len();
-        if entries % 2 != 0 {
+        if !entries.is_multiple_of(2) {
             return fail(listpack.byte_len());
         }
         if let Some(at) = listpack.view().find_duplicate(1) {
@@ -159,17 +160,17 @@ impl Hash {
     }
 
     /// A field chosen at random, with its value; `None` if there is none.
-    pub fn random(&self, mut next_u64: impl FnMut() -> u64) -> Option<(Element<'_>, Element<'_>)> {
+    pub fn random(&self, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>)> {
         match &self.form {
             Form::Listpack(listpack) => {
                 let view = listpack.view();
-                let pairs = (listpack.len() / 2) as u64;
-                let at = view.seek(2 * (next_u64() % pairs.max(1)) as usize)?;
+                let at = view.seek(2 * rng.below(listpack.len() as u64 / 2) as usize)?;
                 Some((view.get(at)?, view.get(view.next(at)?)?))
             }
-            Form::Table(table) => table
-                .random(next_u64)
-                .map(|pair| (Element::Bytes(pair.field()), Element::Bytes(pair.value()))),
+            Form::Table(table) => {
+                let pair = table.random(|| rng.next_u64())?;
+                Some((Element::Bytes(pair.field()), Element::Bytes(pair.value())))
+            }
         }
     }
 
@@ -185,6 +186,14 @@ impl Hash {
                 self.iter().for_each(|(field, value)| visit(field, value));
                 0
             }
+        }
+    }
+
+    /// About how many bytes the hash takes on the heap, the pairs of a table judged by the first `samples` (0: all).
+    pub fn memory_bytes(&self, samples: usize) -> usize {
+        match &self.form {
+            Form::Listpack(listpack) => listpack.byte_len(),
+            Form::Table(table) => table_bytes(table, samples, Pair::byte_len),
         }
     }
 

@@ -4,6 +4,7 @@
 //! order, little endian, all of that width. The width only ever grows.
 
 use super::thin::{SelfSized, Thin};
+use crate::base::Rng;
 use std::fmt;
 
 const HEADER: usize = 8;
@@ -243,9 +244,8 @@ impl Intset {
     }
 
     /// A member chosen at random.
-    pub fn random(&self, mut next_u64: impl FnMut() -> u64) -> Option<i64> {
-        let len = self.len() as u64;
-        self.get((next_u64() % len.max(1)) as usize)
+    pub fn random(&self, rng: &mut Rng) -> Option<i64> {
+        self.get(rng.below(self.len() as u64) as usize)
     }
 }
 
@@ -264,6 +264,7 @@ impl fmt::Debug for Intset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Rng;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -323,7 +324,7 @@ mod tests {
                 prop_assert_eq!((set.min(), set.max()), (model.first().copied(), model.last().copied()));
                 if !model.is_empty() {
                     prop_assert_eq!(validate(set.as_bytes()), Ok(()));
-                    prop_assert!(set.random(|| value as u64).is_some_and(|v| model.contains(&v)));
+                    prop_assert!(set.random(&mut Rng::from_seed(value as u64)).is_some_and(|v| model.contains(&v)));
                 }
             }
             let rebuilt = Intset::from_ints(model.iter().rev().chain(&model).copied().collect());

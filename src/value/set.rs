@@ -1,9 +1,10 @@
 //! The set value: an intset, a listpack, or a table of members.
 
-use super::blob::{Blob, clone_table, scan_table};
+use super::blob::{Blob, clone_table, scan_table, table_bytes};
 use super::listpack::{ListpackError, ListpackErrorKind};
 use super::table::Table;
 use super::{Element, Intset, Limits, Listpack, Needle, hash_bytes, intset};
+use crate::base::Rng;
 
 /// A set. Integers alone stay an intset, few short members a listpack, the rest a table; a set never goes back to
 /// a smaller encoding by itself.
@@ -259,20 +260,20 @@ impl Set {
     }
 
     /// A member chosen at random; `None` if there is none.
-    pub fn random(&self, mut next_u64: impl FnMut() -> u64) -> Option<Element<'_>> {
+    pub fn random(&self, rng: &mut Rng) -> Option<Element<'_>> {
         match &self.form {
-            Form::Intset(intset) => intset.random(next_u64).map(Element::Int),
+            Form::Intset(intset) => intset.random(rng).map(Element::Int),
             Form::Listpack(listpack) => {
-                let len = listpack.len() as u64;
-                listpack.view().get_index((next_u64() % len.max(1)) as usize)
+                let index = rng.below(listpack.len() as u64) as usize;
+                listpack.view().get_index(index)
             }
-            Form::Table(table) => table.random(next_u64).map(|blob| Element::Bytes(blob.bytes())),
+            Form::Table(table) => table.random(|| rng.next_u64()).map(|blob| Element::Bytes(blob.bytes())),
         }
     }
 
     /// Removes a member chosen at random and returns it.
-    pub fn pop_random(&mut self, next_u64: impl FnMut() -> u64) -> Option<Vec<u8>> {
-        let member = self.random(next_u64)?.to_vec();
+    pub fn pop_random(&mut self, rng: &mut Rng) -> Option<Vec<u8>> {
+        let member = self.random(rng)?.to_vec();
         self.remove(&member);
         Some(member)
     }
@@ -289,6 +290,15 @@ impl Set {
                 self.iter().for_each(visit);
                 0
             }
+        }
+    }
+
+    /// About how many bytes the set takes on the heap, the members of a table judged by the first `samples` (0: all).
+    pub fn memory_bytes(&self, samples: usize) -> usize {
+        match &self.form {
+            Form::Intset(intset) => intset.byte_len(),
+            Form::Listpack(listpack) => listpack.byte_len(),
+            Form::Table(table) => table_bytes(table, samples, Blob::byte_len),
         }
     }
 

@@ -63,6 +63,14 @@ impl Str {
         }
     }
 
+    /// Bytes the string takes on the heap.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Str::Int(_) => 0,
+            Str::Bytes(bytes) => bytes.capacity(),
+        }
+    }
+
     /// What OBJECT ENCODING says.
     pub fn encoding(&self) -> &'static str {
         match self {

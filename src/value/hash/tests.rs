@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::Rng;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -82,15 +83,10 @@ fn scan_and_random_reach_everything() {
         }
         assert_eq!(seen.len(), n);
         assert!((0..n).all(|i| seen[format!("f{i}").as_bytes()] == format!("v{i}").as_bytes()));
-        let mut state = 7u64;
+        let mut rng = Rng::from_seed(7);
         let mut met = HashSet::new();
         for _ in 0..n * 30 {
-            let (field, value) = hash
-                .random(|| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    state.rotate_left(29) ^ state
-                })
-                .unwrap();
+            let (field, value) = hash.random(&mut rng).unwrap();
             assert_eq!(field.to_vec()[1..], value.to_vec()[1..]);
             met.insert(field.to_vec());
         }

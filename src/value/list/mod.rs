@@ -333,6 +333,18 @@ impl List {
         self.settle(limits, false);
     }
 
+    /// About how many bytes the list takes on the heap, its nodes judged by the first `samples` (0: all).
+    pub fn memory_bytes(&self, samples: usize) -> usize {
+        let nodes = self.node_count();
+        let samples = if samples == 0 { nodes } else { samples.min(nodes) };
+        let sampled: usize = self.nodes().take(samples).map(NodeRef::byte_len).sum();
+        let packed = (sampled as u128 * nodes as u128).checked_div(samples as u128).unwrap_or(0) as usize;
+        match &self.form {
+            Form::Packed(_) => packed,
+            Form::Quick(_) => packed + size_of::<Quicklist>() + nodes * size_of::<Node>(),
+        }
+    }
+
     /// About how many allocations freeing this takes.
     pub fn estimated_free_effort(&self) -> usize {
         self.node_count()

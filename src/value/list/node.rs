@@ -15,6 +15,14 @@ pub enum NodeRef<'a> {
 }
 
 impl<'a> NodeRef<'a> {
+    /// Bytes of the listpack or of the element.
+    pub fn byte_len(self) -> usize {
+        match self {
+            NodeRef::Packed(view) => view.as_bytes().len(),
+            NodeRef::Plain(bytes) => bytes.len(),
+        }
+    }
+
     /// The elements from `index` on, walking in `direction` (to the node's end or start).
     pub(super) fn iter_from(self, index: usize, direction: Direction) -> NodeIter<'a> {
         match self {
