@@ -93,6 +93,7 @@ impl Value {
             Value::List(list) => list.memory_bytes(samples),
             Value::Set(set) => set.memory_bytes(samples),
             Value::Hash(hash) => hash.memory_bytes(samples),
+            Value::ZSet(zset) => zset.memory_bytes(if samples == 0 { usize::MAX } else { samples }),
         }
     }
 }
