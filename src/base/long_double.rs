@@ -266,7 +266,7 @@ fn scan_exponent(text: &[u8]) -> Option<i64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-fn split_while<'a>(text: &'a [u8], wanted: impl Fn(&u8) -> bool) -> (&'a [u8], &'a [u8]) {
+fn split_while(text: &[u8], wanted: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|b| !wanted(b)).unwrap_or(text.len()))
 }
 
@@ -291,7 +291,7 @@ pub(crate) fn scan_hex(body: &[u8]) -> Option<Binary> {
     for digit in integer.iter().chain(fraction) {
         let value = char::from(*digit).to_digit(16)?;
         if mantissa >> 120 == 0 {
-            mantissa = mantissa << 4 | u128::from(value);
+            mantissa = (mantissa << 4) | u128::from(value);
         } else {
             mantissa |= u128::from(value != 0);
             exponent = exponent.saturating_add(4);
@@ -335,7 +335,7 @@ fn small_decimal(digits: &[u8], power: i32) -> Binary {
     // The numerator has 128 bits and the divisor at most 60, so the quotient keeps 68 or more.
     let shift = u128::from(value).leading_zeros();
     let numerator = u128::from(value) << shift;
-    let quotient = numerator / ten | u128::from(numerator % ten != 0);
+    let quotient = (numerator / ten) | u128::from(numerator % ten != 0);
     Binary { mantissa: quotient, exponent: -(shift as i32) }
 }
 

@@ -352,7 +352,7 @@ fn take_quoted(line: &[u8], mut i: usize, quote: u8, out: &mut Vec<u8>) -> Resul
             [b'\\', b'x', high, low, ..]
                 if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {
-                (hex_value(*high) << 4 | hex_value(*low), 4)
+                ((hex_value(*high) << 4) | hex_value(*low), 4)
             }
             [b'\\', escaped, ..] if quote == b'"' => (unescape(*escaped), 2),
             [b'\\', b'\'', ..] => (b'\'', 2),
