@@ -160,6 +160,24 @@ fn every_split_gives_the_same_commands() {
 }
 
 #[test]
+fn the_64_kib_window_is_the_same_in_pieces() {
+    for (head, terminator) in [("", "\n"), ("*", "\r\n"), ("*1\r\n$", "\r\n")] {
+        for len in [65_530, 65_534, 65_535, 65_536, 65_537, 70_000] {
+            let stream = [head, &"1".repeat(len), terminator].concat().into_bytes();
+            for piece in [999, 65_535, 65_536] {
+                let pieces = vec![piece; stream.len() / piece + 1];
+                assert_eq!(
+                    run(&stream, &pieces, RequestLimits::default()),
+                    whole(&stream),
+                    "{head}{len}/{piece}"
+                );
+            }
+        }
+    }
+    assert_eq!(whole(&["1".repeat(65_536).as_bytes(), b"\n"].concat()).0.len(), 1);
+}
+
+#[test]
 fn copied_arguments_and_views() {
     let spans = ArgSpans::from_slices(&["SET", "k", ""]);
     let args = spans.view(b"");
