@@ -1,1 +1,3 @@
 //! Dispatch, transactions, blocking, configuration.
+
+pub mod config;

@@ -1,0 +1,61 @@
+//! The process: databases, logging, shutdown, housekeeping.
+
+use super::*;
+use crate::server::config::settings::LogLevel;
+
+pub(super) static DIRECTIVES: &[Directive] = &[
+    integer!("databases", databases: u32, 1, INT_MAX, "Number of databases SELECT can choose from.")
+        .immutable(),
+    word!("loglevel", loglevel: LogLevel, "Least important messages that are still logged."),
+    text!("logfile", logfile, "File to log to; empty logs to the standard output.").immutable(),
+    text!("pidfile", pidfile, "File that holds the process id while the server runs; empty writes none.")
+        .immutable(),
+    integer!("shutdown-timeout", shutdown_timeout_seconds: u32, 0, INT_MAX, "Seconds a shutdown waits for lagging replicas."),
+    Directive::new(
+        "shutdown-on-sigint",
+        Kind::Special {
+            form: "default | save | nosave | now | force …",
+            list: true,
+            get: |c, _| values::shutdown_text(c.shutdown_on_sigint).into(),
+            set: |c, args, _| {
+                c.shutdown_on_sigint = values::shutdown_options(args)?;
+                Ok(())
+            },
+            lines: |c| shutdown_lines(values::shutdown_text(c.shutdown_on_sigint)),
+        },
+        "How SIGINT shuts the server down.",
+    ),
+    Directive::new(
+        "shutdown-on-sigterm",
+        Kind::Special {
+            form: "default | save | nosave | now | force …",
+            list: true,
+            get: |c, _| values::shutdown_text(c.shutdown_on_sigterm).into(),
+            set: |c, args, _| {
+                c.shutdown_on_sigterm = values::shutdown_options(args)?;
+                Ok(())
+            },
+            lines: |c| shutdown_lines(values::shutdown_text(c.shutdown_on_sigterm)),
+        },
+        "How SIGTERM shuts the server down.",
+    ),
+    Directive::new(
+        "hz",
+        // Redis takes any integer here and brings it into range silently.
+        Kind::Integer {
+            min: 0,
+            max: INT_MAX,
+            get: |c| c.hz as i64,
+            set: |c, hz| c.hz = hz.clamp(1, 500) as u32,
+        },
+        "Rounds of background work a second, brought into 1 to 500.",
+    ),
+    yes_no!("dynamic-hz", dynamic_hz, "Do more rounds of background work when many clients are connected."),
+    integer!("slowlog-log-slower-than", slowlog_slower_than_us: i64, -1, i64::MAX, "Log commands that take longer, in microseconds; 0 logs all, -1 none."),
+    integer!("slowlog-max-len", slowlog_max_len: usize, 0, i64::MAX, "Entries the slow log keeps."),
+    integer!("latency-monitor-threshold", latency_monitor_threshold_ms: u64, 0, i64::MAX, "Record events that take at least this many milliseconds; 0 records none."),
+];
+
+fn shutdown_lines(text: String) -> Vec<Vec<Vec<u8>>> {
+    vec![text.split(' ').map(|word| word.as_bytes().to_vec()).collect()]
+}

@@ -1,0 +1,5 @@
+use super::*;
+#[test]
+fn smoke() {
+    assert!(find(b"port").is_some());
+}
