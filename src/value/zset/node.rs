@@ -2,8 +2,8 @@
 //!
 //! A leaf is a vector of (score, entry), the score kept beside the pointer so that a search mostly stays in the leaf.
 //! An inner node keeps, for each child, the child itself, how many items lie below it and its smallest item. Nodes
-//! are as full as can be had cheaply: an insert into a full node first hands items to a neighbour, then makes three
-//! of two; appends and prepends at the ends of the tree open a fresh node and leave the full one full.
+//! are as full as can be had cheaply: a full node shares its items with both neighbours before the three become four;
+//! appends and prepends at the ends of the tree open a fresh node and leave the full one full.
 
 use std::cmp::Ordering;
 
@@ -15,6 +15,9 @@ pub(super) const LEAF_CAP: usize = if cfg!(test) { 8 } else { 64 };
 /// Children of an inner node: with 48 bytes a child the node fits 2,048 bytes.
 pub(super) const INNER_CAP: usize = if cfg!(test) { 8 } else { 42 };
 const _: () = assert!(LEAF_CAP * size_of::<Item>() <= 1024 && size_of::<Inner>() <= 2048);
+/// A full node shares with its neighbours while a node among them has on average more than this part of its capacity
+/// free. Less air means fewer bytes a member and more items moved about.
+const SPREAD_SHARE: usize = 16;
 /// Nodes with fewer items or children than a quarter of their capacity are merged, unless at an end of the tree.
 pub(super) const LEAF_MIN: usize = LEAF_CAP / 4;
 pub(super) const INNER_MIN: usize = INNER_CAP / 4;
@@ -263,17 +266,17 @@ impl Inner {
         if ends.left && i == 0 && self.is_before_first(key) {
             return self.open_left(first);
         }
-        let room = |j: usize| self.nodes.get(j).filter(|_| j < self.len).map(|n| n.capacity() - n.len());
-        let left = i.checked_sub(1).and_then(room);
-        let right = room(i + 1);
-        let (Some(most), pair) = (left.max(right), if left > right { i.wrapping_sub(1) } else { i }) else {
-            return self.split(i, self.nodes[i].len() / 2);
-        };
-        // At least two, so that both are left with room for one more.
-        if most > self.nodes[i].capacity() / 8 {
-            self.even_out(pair);
+        // Share with the neighbours; if they are full as well, so with a new node among them.
+        let from = i.saturating_sub(1);
+        let to = (i + 2).min(self.len);
+        let capacity = self.nodes[i].capacity();
+        let free: usize = self.nodes[from..to].iter().map(|node| capacity - node.len()).sum();
+        if free >= (to - from) * (capacity / SPREAD_SHARE + 1) {
+            self.spread(from, to);
         } else {
-            self.two_to_three(pair);
+            let empty = self.nodes[i].sibling();
+            self.insert_slot(i + 1, empty, First::UNUSED, 0);
+            self.spread(from, to + 1);
         }
     }
 
@@ -311,20 +314,13 @@ impl Inner {
         self.refresh(i + 1);
     }
 
-    /// Shares the items of children `i` and `i + 1` evenly.
-    fn even_out(&mut self, i: usize) {
-        let target = (self.nodes[i].len() + self.nodes[i + 1].len()) / 2;
-        self.balance_pair(i, target);
-    }
-
-    /// Makes three children of the full children `i` and `i + 1`.
-    fn two_to_three(&mut self, i: usize) {
-        let third = (self.nodes[i].len() + self.nodes[i + 1].len()) / 3;
-        let empty = self.nodes[i].sibling();
-        self.insert_slot(i + 2, empty, First::UNUSED, 0);
-        let keep = self.nodes[i + 1].len() - third;
-        self.balance_pair(i + 1, keep);
-        self.balance_pair(i, third);
+    /// Shares the items of the children `from..to` evenly.
+    fn spread(&mut self, from: usize, to: usize) {
+        match &self.nodes[from] {
+            Node::Leaf(_) => spread_leaves(&mut self.nodes[from..to]),
+            Node::Inner(_) => spread_inners(&mut self.nodes[from..to]),
+        }
+        (from..to).for_each(|i| self.refresh(i));
     }
 
     /// Moves items between children `i` and `i + 1` until `i` holds `target`.
@@ -357,7 +353,7 @@ impl Inner {
             let sum = self.nodes[i].len() + self.nodes[i + 1].len();
             // Some air is left in a merged node, so that deletes and inserts in turn do not merge and split it.
             if sum > self.nodes[i].capacity() / 8 * 7 {
-                self.even_out(i);
+                self.spread(i, i + 2);
                 self.tidy_child(i + 1);
             } else {
                 self.balance_pair(i, sum);
@@ -408,6 +404,50 @@ fn balance(left: &mut Node, right: &mut Node, target: usize) {
         }
         (Node::Inner(left), Node::Inner(right)) => balance_inner(left, right, target),
         _ => debug_assert!(false, "neighbours are of one kind"),
+    }
+}
+
+/// How many of `total` things the next of `nodes` nodes gets.
+fn share(total: usize, nodes: usize) -> usize {
+    total.div_ceil(nodes.max(1))
+}
+
+fn spread_leaves(nodes: &mut [Node]) {
+    let mut all = Vec::with_capacity(nodes.len() * LEAF_CAP);
+    for node in nodes.iter_mut() {
+        if let Node::Leaf(items) = node {
+            all.append(items);
+        }
+    }
+    let mut all = all.into_iter();
+    let count = nodes.len();
+    for (i, node) in nodes.iter_mut().enumerate() {
+        if let Node::Leaf(items) = node {
+            let share = share(all.len(), count - i);
+            grow(items, share);
+            items.extend(all.by_ref().take(share));
+        }
+    }
+}
+
+fn spread_inners(nodes: &mut [Node]) {
+    let mut all = Vec::with_capacity(nodes.len() * INNER_CAP);
+    for node in nodes.iter_mut() {
+        if let Node::Inner(inner) = node {
+            let children = inner.nodes.iter_mut().map(|node| std::mem::replace(node, Node::EMPTY));
+            let marks = inner.firsts.iter().copied().zip(inner.counts);
+            all.extend(children.zip(marks).take(std::mem::take(&mut inner.len)));
+        }
+    }
+    let mut all = all.into_iter();
+    let count = nodes.len();
+    for (i, node) in nodes.iter_mut().enumerate() {
+        if let Node::Inner(inner) = node {
+            let share = share(all.len(), count - i);
+            for (child, (first, count)) in all.by_ref().take(share) {
+                inner.insert_slot(inner.len, child, first, count);
+            }
+        }
     }
 }
 
