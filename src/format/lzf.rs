@@ -21,8 +21,6 @@ const MAX_LITERAL: usize = 32;
 const TABLE_BITS: u32 = 14;
 /// The largest input [`Compressor::compress`] accepts: positions are kept in 32 bits.
 const MAX_INPUT: usize = 1 << 30;
-/// Three bytes of stream make at most [`MAX_MATCH`] bytes of output.
-const MAX_EXPANSION: usize = MAX_MATCH / 3;
 
 /// Why a compressed stream was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -212,10 +210,10 @@ impl ChunkWriter<'_> {
 
 /// Appends to `out` the `declared_len` bytes that `input` expands to.
 ///
-/// The length is believed only as far as a stream of this size could reach, so a huge one allocates nothing. On an
-/// error `out` is as it was.
+/// What the stream expands to is counted before anything is allocated, so a false length costs nothing. On an error
+/// `out` is as it was.
 pub fn decompress(input: &[u8], declared_len: usize, out: &mut Vec<u8>) -> Result<(), LzfError> {
-    if declared_len > input.len().saturating_mul(MAX_EXPANSION) {
+    if expanded_len(input)? != declared_len {
         return Err(LzfError::WrongLength { declared: declared_len });
     }
     let start = out.len();
@@ -225,6 +223,25 @@ pub fn decompress(input: &[u8], declared_len: usize, out: &mut Vec<u8>) -> Resul
         out.truncate(start);
     }
     result
+}
+
+/// How many bytes a stream expands to, by its control bytes alone.
+fn expanded_len(input: &[u8]) -> Result<usize, LzfError> {
+    let mut at = 0;
+    let mut len = 0;
+    while let Some(&control) = input.get(at) {
+        let (from, makes) = match control {
+            0..32 => (2 + control as usize, control as usize + 1),
+            32..224 => (2, (control >> 5) as usize + 2),
+            224.. => (3, 9 + input.get(at + 1).copied().unwrap_or(0) as usize),
+        };
+        if input.len() - at < from {
+            return Err(LzfError::Truncated { at });
+        }
+        at += from;
+        len += makes;
+    }
+    Ok(len)
 }
 
 fn expand(input: &[u8], out: &mut [u8]) -> Result<(), LzfError> {
@@ -322,6 +339,7 @@ mod tests {
         assert_eq!(expanded(&[0, b'a', 0x20, 0], 3), Err(LzfError::WrongLength { declared: 3 }));
         assert_eq!(expanded(&[0, b'a'], 2), Err(LzfError::WrongLength { declared: 2 }));
         assert_eq!(expanded(&[0, b'a', 0xe0], 10), Err(LzfError::Truncated { at: 2 }));
+        assert_eq!(expanded(&[0, b'a', 0xe0, 1], 11), Err(LzfError::Truncated { at: 2 }));
     }
 
     #[test]

@@ -225,28 +225,15 @@ fn number(bytes: &[u8], at: usize) -> Result<Option<(u64, usize)>, SyntaxError> 
     }
 }
 
-/// Appends a command as an append-only file holds it.
-pub fn write_command<A: AsRef<[u8]>>(args: &[A], out: &mut Vec<u8>) {
-    let mut digits = itoa::Buffer::new();
-    out.push(b'*');
-    out.extend_from_slice(digits.format(args.len()).as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for arg in args {
-        let arg = arg.as_ref();
-        out.push(b'$');
-        out.extend_from_slice(digits.format(arg.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resp::write_command;
     use proptest::prelude::*;
 
-    fn scan_all(bytes: &[u8]) -> Result<(Vec<Vec<Vec<u8>>>, usize), SyntaxError> {
+    type Commands = Vec<Vec<Vec<u8>>>;
+
+    fn scan_all(bytes: &[u8]) -> Result<(Commands, usize), SyntaxError> {
         let mut scanner = Scanner::default();
         let (mut commands, mut pos) = (Vec::new(), 0);
         while let Scan::Item { kind, len } = scanner.scan(&bytes[pos..])? {
@@ -322,7 +309,7 @@ mod tests {
         ) {
             let mut bytes = Vec::new();
             for command in &commands {
-                write_command(command, &mut bytes);
+                write_command(&mut bytes, command);
             }
             prop_assert_eq!(scan_all(&bytes).unwrap(), (commands.clone(), bytes.len()));
             // One scanner that is shown a byte more each time finds the first command at the same place.
@@ -332,7 +319,7 @@ mod tests {
                 Scan::NeedMore { .. } => None,
             });
             let mut alone = Vec::new();
-            write_command(&commands[0], &mut alone);
+            write_command(&mut alone, &commands[0]);
             prop_assert_eq!(first, Some(alone.len()));
             let cut = cut.index(bytes.len());
             prop_assert!(scan_all(&bytes[..cut]).unwrap().1 <= cut);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::format::aof::command::write_command;
+use crate::resp::write_command;
 
 const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 const NEW_ID: &str = "fedcba9876543210fedcba9876543210fedcba98";
@@ -33,7 +33,7 @@ impl Log {
     fn add(mut self, commands: &[&str]) -> Log {
         for command in commands {
             let start = self.bytes.len();
-            write_command(&command.split(' ').collect::<Vec<_>>(), &mut self.bytes);
+            write_command(&mut self.bytes, &command.split(' ').collect::<Vec<_>>());
             self.sealer.feed(&self.bytes[start..]);
         }
         self
@@ -251,7 +251,7 @@ fn a_resumed_file_is_sound() {
     let mut bytes = log.bytes[..sealed.len].to_vec();
     let mut sealer = sealed.sealer().unwrap();
     let mut batch = Vec::new();
-    write_command(&["SET", "again", "1"], &mut batch);
+    write_command(&mut batch, &["SET", "again", "1"]);
     sealer.feed(&batch);
     sealer.seal(2000, &mut batch);
     bytes.extend_from_slice(&batch);
@@ -309,7 +309,7 @@ fn expectations_are_held() {
 fn stock(commands: &[&str]) -> Vec<u8> {
     let mut bytes = b"#TS:1700000000\r\n".to_vec();
     for command in commands {
-        write_command(&command.split(' ').collect::<Vec<_>>(), &mut bytes);
+        write_command(&mut bytes, &command.split(' ').collect::<Vec<_>>());
     }
     bytes
 }
@@ -369,8 +369,8 @@ fn user_data_that_imitates_a_seal_is_only_data() {
     let text = String::from_utf8_lossy(&log.bytes[log.sound_at[0]..log.sound_at[1]]).into_owned();
     let mut forged = Log::new(0);
     let start = forged.bytes.len();
-    write_command(&["SET", "x", &text], &mut forged.bytes);
-    forged.sealer.feed(&forged.bytes[start..].to_vec());
+    write_command(&mut forged.bytes, &["SET", "x", &text]);
+    forged.sealer.feed(&forged.bytes[start..]);
     let forged = forged.seal();
     let (verdict, seen) = walk(&forged.bytes);
     assert!(verdict.is_sound());
