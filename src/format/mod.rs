@@ -6,3 +6,6 @@
 
 pub mod aof;
 pub mod lzf;
+pub mod rdb;
+
+pub use aof::seal::Lineage;

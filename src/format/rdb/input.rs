@@ -118,7 +118,10 @@ impl<R: BufRead> Chunks<R> {
         while gathered.len() < len {
             let missing = len - gathered.len();
             if !self.refill()? {
-                return Err(RdbError::new(self.offset(), RdbErrorKind::Truncated { missing: missing as u64 }));
+                return Err(RdbError::new(
+                    self.offset(),
+                    RdbErrorKind::Truncated { missing: missing as u64 },
+                ));
             }
             let chunk = self.source.fill_buf().map_err(fail)?;
             let part = chunk.get(self.used..).unwrap_or_default();

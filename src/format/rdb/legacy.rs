@@ -79,7 +79,8 @@ pub fn ziplist_elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, ZiplistError> 
             Some(&ZIPLIST_END) => break,
             Some(_) => {}
         }
-        let (element, previous, len) = ziplist_entry(&bytes[at..]).map_err(|kind| ZiplistError { at, kind })?;
+        let (element, previous, len) =
+            ziplist_entry(&bytes[at..]).map_err(|kind| ZiplistError { at, kind })?;
         if previous != previous_len {
             return fail(at, ZiplistErrorKind::PreviousLength);
         }
@@ -116,9 +117,8 @@ fn ziplist_entry(bytes: &[u8]) -> Result<(Element<'_>, usize, usize), ZiplistErr
         let text = bytes.get(start..end).ok_or(overflow)?;
         Ok((Element::Bytes(text), previous, end))
     };
-    let int = |value: Option<i64>, width: usize| {
-        Ok((Element::Int(value.ok_or(overflow)?), previous, data + width))
-    };
+    let int =
+        |value: Option<i64>, width: usize| Ok((Element::Int(value.ok_or(overflow)?), previous, data + width));
     match code {
         0..=0x3f => string(data, code as usize),
         0x40..=0x7f => {

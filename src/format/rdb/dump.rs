@@ -1,0 +1,80 @@
+//! The payload of DUMP and RESTORE: a value's type and content, the RDB version (u16 LE), and the CRC64 of all that
+//! (u64 LE).
+
+use std::convert::Infallible;
+
+use thiserror::Error;
+
+use super::error::{RdbError, RdbErrorKind};
+use super::input::Input;
+use super::reader::ReadOptions;
+use super::value_reader::{Scratch, read_value};
+use super::value_writer::{Output, type_of};
+use super::{NEWEST_READ_VERSION, WRITTEN_VERSION};
+use crate::base::crc::crc64;
+use crate::value::Value;
+
+/// Bytes of version and checksum.
+const FOOTER_BYTES: usize = 10;
+
+/// Why a payload was refused.
+#[derive(Debug, Error)]
+pub enum DumpError {
+    /// It is too short, of a newer version, or its checksum does not fit: RESTORE says that version or checksum are
+    /// wrong.
+    #[error("DUMP payload version or checksum are wrong")]
+    Footer,
+    /// Its content is no value: RESTORE says that the data format is bad.
+    #[error("bad data format: {0}")]
+    Content(#[from] RdbError),
+}
+
+/// The payload that DUMP answers with for a value.
+pub fn encode(value: &Value) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let sink = |bytes: &[u8]| -> Result<(), Infallible> {
+        payload.extend_from_slice(bytes);
+        Ok(())
+    };
+    let mut out = Output::new(sink, true, false);
+    let Ok(()) = write(&mut out, value);
+    payload.extend_from_slice(&WRITTEN_VERSION.to_le_bytes());
+    let crc = crc64(0, &payload);
+    payload.extend_from_slice(&crc.to_le_bytes());
+    payload
+}
+
+fn write<S: FnMut(&[u8]) -> Result<(), Infallible>>(
+    out: &mut Output<S>,
+    value: &Value,
+) -> Result<(), Infallible> {
+    out.put(&[type_of(value)])?;
+    out.value(value)?;
+    out.flush()
+}
+
+/// Holds version and checksum of a payload against the rest; returns the rest: type and content.
+///
+/// Unlike in files, a checksum of 0 is a checksum like any other.
+pub fn verify(payload: &[u8]) -> Result<&[u8], DumpError> {
+    let (content, footer) = payload.split_last_chunk::<FOOTER_BYTES>().ok_or(DumpError::Footer)?;
+    let [v0, v1, crc @ ..] = *footer;
+    let written = u64::from_le_bytes(crc);
+    let summed = payload.get(..payload.len() - size_of::<u64>()).unwrap_or_default();
+    let version_fits = u16::from_le_bytes([v0, v1]) <= NEWEST_READ_VERSION;
+    if version_fits && written == crc64(0, summed) { Ok(content) } else { Err(DumpError::Footer) }
+}
+
+/// The value of a payload.
+pub fn decode(payload: &[u8], options: &ReadOptions) -> Result<Value, DumpError> {
+    let content = verify(payload)?;
+    let mut input = Input::new(content, 0, 0, options.max_string_bytes);
+    let kind = input.u8()?;
+    let value = read_value(&mut input, kind, &options.limits, &mut Scratch::default())?;
+    let value = value.ok_or_else(|| input.error(RdbErrorKind::Empty))?;
+    let behind = content.len() as u64 - input.offset();
+    if behind > 0 {
+        return Err(input.error(RdbErrorKind::TrailingBytes(behind)).into());
+    }
+    Ok(value)
+}

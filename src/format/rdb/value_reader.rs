@@ -1,0 +1,194 @@
+//! Reading values, in every encoding servers have ever written, into today's.
+
+use std::io::BufRead;
+
+use super::error::{RdbError, RdbErrorKind};
+use super::input::{Input, Text};
+use super::legacy::{ziplist_elements, zipmap_pairs};
+use super::{node_container, value_type};
+use crate::value::listpack::MAX_BYTES;
+use crate::value::{Direction, Element, Hash, Intset, Limits, List, Listpack, Set, Str, Value};
+
+/// Buffers that are reused from value to value.
+#[derive(Default)]
+pub(super) struct Scratch {
+    first: Vec<u8>,
+    digits: Vec<u8>,
+}
+
+/// Reads a value of type `kind`; `None` if it is a collection without elements.
+pub(super) fn read_value<R: BufRead>(
+    input: &mut Input<R>,
+    kind: u8,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<Option<Value>, RdbError> {
+    let value = match kind {
+        value_type::STRING => Some(Value::Str(match input.text()? {
+            Text::Bytes(bytes) => Str::from_slice(bytes),
+            Text::Int(int) => Str::Int(int),
+        })),
+        value_type::LIST => some_list(list(input, limits, scratch)?),
+        value_type::LIST_ZIPLIST => some_list(list_of_ziplists(input, 1, limits)?),
+        value_type::LIST_QUICKLIST => {
+            let count = input.length()?;
+            some_list(list_of_ziplists(input, count, limits)?)
+        }
+        value_type::LIST_QUICKLIST_2 => some_list(quicklist(input, limits)?),
+        value_type::SET => some_set(set(input, limits, scratch)?),
+        value_type::SET_INTSET => {
+            let intset = Intset::from_bytes(input.blob()?);
+            Some(Value::Set(Set::from_intset(intset.map_err(|error| input.error(error))?, limits)))
+        }
+        value_type::SET_LISTPACK => {
+            let listpack = listpack(input)?;
+            some_set(Set::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
+        }
+        value_type::HASH => some_hash(hash(input, limits, scratch)?),
+        value_type::HASH_ZIPMAP => {
+            let hash = hash_of_zipmap(input.blob()?, limits);
+            some_hash(hash.map_err(|kind| input.error(kind))?)
+        }
+        value_type::HASH_ZIPLIST => {
+            let hash = hash_of_ziplist(input.blob()?, limits);
+            some_hash(hash.map_err(|kind| input.error(kind))?)
+        }
+        value_type::HASH_LISTPACK => {
+            let listpack = listpack(input)?;
+            some_hash(Hash::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
+        }
+        value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
+            return Err(input.error(RdbErrorKind::Unsupported("a sorted set")));
+        }
+        value_type::STREAM | value_type::STREAM_2 | value_type::STREAM_3 => {
+            return Err(input.error(RdbErrorKind::Unsupported("a stream")));
+        }
+        value_type::MODULE_PRE_GA | value_type::MODULE_2 => {
+            return Err(input.error(RdbErrorKind::Unsupported("a module's value")));
+        }
+        other => return Err(input.error(RdbErrorKind::UnknownType(other))),
+    };
+    Ok(value)
+}
+
+fn some_list(list: List) -> Option<Value> {
+    (!list.is_empty()).then_some(Value::List(list))
+}
+
+fn some_set(set: Set) -> Option<Value> {
+    (!set.is_empty()).then_some(Value::Set(set))
+}
+
+fn some_hash(hash: Hash) -> Option<Value> {
+    (!hash.is_empty()).then_some(Value::Hash(hash))
+}
+
+fn saturating(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn listpack<R: BufRead>(input: &mut Input<R>) -> Result<Listpack, RdbError> {
+    let listpack = Listpack::from_bytes(input.blob()?);
+    listpack.map_err(|error| input.error(error))
+}
+
+fn list<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch) -> Result<List, RdbError> {
+    let mut list = List::new();
+    for _ in 0..input.length()? {
+        list.push(Direction::Backward, input.text()?.bytes(&mut scratch.digits), limits);
+    }
+    Ok(list)
+}
+
+fn list_of_ziplists<R: BufRead>(input: &mut Input<R>, count: u64, limits: &Limits) -> Result<List, RdbError> {
+    let mut list = List::new();
+    for _ in 0..count {
+        let node = listpack_of_ziplist(input.blob()?);
+        list.push_packed_node(node.map_err(|kind| input.error(kind))?);
+    }
+    list.finish_load(limits);
+    Ok(list)
+}
+
+/// The same elements as a listpack, where they take about as many bytes.
+fn listpack_of_ziplist(bytes: &[u8]) -> Result<Listpack, RdbErrorKind> {
+    if bytes.len() > MAX_BYTES / 2 {
+        return Err(RdbErrorKind::TooLong(bytes.len() as u64));
+    }
+    let elements = ziplist_elements(bytes)?;
+    Ok(Listpack::from_elements(elements.into_iter().map(|element| match element {
+        Element::Bytes(bytes) => Element::parse(bytes),
+        int => int,
+    })))
+}
+
+fn quicklist<R: BufRead>(input: &mut Input<R>, limits: &Limits) -> Result<List, RdbError> {
+    let mut list = List::new();
+    for _ in 0..input.length()? {
+        match input.length()? {
+            node_container::PLAIN => {
+                let mut digits = Vec::new();
+                list.push_plain_node(input.text()?.bytes(&mut digits));
+            }
+            node_container::PACKED => list.push_packed_node(listpack(input)?),
+            other => return Err(input.error(RdbErrorKind::NodeContainer(other))),
+        }
+    }
+    list.finish_load(limits);
+    Ok(list)
+}
+
+fn set<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch) -> Result<Set, RdbError> {
+    let count = input.length()?;
+    let mut set = Set::new();
+    for index in 0..count {
+        let member = input.text()?.bytes(&mut scratch.digits);
+        if index == 0 {
+            set = Set::for_members(member, saturating(count), limits);
+        }
+        if !set.add(member, limits) {
+            return Err(input.error(RdbErrorKind::Duplicate));
+        }
+    }
+    Ok(set)
+}
+
+fn hash<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch) -> Result<Hash, RdbError> {
+    let count = input.length()?;
+    let mut hash = Hash::new();
+    hash.prepare(saturating(count), 0, limits);
+    for _ in 0..count {
+        input.text_into(&mut scratch.first)?;
+        let value = input.text()?.bytes(&mut scratch.digits);
+        if !hash.set(&scratch.first, value, limits) {
+            return Err(input.error(RdbErrorKind::Duplicate));
+        }
+    }
+    Ok(hash)
+}
+
+fn hash_of_zipmap(bytes: &[u8], limits: &Limits) -> Result<Hash, RdbErrorKind> {
+    let pairs = zipmap_pairs(bytes)?;
+    let mut hash = Hash::new();
+    hash.prepare(pairs.len(), 0, limits);
+    for (field, value) in pairs {
+        if !hash.set(field, value, limits) {
+            return Err(RdbErrorKind::Duplicate);
+        }
+    }
+    Ok(hash)
+}
+
+fn hash_of_ziplist(bytes: &[u8], limits: &Limits) -> Result<Hash, RdbErrorKind> {
+    let elements = ziplist_elements(bytes)?;
+    let (mut field_digits, mut value_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let mut hash = Hash::new();
+    hash.prepare(elements.len() / 2, 0, limits);
+    for pair in elements.chunks(2) {
+        let [field, value] = pair else { return Err(RdbErrorKind::OddPairs) };
+        if !hash.set(field.as_bytes(&mut field_digits), value.as_bytes(&mut value_digits), limits) {
+            return Err(RdbErrorKind::Duplicate);
+        }
+    }
+    Ok(hash)
+}

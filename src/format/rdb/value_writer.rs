@@ -1,0 +1,203 @@
+//! Writing lengths, strings and values, in the encodings Redis 7.0 loads.
+
+use super::{node_container, value_type};
+use crate::base::crc::crc64;
+use crate::format::lzf::Compressor;
+use crate::value::list::NodeRef;
+use crate::value::set::SetForm;
+use crate::value::{Element, Value};
+
+/// Bytes that are gathered before the sink gets them.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The longest text that can be a 32-bit number: `-2147483648`.
+const MAX_INT_TEXT: usize = 11;
+/// Up to this length compression cannot pay.
+const MAX_UNCOMPRESSED: usize = 20;
+/// Bytes that compression must save at least.
+const MIN_SAVED: usize = 4;
+
+/// Where encoded bytes go: into a buffer, and from there in chunks to the sink.
+pub(super) struct Output<S> {
+    buffer: Vec<u8>,
+    sink: S,
+    crc: u64,
+    flushed: u64,
+    checksum: bool,
+    compressor: Option<Compressor>,
+    packed: Vec<u8>,
+}
+
+impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
+    pub(super) fn new(sink: S, compress: bool, checksum: bool) -> Self {
+        Output {
+            buffer: Vec::with_capacity(CHUNK_BYTES),
+            sink,
+            crc: 0,
+            flushed: 0,
+            checksum,
+            compressor: compress.then(Compressor::new),
+            packed: Vec::new(),
+        }
+    }
+
+    /// Hands everything gathered to the sink.
+    pub(super) fn flush(&mut self) -> Result<(), E> {
+        if !self.buffer.is_empty() {
+            if self.checksum {
+                self.crc = crc64(self.crc, &self.buffer);
+            }
+            (self.sink)(&self.buffer)?;
+            self.flushed += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// The checksum of all bytes so far; flushes them. 0 when none is taken.
+    pub(super) fn crc(&mut self) -> Result<u64, E> {
+        self.flush()?;
+        Ok(self.crc)
+    }
+
+    /// Bytes put so far.
+    pub(super) fn len(&self) -> u64 {
+        self.flushed + self.buffer.len() as u64
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
+        if self.buffer.len() + bytes.len() > CHUNK_BYTES {
+            self.flush()?;
+            if bytes.len() > CHUNK_BYTES {
+                if self.checksum {
+                    self.crc = crc64(self.crc, bytes);
+                }
+                (self.sink)(bytes)?;
+                self.flushed += bytes.len() as u64;
+                return Ok(());
+            }
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(super) fn length(&mut self, len: u64) -> Result<(), E> {
+        if len < 1 << 6 {
+            self.put(&[len as u8])
+        } else if len < 1 << 14 {
+            self.put(&[0x40 | (len >> 8) as u8, len as u8])
+        } else if let Ok(len) = u32::try_from(len) {
+            let [a, b, c, d] = len.to_be_bytes();
+            self.put(&[0x80, a, b, c, d])
+        } else {
+            self.put(&[0x81])?;
+            self.put(&len.to_be_bytes())
+        }
+    }
+
+    /// A string, as a number if it is one, compressed if that saves enough.
+    pub(super) fn string(&mut self, bytes: &[u8]) -> Result<(), E> {
+        if bytes.len() <= MAX_INT_TEXT
+            && let Element::Int(int) = Element::parse(bytes)
+        {
+            return self.int(int);
+        }
+        self.blob(bytes)
+    }
+
+    pub(super) fn element(&mut self, element: Element<'_>) -> Result<(), E> {
+        match element {
+            Element::Bytes(bytes) => self.string(bytes),
+            Element::Int(int) => self.int(int),
+        }
+    }
+
+    pub(super) fn int(&mut self, int: i64) -> Result<(), E> {
+        if let Ok(int) = i8::try_from(int) {
+            self.put(&[0xc0, int as u8])
+        } else if let Ok(int) = i16::try_from(int) {
+            let [a, b] = int.to_le_bytes();
+            self.put(&[0xc1, a, b])
+        } else if let Ok(int) = i32::try_from(int) {
+            let [a, b, c, d] = int.to_le_bytes();
+            self.put(&[0xc2, a, b, c, d])
+        } else {
+            self.blob(itoa::Buffer::new().format(int).as_bytes())
+        }
+    }
+
+    /// A string that is not to become a number.
+    pub(super) fn blob(&mut self, bytes: &[u8]) -> Result<(), E> {
+        if bytes.len() > MAX_UNCOMPRESSED
+            && let Some(compressor) = &mut self.compressor
+        {
+            self.packed.clear();
+            if let Some(packed_len) = compressor.compress(bytes, bytes.len() - MIN_SAVED, &mut self.packed) {
+                self.put(&[0xc3])?;
+                self.length(packed_len as u64)?;
+                self.length(bytes.len() as u64)?;
+                let packed = std::mem::take(&mut self.packed);
+                let put = self.put(&packed);
+                self.packed = packed;
+                return put;
+            }
+        }
+        self.length(bytes.len() as u64)?;
+        self.put(bytes)
+    }
+
+    /// The content of a value, without its type.
+    pub(super) fn value(&mut self, value: &Value) -> Result<(), E> {
+        match value {
+            Value::Str(string) => self.element(string.element()),
+            Value::List(list) => {
+                let nodes = list.nodes();
+                self.length(nodes.len() as u64)?;
+                for node in nodes {
+                    match node {
+                        NodeRef::Packed(listpack) => {
+                            self.length(node_container::PACKED)?;
+                            self.blob(listpack.as_bytes())?;
+                        }
+                        NodeRef::Plain(bytes) => {
+                            self.length(node_container::PLAIN)?;
+                            self.blob(bytes)?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Value::Set(set) => {
+                if let SetForm::Intset(intset) = set.form() {
+                    return self.blob(intset.as_bytes());
+                }
+                self.length(set.len() as u64)?;
+                set.iter().try_for_each(|member| self.element(member))
+            }
+            Value::Hash(hash) => {
+                if let Some(listpack) = hash.as_listpack() {
+                    return self.blob(listpack.as_bytes());
+                }
+                self.length(hash.len() as u64)?;
+                hash.iter().try_for_each(|(field, value)| {
+                    self.element(field)?;
+                    self.element(value)
+                })
+            }
+        }
+    }
+}
+
+/// The type a value is written as.
+pub(super) fn type_of(value: &Value) -> u8 {
+    match value {
+        Value::Str(_) => value_type::STRING,
+        Value::List(_) => value_type::LIST_QUICKLIST_2,
+        Value::Set(set) => match set.form() {
+            SetForm::Intset(_) => value_type::SET_INTSET,
+            SetForm::Listpack(_) | SetForm::Table => value_type::SET,
+        },
+        Value::Hash(hash) if hash.as_listpack().is_some() => value_type::HASH_LISTPACK,
+        Value::Hash(_) => value_type::HASH,
+    }
+}

@@ -1,0 +1,168 @@
+//! Writing snapshots.
+
+use super::value_writer::{Output, type_of};
+use super::{MAGIC, WRITTEN_VERSION, opcode};
+use crate::format::aof::seal::Lineage;
+use crate::value::Value;
+
+/// How a snapshot is written.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteOptions {
+    /// `rdbcompression`: strings and packed blobs over 20 bytes are compressed where that saves anything.
+    pub compress: bool,
+    /// `rdbchecksum`: the file ends in the CRC64 of its bytes, else in a checksum of 0.
+    pub checksum: bool,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        WriteOptions { compress: true, checksum: true }
+    }
+}
+
+/// The place of a snapshot in a history of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicationPoint {
+    /// Which history.
+    pub lineage: Lineage,
+    /// Bytes of it that the snapshot holds the effect of.
+    pub offset: u64,
+    /// The database that the command which follows in the stream applies to; -1 if it begins with a SELECT.
+    pub stream_db: i64,
+}
+
+/// What a snapshot says about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// The version of Redis that the server presents itself as.
+    pub redis_version: &'a str,
+    /// When it is taken, in seconds of Unix time.
+    pub ctime_s: u64,
+    /// Bytes of memory in use.
+    pub used_memory_bytes: u64,
+    /// Whether it is the base of an append-only file.
+    pub aof_base: bool,
+    /// Its place in the history, where there is one.
+    pub replication: Option<ReplicationPoint>,
+    /// Further facts: each is written under its name with `outrigger-` before it.
+    pub ours: &'a [(&'a str, &'a str)],
+}
+
+/// What the name of a fact of ours begins with.
+pub const AUX_PREFIX: &str = "outrigger-";
+
+/// The use of a key, as the eviction policy keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Usage {
+    /// The policy keeps none.
+    #[default]
+    None,
+    /// Not used for so many seconds.
+    IdleS(u64),
+    /// The logarithmic counter.
+    Lfu(u8),
+}
+
+/// Writes a snapshot in chunks of some 64 KiB to a sink.
+///
+/// Call [`RdbWriter::header`] first, then for each database [`RdbWriter::select_db`] and its entries, at last
+/// [`RdbWriter::finish`]. An error of the sink ends it: the writer is of no more use then.
+pub struct RdbWriter<S> {
+    out: Output<S>,
+    checksum: bool,
+}
+
+impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
+    /// A writer that has written nothing.
+    pub fn new(options: WriteOptions, sink: S) -> Self {
+        RdbWriter { out: Output::new(sink, options.compress, options.checksum), checksum: options.checksum }
+    }
+
+    /// Writes magic, version and the facts.
+    pub fn header(&mut self, header: &Header<'_>) -> Result<(), E> {
+        self.out.put(MAGIC)?;
+        self.out.put(format!("{WRITTEN_VERSION:04}").as_bytes())?;
+        self.aux("redis-ver", header.redis_version.as_bytes())?;
+        self.aux_number("redis-bits", usize::BITS.into())?;
+        self.aux_number("ctime", header.ctime_s as i64)?;
+        self.aux_number("used-mem", header.used_memory_bytes as i64)?;
+        if let Some(point) = &header.replication {
+            self.aux_number("repl-stream-db", point.stream_db)?;
+            self.aux("repl-id", point.lineage.as_bytes())?;
+            self.aux_number("repl-offset", point.offset as i64)?;
+        }
+        self.aux_number("aof-base", header.aof_base.into())?;
+        for (name, value) in header.ours {
+            self.aux(&format!("{AUX_PREFIX}{name}"), value.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes one fact. Readers skip what they do not know.
+    pub fn aux(&mut self, name: &str, value: &[u8]) -> Result<(), E> {
+        self.out.put(&[opcode::AUX])?;
+        self.out.string(name.as_bytes())?;
+        self.out.string(value)
+    }
+
+    fn aux_number(&mut self, name: &str, value: i64) -> Result<(), E> {
+        self.out.put(&[opcode::AUX])?;
+        self.out.string(name.as_bytes())?;
+        self.out.int(value)
+    }
+
+    /// Writes the source of a function library.
+    pub fn function(&mut self, code: &[u8]) -> Result<(), E> {
+        self.out.put(&[opcode::FUNCTION2])?;
+        self.out.string(code)
+    }
+
+    /// Begins a database, with how many keys it has and how many of them expire.
+    pub fn select_db(&mut self, db: u32, keys: u64, expires: u64) -> Result<(), E> {
+        self.out.put(&[opcode::SELECT_DB])?;
+        self.out.length(db.into())?;
+        self.out.put(&[opcode::RESIZE_DB])?;
+        self.out.length(keys)?;
+        self.out.length(expires)
+    }
+
+    /// Writes a key and its value, which must not be an empty collection: readers leave those out.
+    pub fn entry(
+        &mut self,
+        key: &[u8],
+        value: &Value,
+        expire_at_ms: Option<i64>,
+        usage: Usage,
+    ) -> Result<(), E> {
+        if let Some(at) = expire_at_ms {
+            self.out.put(&[opcode::EXPIRE_MS])?;
+            self.out.put(&at.to_le_bytes())?;
+        }
+        match usage {
+            Usage::None => {}
+            Usage::IdleS(seconds) => {
+                self.out.put(&[opcode::IDLE])?;
+                self.out.length(seconds)?;
+            }
+            Usage::Lfu(counter) => self.out.put(&[opcode::FREQ, counter])?,
+        }
+        self.out.put(&[type_of(value)])?;
+        self.out.string(key)?;
+        self.out.value(value)
+    }
+
+    /// Writes the end and hands the last bytes to the sink. Returns the checksum (0 if none was taken) and the length
+    /// of the snapshot in bytes.
+    pub fn finish(mut self) -> Result<(u64, u64), E> {
+        self.out.put(&[opcode::EOF])?;
+        let crc = if self.checksum { self.out.crc()? } else { 0 };
+        self.out.put(&crc.to_le_bytes())?;
+        self.out.flush()?;
+        Ok((crc, self.out.len()))
+    }
+
+    /// Bytes written so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.out.len()
+    }
+}
