@@ -18,8 +18,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::command::write_command;
 use crate::base::crc::crc64;
+use crate::resp::write_command;
 
 /// What every line of ours begins with.
 pub const MARK: &[u8] = b"#OUTRIGGER-";
@@ -231,7 +231,7 @@ fn parse_select(matcher: &mut Matcher<'_>) -> Result<Option<u32>, Shape> {
 pub fn select_command(db: u32) -> Vec<u8> {
     let mut digits = itoa::Buffer::new();
     let mut command = Vec::new();
-    write_command(&[b"SELECT", digits.format(db).as_bytes()], &mut command);
+    write_command(&mut command, &[b"SELECT", digits.format(db).as_bytes()]);
     command
 }
 

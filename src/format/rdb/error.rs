@@ -8,6 +8,7 @@ use super::legacy::{ZiplistError, ZipmapError};
 use crate::format::lzf::LzfError;
 use crate::value::intset::IntsetError;
 use crate::value::listpack::ListpackError;
+use crate::value::zset::Rejected;
 
 /// A fault in RDB bytes: where, in which key, and what.
 #[derive(Debug, Error)]
@@ -92,6 +93,9 @@ pub enum RdbErrorKind {
     /// A malformed intset.
     #[error("{0}")]
     Intset(#[from] IntsetError),
+    /// Pairs that make no sorted set.
+    #[error("sorted set: {0}")]
+    ZSet(#[from] Rejected),
     /// A malformed ziplist.
     #[error("{0}")]
     Ziplist(#[from] ZiplistError),

@@ -4,6 +4,7 @@ use std::io::{BufReader, Read};
 use super::writer::{ReplicationPoint, Usage};
 use super::*;
 use crate::base::crc::crc64;
+use crate::value::zset::ZSetBuilder;
 use crate::value::{Direction, Element, Hash, Limits, List, Listpack, Set, Str, Value};
 use proptest::prelude::*;
 
@@ -19,6 +20,10 @@ fn contents(value: &Value) -> Vec<Vec<u8>> {
         Value::Hash(hash) => {
             hash.iter().map(|(field, value)| [text(field), b" = ".to_vec(), text(value)].concat()).collect()
         }
+        Value::ZSet(zset) => zset
+            .iter()
+            .map(|(member, score)| [text(member), format!(" at {score}").into_bytes()].concat())
+            .collect(),
     };
     all.sort();
     all
@@ -105,9 +110,16 @@ fn samples() -> Vec<(&'static str, Value)> {
         });
         Value::Hash(hash)
     };
+    let zset = |pairs: &[(&[u8], f64)]| {
+        let mut builder = ZSetBuilder::new();
+        pairs.iter().for_each(|(member, score)| builder.push(member, *score).unwrap());
+        Value::ZSet(builder.finish(&limits).unwrap())
+    };
     let many: Vec<Vec<u8>> = (0..1000).map(|n| format!("element number {n}").into_bytes()).collect();
     let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
     let pairs: Vec<(&[u8], &[u8])> = many.iter().map(|member| (*member, *member)).collect();
+    let scored: Vec<(&[u8], f64)> =
+        many.iter().enumerate().map(|(n, member)| (*member, n as f64 / 3.0)).collect();
     let long = vec![b'x'; 10_000];
     vec![
         ("empty", Value::Str(Str::from_slice(b""))),
@@ -129,6 +141,8 @@ fn samples() -> Vec<(&'static str, Value)> {
         ("hash", hash(&[(b"f", b"v"), (b"1", b"2"), (b"empty", b"")])),
         ("table hash", hash(&pairs)),
         ("long value", hash(&[(b"f", &long)])),
+        ("zset", zset(&[(b"a", 1.5), (b"7", -0.1), (b"inf", f64::INFINITY), (b"-inf", f64::NEG_INFINITY)])),
+        ("table zset", zset(&scored)),
     ]
 }
 
@@ -265,6 +279,10 @@ fn reads_plain_collections() {
     assert_eq!((entry.2, entry.3), ("intset", lines(&["5", "7"])));
     let entry = one(1, b"\x04\x01h\x02\x01f\x01v\xc0\x05\x00").unwrap();
     assert_eq!((entry.2, entry.3), ("listpack", lines(&["5 = ", "f = v"])));
+    let entry = one(1, b"\x03\x01z\x03\x01a\x041e-1\x01b\xfe\x01c\xff").unwrap();
+    assert_eq!((entry.2, entry.3), ("listpack", lines(&["a at 0.1", "b at inf", "c at -inf"])));
+    let entry = one(8, b"\x05\x01z\x02\x01b\0\0\0\0\0\0\xf8\x3f\x01a\0\0\0\0\0\0\xf0\xbf").unwrap();
+    assert_eq!((entry.2, entry.3), ("listpack", lines(&["a at -1", "b at 1.5"])));
 }
 
 /// "a" and 1000, as a ziplist.
@@ -277,6 +295,7 @@ fn reads_the_packed_encodings_of_old_servers() {
     assert_eq!(one(3, &packed(value_type::HASH_ZIPMAP, zipmap)).unwrap().3, lines(&["f = v"]));
     assert_eq!(one(3, &packed(value_type::LIST_ZIPLIST, ZIPLIST)).unwrap().3, lines(&["a", "1000"]));
     assert_eq!(one(6, &packed(value_type::HASH_ZIPLIST, ZIPLIST)).unwrap().3, lines(&["a = 1000"]));
+    assert_eq!(one(6, &packed(value_type::ZSET_ZIPLIST, ZIPLIST)).unwrap().3, lines(&["a at 1000"]));
     let intset = b"\x02\0\0\0\x02\0\0\0\xff\xff\x05\x00";
     let entry = one(6, &packed(value_type::SET_INTSET, intset)).unwrap();
     assert_eq!((entry.2, entry.3), ("intset", lines(&["-1", "5"])));
@@ -291,6 +310,7 @@ fn reads_the_packed_encodings_of_new_servers() {
     assert_eq!(Listpack::from_bytes(listpack).unwrap().len(), 2);
     let packed = |kind: u8| [&[kind, 1, b'k', 0x0c], &listpack[..]].concat();
     assert_eq!(one(11, &packed(value_type::HASH_LISTPACK)).unwrap().3, lines(&["a = 5"]));
+    assert_eq!(one(11, &packed(value_type::ZSET_LISTPACK)).unwrap().3, lines(&["a at 5"]));
     let entry = one(11, &packed(value_type::SET_LISTPACK)).unwrap();
     assert_eq!((entry.2, entry.3), ("listpack", lines(&["5", "a"])));
     let quicklist = [&[18, 1, b'k', 2, 2, 0x0c], &listpack[..], &[1, 3], b"big"].concat();
@@ -344,6 +364,10 @@ fn refuses_what_it_cannot_read_and_says_where() {
     assert!(matches!(kind_of(11, b"\x02\x01k\x02\x01a\x01a"), K::Duplicate));
     assert!(matches!(kind_of(11, b"\x04\x01k\x02\x01a\x01a\x01a\x01b"), K::Duplicate));
     assert!(matches!(kind_of(11, b"\x09\x01k\x0c\x02\x01f\x01\x00v\x01f\x01\x00v\xff"), K::Duplicate));
+    assert!(matches!(kind_of(11, b"\x03\x01k\x01\x01a\xfd"), K::BadScore));
+    assert!(matches!(kind_of(11, b"\x03\x01k\x01\x01a\x01x"), K::BadScore));
+    assert!(matches!(kind_of(11, b"\x05\x01k\x01\x01a\0\0\0\0\0\0\xf8\x7f"), K::ZSet(_)));
+    assert!(matches!(kind_of(11, b"\x03\x01k\x02\x01a\x011\x01a\x012"), K::ZSet(_)));
     assert!(matches!(kind_of(11, b"\x12\x01k\x01\x03\x00"), K::NodeContainer(3)));
     assert!(matches!(kind_of(11, b"\xfc\0\0\0\0\0\0\0\0\xfe\x00"), K::DanglingAttribute));
     assert!(matches!(kind_of(11, b"\x10\x01k\x07\x07\0\0\0\0\0\xfe"), K::Listpack(_)));
@@ -361,7 +385,7 @@ fn announced_lengths_take_no_memory() {
     assert!(matches!(kind_of(9, b"\x00\x01k\x81\x40\0\0\0\0\0\0\0x"), RdbErrorKind::TooLong(_)));
     assert!(matches!(kind_of(9, b"\x00\x01k\x80\xff\xff\xff\xffx"), RdbErrorKind::Truncated { .. }));
     assert!(matches!(kind_of(9, b"\x00\x01k\xc3\x02\x80\xff\xff\xff\xff\x00x"), RdbErrorKind::Lzf(_)));
-    for kind in [1, 2, 4, 14, 18] {
+    for kind in [1, 2, 3, 4, 5, 14, 18] {
         let record = [kind, 1, b'k', 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert!(one(9, &record).is_err(), "type {kind}");
     }
@@ -465,10 +489,9 @@ fn dump_payloads_round_trip_and_notice_changes() {
 #[test]
 fn the_payload_of_a_stock_server_is_read() {
     // DUMP of the string "10" on Redis 7.0.
-    let payload = b"\x00\xc0\x0a\x0a\x00\x6c\x9a\x57\x07\xfc\xe0\x37\xb1";
-    let crc = crc64(0, &payload[..5]);
-    assert_eq!(dump::encode(&Value::Str(Str::Int(10)))[..5], payload[..5]);
-    assert_eq!(dump::encode(&Value::Str(Str::Int(10)))[5..], crc.to_le_bytes());
+    let payload = b"\x00\xc0\x0a\x0a\x00\x6e\x9f\x57\x45\x0e\xae\x63\xbb";
+    assert_eq!(contents(&dump::decode(payload, &ReadOptions::default()).unwrap()), lines(&["10"]));
+    assert_eq!(dump::encode(&Value::Str(Str::Int(10))), payload);
 }
 
 proptest! {

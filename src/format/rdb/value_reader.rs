@@ -6,8 +6,10 @@ use super::error::{RdbError, RdbErrorKind};
 use super::input::{Input, Text};
 use super::legacy::{ziplist_elements, zipmap_pairs};
 use super::{node_container, value_type};
+use crate::base::num::parse_f64;
 use crate::value::listpack::MAX_BYTES;
-use crate::value::{Direction, Element, Hash, Intset, Limits, List, Listpack, Set, Str, Value};
+use crate::value::zset::ZSetBuilder;
+use crate::value::{Direction, Element, Hash, Intset, Limits, List, Listpack, Set, Str, Value, ZSet};
 
 /// Buffers that are reused from value to value.
 #[derive(Default)]
@@ -57,8 +59,15 @@ pub(super) fn read_value<R: BufRead>(
             let listpack = listpack(input)?;
             some_hash(Hash::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
         }
-        value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
-            return Err(input.error(RdbErrorKind::Unsupported("a sorted set")));
+        value_type::ZSET => some_zset(zset(input, limits, scratch, text_score)?),
+        value_type::ZSET_2 => some_zset(zset(input, limits, scratch, binary_score)?),
+        value_type::ZSET_ZIPLIST => {
+            let zset = zset_of_ziplist(input.blob()?, limits);
+            some_zset(zset.map_err(|kind| input.error(kind))?)
+        }
+        value_type::ZSET_LISTPACK => {
+            let listpack = listpack(input)?;
+            some_zset(ZSet::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
         }
         value_type::STREAM | value_type::STREAM_2 | value_type::STREAM_3 => {
             return Err(input.error(RdbErrorKind::Unsupported("a stream")));
@@ -81,6 +90,10 @@ fn some_set(set: Set) -> Option<Value> {
 
 fn some_hash(hash: Hash) -> Option<Value> {
     (!hash.is_empty()).then_some(Value::Hash(hash))
+}
+
+fn some_zset(zset: ZSet) -> Option<Value> {
+    (!zset.is_empty()).then_some(Value::ZSet(zset))
 }
 
 fn saturating(count: u64) -> usize {
@@ -191,4 +204,52 @@ fn hash_of_ziplist(bytes: &[u8], limits: &Limits) -> Result<Hash, RdbErrorKind> 
         }
     }
     Ok(hash)
+}
+
+fn zset<R: BufRead>(
+    input: &mut Input<R>,
+    limits: &Limits,
+    scratch: &mut Scratch,
+    score: fn(&mut Input<R>) -> Result<f64, RdbError>,
+) -> Result<ZSet, RdbError> {
+    let mut builder = ZSetBuilder::new();
+    for _ in 0..input.length()? {
+        input.text_into(&mut scratch.first)?;
+        let score = score(input)?;
+        builder.push(&scratch.first, score).map_err(|error| input.error(error))?;
+    }
+    builder.finish(limits).map_err(|error| input.error(error))
+}
+
+/// Eight bytes, little endian.
+fn binary_score<R: BufRead>(input: &mut Input<R>) -> Result<f64, RdbError> {
+    Ok(f64::from_le_bytes(input.array()?))
+}
+
+/// A length byte and so many bytes of decimal text; three lengths stand for what has no digits.
+fn text_score<R: BufRead>(input: &mut Input<R>) -> Result<f64, RdbError> {
+    match input.u8()? {
+        255 => Ok(f64::NEG_INFINITY),
+        254 => Ok(f64::INFINITY),
+        253 => Err(input.error(RdbErrorKind::BadScore)),
+        len => {
+            let score = parse_f64(input.take(len.into())?);
+            score.ok_or_else(|| input.error(RdbErrorKind::BadScore))
+        }
+    }
+}
+
+fn zset_of_ziplist(bytes: &[u8], limits: &Limits) -> Result<ZSet, RdbErrorKind> {
+    let elements = ziplist_elements(bytes)?;
+    let mut digits = itoa::Buffer::new();
+    let mut builder = ZSetBuilder::new();
+    for pair in elements.chunks(2) {
+        let [member, score] = pair else { return Err(RdbErrorKind::OddPairs) };
+        let score = match score {
+            Element::Int(int) => Some(*int as f64),
+            Element::Bytes(text) => parse_f64(text),
+        };
+        builder.push(member.as_bytes(&mut digits), score.ok_or(RdbErrorKind::BadScore)?)?;
+    }
+    Ok(builder.finish(limits)?)
 }

@@ -184,6 +184,19 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
                     self.element(value)
                 })
             }
+            Value::ZSet(zset) => {
+                if let Some(listpack) = zset.as_listpack() {
+                    return self.blob(listpack.as_bytes());
+                }
+                self.length(zset.len() as u64)?;
+                // From the last on, as stock servers write them: that is the order they load fastest.
+                zset.iter_range(zset.len().saturating_sub(1), zset.len(), true).try_for_each(
+                    |(member, score)| {
+                        self.element(member)?;
+                        self.put(&score.to_le_bytes())
+                    },
+                )
+            }
         }
     }
 }
@@ -199,5 +212,7 @@ pub(super) fn type_of(value: &Value) -> u8 {
         },
         Value::Hash(hash) if hash.as_listpack().is_some() => value_type::HASH_LISTPACK,
         Value::Hash(_) => value_type::HASH,
+        Value::ZSet(zset) if zset.as_listpack().is_some() => value_type::ZSET_LISTPACK,
+        Value::ZSet(_) => value_type::ZSET_2,
     }
 }
