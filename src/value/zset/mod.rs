@@ -28,6 +28,7 @@ pub use iter::Iter;
 use std::ops::Range;
 
 use super::{Element, Limits, Listpack};
+use crate::base::Rng;
 use entry::EntryView;
 use indexed::Indexed;
 
@@ -301,9 +302,8 @@ impl ZSet {
     }
 
     /// A member chosen at random, each equally likely.
-    pub fn random(&self, mut next_u64: impl FnMut() -> u64) -> Option<(Element<'_>, f64)> {
-        let len = self.len() as u64;
-        self.get((next_u64() % len.max(1)) as usize)
+    pub fn random(&self, rng: &mut Rng) -> Option<(Element<'_>, f64)> {
+        self.get(rng.below(self.len() as u64) as usize)
     }
 
     /// Visits some of the members, about `count`, and returns the cursor to go on with: 0 at the end, as at the

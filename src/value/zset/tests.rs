@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 
 use super::*;
-use crate::base::random::Rng;
+use crate::base::Rng;
 
 const CASES: u32 = if cfg!(miri) { 2 } else { 150 };
 const STEPS: usize = if cfg!(miri) { 20 } else { 120 };
@@ -344,13 +344,13 @@ fn scan_visits_all_that_stays_while_others_come_and_go() {
 fn random_reaches_every_member_in_both_encodings() {
     for entries in [0, 100] {
         let mut set = ZSet::new();
-        assert!(set.random(|| 1).is_none());
+        assert!(set.random(&mut Rng::from_seed(1)).is_none());
         (0..20u8).for_each(|i| {
             let _ = set.insert(&[i], f64::from(i), &limits(entries));
         });
         let mut rng = Rng::from_seed(7);
         let seen: HashSet<Vec<u8>> =
-            (0..1_000).filter_map(|_| Some(set.random(|| rng.next_u64())?.0.to_vec())).collect();
+            (0..1_000).filter_map(|_| Some(set.random(&mut rng)?.0.to_vec())).collect();
         assert_eq!(seen.len(), 20);
     }
 }
