@@ -1,1 +1,13 @@
 //! The command table and its handlers.
+
+pub mod access;
+pub mod context;
+pub mod effect;
+pub mod error;
+pub mod registry;
+pub mod table;
+
+pub use context::{Context, Counts, ExpiryMode, Settings};
+pub use effect::Effects;
+pub use error::CommandError;
+pub use table::{Command, CommandResult, DONE, Outcome};

@@ -1,0 +1,438 @@
+//! What a handler sees: its database, the locked shards, the clock, the reply and the effects.
+//!
+//! Handlers are synchronous and pure: time and randomness come from here, nothing blocks, and all that a
+//! command changes goes through these methods, which keep WATCH, blocked clients, expiry and the log right.
+
+use super::effect::Effects;
+use super::error::CommandError;
+use super::table::{Block, CommandResult, Outcome, TimeoutReply};
+use crate::base::random::Rng;
+use crate::keyspace::freeing::{LAZY_FREE_EFFORT, free_later};
+use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
+use crate::resp::reply::Reply;
+use crate::value::{Hash, Limits, List, Set, Value, ZSet, hash_bytes};
+
+/// Settings that handlers read.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Encoding thresholds.
+    pub limits: Limits,
+    /// The access field counts frequency (LFU) instead of time (LRU).
+    pub lfu: bool,
+    /// `lfu-log-factor`.
+    pub lfu_log_factor: u32,
+    /// `lfu-decay-time`, minutes.
+    pub lfu_decay_time_min: u32,
+    /// Expired keys are logged as UNLINK instead of DEL (`lazyfree-lazy-expire`).
+    pub lazy_expire: bool,
+    /// DEL behaves as UNLINK (`lazyfree-lazy-user-del`).
+    pub lazy_user_del: bool,
+    /// FLUSHALL and FLUSHDB without a word free lazily (`lazyfree-lazy-user-flush`).
+    pub lazy_user_flush: bool,
+    /// Largest bulk string, bytes (`proto-max-bulk-len`).
+    pub max_bulk_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            limits: Limits::default(),
+            lfu: false,
+            lfu_log_factor: 10,
+            lfu_decay_time_min: 1,
+            lazy_expire: false,
+            lazy_user_del: false,
+            lazy_user_flush: false,
+            max_bulk_bytes: 512 * 1024 * 1024,
+        }
+    }
+}
+
+/// What an expired key means to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpiryMode {
+    /// Remove it and log the removal: a primary's client.
+    Delete,
+    /// Treat it as absent and leave it: a replica's client.
+    Hide,
+    /// Treat it as present: effects from the primary or a log, which says itself when a key goes.
+    Ignore,
+}
+
+/// Figures that commands add up, handed to the server's statistics after each batch.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Lookups by reading commands that found the key.
+    pub hits: u64,
+    /// Lookups by reading commands that did not.
+    pub misses: u64,
+    /// Keys removed because their time had come.
+    pub expired: u64,
+    /// Changes to the data set (`rdb_changes_since_last_save`).
+    pub changes: u64,
+}
+
+/// A key that blocked clients wait for and that became ready: database and name.
+pub type ReadyKey = (u32, Box<[u8]>);
+
+/// Everything a handler may use. `'k` is the borrow of the keyspace.
+pub struct Context<'a, 'k> {
+    /// The selected database.
+    pub db: u32,
+    /// The command's clock: unix time in ms, the same throughout a command, transaction or script.
+    pub now_ms: i64,
+    /// The keyspace, for walks that take one shard at a time.
+    pub keyspace: &'k Keyspace,
+    /// The shards this command holds.
+    pub keys: &'a mut Locked<'k>,
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// Where the effects go.
+    pub effects: &'a mut Effects,
+    /// Settings.
+    pub settings: &'a Settings,
+    /// Randomness.
+    pub rng: &'a mut Rng,
+    /// Figures.
+    pub counts: &'a mut Counts,
+    /// Awaited keys that became ready.
+    pub ready: &'a mut Vec<ReadyKey>,
+    /// How expired keys are seen.
+    pub expiry: ExpiryMode,
+    /// Whether the client may be made to wait.
+    pub may_block: bool,
+    /// Changes made by this command.
+    pub dirty: u64,
+    /// The command said itself what to log (perhaps nothing).
+    pub logged: bool,
+}
+
+impl<'a, 'k> Context<'a, 'k> {
+    /// The access field of a key that is touched now.
+    fn touched_access(&mut self, old: u32) -> u32 {
+        if self.settings.lfu {
+            super::access::lfu_touch(old, self.now_ms, self.settings, self.rng)
+        } else {
+            super::access::lru_now(self.now_ms)
+        }
+    }
+
+    fn fresh_access(&self) -> u32 {
+        if self.settings.lfu {
+            super::access::lfu_fresh(self.now_ms)
+        } else {
+            super::access::lru_now(self.now_ms)
+        }
+    }
+
+    #[inline]
+    fn is_expired(&self, entry: &Entry) -> bool {
+        self.expiry != ExpiryMode::Ignore && entry.expire_at_ms().is_some_and(|at| at < self.now_ms)
+    }
+
+    /// The live entry of a key, with no effect on its access field or on statistics.
+    /// Several may be held at once. An expired key counts as absent.
+    pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
+        self.peek_in(self.db, key)
+    }
+
+    /// As [`Context::peek`], in another database.
+    pub fn peek_in(&self, db: u32, key: &[u8]) -> Option<&Entry> {
+        let hash = hash_bytes(key);
+        let entry = self.keys.shard(hash).db(db).get(hash, key)?;
+        (!self.is_expired(entry)).then_some(entry)
+    }
+
+    /// Removes the key if it has expired (as [`ExpiryMode`] says); call it for each key before
+    /// [`Context::peek`]ing at several.
+    pub fn expire_if_due(&mut self, key: &[u8]) {
+        let hash = hash_bytes(key);
+        let entry = self.keys.shard(hash).db(self.db).get(hash, key);
+        if entry.is_some_and(|entry| self.is_expired(entry)) {
+            self.drop_expired(self.db, hash, key);
+        }
+    }
+
+    #[cold]
+    fn drop_expired(&mut self, db: u32, hash: u64, key: &[u8]) {
+        if self.expiry != ExpiryMode::Delete {
+            return;
+        }
+        let shard = self.keys.shard_mut(hash);
+        if let Some(entry) = shard.db_mut(db).remove(hash, key) {
+            shard.touched(db, key);
+            release(entry);
+            self.counts.expired += 1;
+            let word: &[u8] = if self.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
+            self.effects.push(db, &[word, key]);
+        }
+    }
+
+    /// The live entry of a key, touched (LRU/LFU) but not counted as hit or miss.
+    #[inline]
+    pub fn lookup(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let hash = hash_bytes(key);
+        let db = self.db;
+        let now_access = if self.settings.lfu { None } else { Some(super::access::lru_now(self.now_ms)) };
+        let entry: *mut Entry = self.keys.shard_mut(hash).db_mut(db).get_mut(hash, key)?;
+        // SAFETY: the pointer comes from a unique borrow of self.keys that lives as long as self; it is
+        // turned back into a borrow of self on each way out, and not used after drop_expired. (The borrow
+        // checker cannot yet see that the early return ends the loan.)
+        let entry = unsafe { &mut *entry };
+        if self.is_expired(entry) {
+            self.drop_expired(db, hash, key);
+            return None;
+        }
+        let access = match now_access {
+            Some(access) => access,
+            None => self.touched_access(entry.access()),
+        };
+        if entry.access() != access {
+            entry.set_access(access);
+        }
+        Some(entry)
+    }
+
+    /// The live entry of a key for a reading command: touched, and counted as hit or miss.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+        // Counted before the borrow: an entry that lookup returns is always a hit.
+        self.counts.hits += 1;
+        let counts: *mut Counts = self.counts;
+        match self.lookup(key) {
+            Some(entry) => Some(entry),
+            None => {
+                // SAFETY: `counts` is a unique borrow held by self, and no entry was borrowed on this way.
+                unsafe {
+                    (*counts).hits -= 1;
+                    (*counts).misses += 1;
+                }
+                None
+            }
+        }
+    }
+
+    /// A string for reading; refuses other types.
+    #[inline]
+    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<ValueRef<'_>>, CommandError> {
+        match self.read(key).map(Entry::value) {
+            Some(ValueRef::Object(_)) => Err(CommandError::WrongType),
+            other => Ok(other),
+        }
+    }
+
+    /// Says that `key` changed: counts a change and wakes its watchers. The caller changed it already.
+    #[inline]
+    pub fn modified(&mut self, key: &[u8]) {
+        self.modified_in(self.db, key);
+    }
+
+    /// As [`Context::modified`], in another database.
+    pub fn modified_in(&mut self, db: u32, key: &[u8]) {
+        self.dirty += 1;
+        self.keys.shard_mut(hash_bytes(key)).touched(db, key);
+    }
+
+    /// Sets a string, adding the key or replacing whatever it held. Counts as a change.
+    #[inline]
+    pub fn set_string(&mut self, key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) {
+        let hash = hash_bytes(key);
+        let db = self.db;
+        let fresh = self.fresh_access();
+        let shard = self.keys.shard_mut(hash);
+        let (old, is_new) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms);
+        shard.touched(db, key);
+        if is_new && let Some(entry) = shard.db_mut(db).get_mut(hash, key) {
+            entry.set_access(fresh);
+        }
+        self.dirty += 1;
+        old.map(release_value);
+    }
+
+    /// Sets any value, adding the key or replacing whatever it held. Counts as a change and wakes clients
+    /// blocked on the key.
+    pub fn set_value(&mut self, key: &[u8], value: Value, expire_at_ms: Option<i64>) {
+        self.set_value_in(self.db, key, value, expire_at_ms);
+    }
+
+    /// As [`Context::set_value`], in another database.
+    pub fn set_value_in(&mut self, db: u32, key: &[u8], value: Value, expire_at_ms: Option<i64>) {
+        let hash = hash_bytes(key);
+        let fresh = self.fresh_access();
+        let shard = self.keys.shard_mut(hash);
+        let (old, is_new) = shard.db_mut(db).set_value(hash, key, value, expire_at_ms);
+        shard.touched(db, key);
+        if is_new && let Some(entry) = shard.db_mut(db).get_mut(hash, key) {
+            entry.set_access(fresh);
+        }
+        self.dirty += 1;
+        self.note_ready(db, hash, key);
+        old.map(release_value);
+    }
+
+    /// If blocked clients wait for `key`, has them tried after this command.
+    fn note_ready(&mut self, db: u32, hash: u64, key: &[u8]) {
+        if self.keys.shard(hash).is_awaited(db, key) {
+            self.ready.push((db, key.into()));
+        }
+    }
+
+    /// Removes a key; its entry comes back (expired keys count as absent). Counts as a change.
+    /// Give a big entry to [`release`].
+    pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        let hash = hash_bytes(key);
+        let db = self.db;
+        let entry = self.keys.shard(hash).db(db).get(hash, key)?;
+        if self.is_expired(entry) {
+            self.drop_expired(db, hash, key);
+            return None;
+        }
+        let shard = self.keys.shard_mut(hash);
+        let entry = shard.db_mut(db).remove(hash, key)?;
+        shard.touched(db, key);
+        self.dirty += 1;
+        Some(entry)
+    }
+
+    /// Sets or clears the expiry of a live key; false if there is none. Does not count as a change.
+    pub fn set_expiry(&mut self, key: &[u8], expire_at_ms: Option<i64>) -> bool {
+        let hash = hash_bytes(key);
+        self.keys.shard_mut(hash).db_mut(self.db).set_expiry(hash, key, expire_at_ms)
+    }
+
+    /// Runs `with` on one shard by index: the held one where this command holds all, else a lock taken
+    /// for the call. Only for commands that hold all shards or none.
+    pub fn with_shard<R>(&mut self, index: usize, with: impl FnOnce(&mut Shard) -> R) -> R {
+        if self.keys.is_none() {
+            return with(&mut self.keyspace.lock_shard(index));
+        }
+        debug_assert!(self.keys.is_all());
+        with(self.keys.shard_mut(crate::keyspace::db::shard_start(index)))
+    }
+
+    /// Logs this command in place of the one the client sent. May be called several times.
+    pub fn log(&mut self, args: &[&[u8]]) {
+        self.effects.push(self.db, args);
+        self.logged = true;
+    }
+
+    /// As [`Context::log`], in another database.
+    pub fn log_in(&mut self, db: u32, args: &[&[u8]]) {
+        self.effects.push(db, args);
+        self.logged = true;
+    }
+
+    /// Logs nothing for this command although it changed something that replicas need not know.
+    pub fn log_nothing(&mut self) {
+        self.logged = true;
+    }
+
+    /// Ends a blocking command that found nothing: waits for one of `keys`, or, where the client may not
+    /// be made to wait, answers as a time-out would. `timeout_ms` 0 waits for ever.
+    pub fn block(&mut self, keys: &[&[u8]], timeout_ms: u64, on_timeout: TimeoutReply) -> CommandResult {
+        if !self.may_block {
+            match on_timeout {
+                TimeoutReply::Null => self.reply.null(),
+                TimeoutReply::NullArray => self.reply.null_array(),
+            }
+            return Ok(Outcome::Done);
+        }
+        let keys = keys.iter().map(|key| Box::from(*key)).collect();
+        let timeout_ms = (timeout_ms > 0).then_some(timeout_ms);
+        Ok(Outcome::Block(Block { keys, timeout_ms, on_timeout }))
+    }
+}
+
+/// Frees an entry: here if that is cheap, on the freeing thread if it holds many allocations.
+pub fn release(entry: Entry) {
+    if let ValueRef::Object(value) = entry.value()
+        && value.free_effort() > LAZY_FREE_EFFORT
+    {
+        return free_later(entry);
+    }
+    drop(entry);
+}
+
+/// As [`release`], for a value.
+pub fn release_value(value: Value) {
+    if value.free_effort() > LAZY_FREE_EFFORT {
+        free_later(value);
+    }
+}
+
+macro_rules! typed_access {
+    ($read:ident, $get_mut:ident, $or_new:ident, $peek:ident, $variant:ident, $type:ty, $what:literal) => {
+        impl<'a, 'k> Context<'a, 'k> {
+            #[doc = concat!("The ", $what, " at a key for a reading command; refuses other types.")]
+            pub fn $read(&mut self, key: &[u8]) -> Result<Option<&$type>, CommandError> {
+                match self.read(key).map(Entry::value) {
+                    None => Ok(None),
+                    Some(ValueRef::Object(Value::$variant(it))) => Ok(Some(it)),
+                    Some(_) => Err(CommandError::WrongType),
+                }
+            }
+
+            #[doc = concat!("The ", $what, " at a key, untouched and shared; refuses other types.")]
+            pub fn $peek(&self, key: &[u8]) -> Result<Option<&$type>, CommandError> {
+                match self.peek(key).map(Entry::value) {
+                    None => Ok(None),
+                    Some(ValueRef::Object(Value::$variant(it))) => Ok(Some(it)),
+                    Some(_) => Err(CommandError::WrongType),
+                }
+            }
+
+            #[doc = concat!("The ", $what, " at a key for changing in place; refuses other types. After a change call")]
+            /// [`Context::modified`]; after a removal also [`Context::remove_if_empty`].
+            pub fn $get_mut(&mut self, key: &[u8]) -> Result<Option<&mut $type>, CommandError> {
+                match self.lookup(key) {
+                    None => Ok(None),
+                    Some(entry) => match entry.object_mut() {
+                        Some(Value::$variant(it)) => Ok(Some(it)),
+                        _ => Err(CommandError::WrongType),
+                    },
+                }
+            }
+
+            #[doc = concat!("As the `_mut` form, adding an empty ", $what, " where the key is absent (and waking")]
+            /// clients blocked on it). The caller puts something in, or calls [`Context::remove_if_empty`].
+            pub fn $or_new(&mut self, key: &[u8]) -> Result<&mut $type, CommandError> {
+                if self.lookup(key).is_none() {
+                    let hash = hash_bytes(key);
+                    let db = self.db;
+                    let access = self.fresh_access();
+                    let mut entry = Entry::new(key, Value::$variant(<$type>::new()), None);
+                    entry.set_access(access);
+                    self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
+                    self.note_ready(db, hash, key);
+                }
+                let hash = hash_bytes(key);
+                let entry = self.keys.shard_mut(hash).db_mut(self.db).get_mut(hash, key);
+                match entry.and_then(Entry::object_mut) {
+                    Some(Value::$variant(it)) => Ok(it),
+                    _ => Err(CommandError::WrongType),
+                }
+            }
+        }
+    };
+}
+
+typed_access!(read_list, list_mut, list_or_new, peek_list, List, List, "list");
+typed_access!(read_set, set_mut, set_or_new, peek_set, Set, Set, "set");
+typed_access!(read_hash, hash_mut, hash_or_new, peek_hash, Hash, Hash, "hash");
+typed_access!(read_zset, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
+
+impl Context<'_, '_> {
+    /// Removes the key if it holds an empty collection. Does not count as a further change.
+    pub fn remove_if_empty(&mut self, key: &[u8]) -> bool {
+        let hash = hash_bytes(key);
+        let db = self.keys.shard_mut(hash).db_mut(self.db);
+        let is_empty = match db.get(hash, key).map(Entry::value) {
+            Some(ValueRef::Object(value)) => value.is_empty_collection(),
+            _ => false,
+        };
+        if is_empty {
+            db.remove(hash, key);
+        }
+        is_empty
+    }
+}

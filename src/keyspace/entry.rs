@@ -1,0 +1,439 @@
+//! One key and its value in one allocation.
+//!
+//! Layout, all offsets from the start of the block, the block aligned to 8 and its size rounded up to 16
+//! (so that a small string can be overwritten in place by one of about its size):
+//!
+//! ```text
+//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry
+//! 4   u32  key length in bytes
+//! 8   i64  expiry, unix ms                      (only with has-expiry)
+//! ..  payload: Int i64 | Inline u32 length | Object `Value`
+//! ..  key bytes
+//! ..  Inline value bytes
+//! ```
+
+use crate::value::table::Hashed;
+use crate::value::{Str, Value, hash_bytes};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::ptr::{self, NonNull};
+
+/// Longest string value, in bytes, that is kept inside the entry's own allocation.
+pub const INLINE_MAX_BYTES: usize = 1024;
+
+const ACCESS_MASK: u32 = 0x00ff_ffff;
+const KIND_SHIFT: u32 = 24;
+const HAS_EXPIRY: u32 = 1 << 26;
+const HEADER_BYTES: usize = 8;
+const ALIGN: usize = 8;
+
+const KIND_INT: u32 = 0;
+const KIND_INLINE: u32 = 1;
+const KIND_OBJECT: u32 = 2;
+
+/// A key with its value, expiry and access field; 8 bytes in the table, one allocation behind it.
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: an Entry owns its block alone, and all that is in it (`Value`) is itself Send.
+unsafe impl Send for Entry {}
+// SAFETY: `&Entry` gives only shared access to the block, and `Value` is Sync.
+unsafe impl Sync for Entry {}
+
+const _: fn() = || {
+    fn assert_send_sync<T: Send + Sync>() {}
+    assert_send_sync::<Value>();
+};
+
+/// A value as it lies in an entry.
+#[derive(Clone, Copy)]
+pub enum ValueRef<'a> {
+    /// A string that is a canonical decimal integer.
+    Int(i64),
+    /// Any other string.
+    Bytes(&'a [u8]),
+    /// A collection (never `Value::Str`).
+    Object(&'a Value),
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    kind: u32,
+    has_expiry: bool,
+    key_len: usize,
+    /// Bytes of an Inline value, else 0.
+    value_len: usize,
+}
+
+impl Shape {
+    fn payload_at(&self) -> usize {
+        HEADER_BYTES + if self.has_expiry { 8 } else { 0 }
+    }
+    fn key_at(&self) -> usize {
+        self.payload_at()
+            + match self.kind {
+                KIND_INT => 8,
+                KIND_INLINE => 4,
+                _ => size_of::<Value>(),
+            }
+    }
+    fn value_at(&self) -> usize {
+        self.key_at() + self.key_len
+    }
+    fn layout(&self) -> Layout {
+        let size = (self.value_at() + self.value_len).next_multiple_of(16);
+        // Key and value are bounded far below isize::MAX by the protocol limits.
+        Layout::from_size_align(size, ALIGN).expect("an entry's size is bounded")
+    }
+}
+
+impl Entry {
+    /// Makes an entry. `expire_at_ms` is absolute unix time.
+    pub fn new(key: &[u8], value: Value, expire_at_ms: Option<i64>) -> Entry {
+        match value {
+            Value::Str(Str::Int(n)) => {
+                let entry = Entry::allocate(KIND_INT, key, 0, expire_at_ms);
+                // SAFETY: a block of kind Int has 8 bytes at payload_at().
+                unsafe { entry.at(entry.shape().payload_at()).cast::<i64>().write(n) };
+                entry
+            }
+            Value::Str(Str::Bytes(bytes)) if bytes.len() <= INLINE_MAX_BYTES => {
+                Entry::new_inline(key, &bytes, expire_at_ms)
+            }
+            value => {
+                let entry = Entry::allocate(KIND_OBJECT, key, 0, expire_at_ms);
+                // SAFETY: a block of kind Object has room for a Value at payload_at(), a multiple of 8;
+                // it is uninitialised, so nothing is overwritten.
+                unsafe { entry.at(entry.shape().payload_at()).cast::<Value>().write(value) };
+                entry
+            }
+        }
+    }
+
+    /// Makes a string entry straight from bytes, without an intermediate `Value` where it is small.
+    pub fn new_string(key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) -> Entry {
+        match Str::parse_int(bytes) {
+            Some(n) => Entry::new(key, Value::Str(Str::Int(n)), expire_at_ms),
+            None if bytes.len() <= INLINE_MAX_BYTES => Entry::new_inline(key, bytes, expire_at_ms),
+            None => Entry::new(key, Value::Str(Str::Bytes(bytes.to_vec())), expire_at_ms),
+        }
+    }
+
+    fn new_inline(key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) -> Entry {
+        let entry = Entry::allocate(KIND_INLINE, key, bytes.len(), expire_at_ms);
+        let shape = Shape { value_len: bytes.len(), ..entry.shape_without_value() };
+        // SAFETY: the block was allocated for this shape: a u32 at payload_at(), value_len bytes at
+        // value_at(); `bytes` cannot overlap a fresh block.
+        unsafe {
+            entry.at(shape.payload_at()).cast::<u32>().write(bytes.len() as u32);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), entry.at(shape.value_at()), bytes.len());
+        }
+        entry
+    }
+
+    /// A block with header, expiry and key written; the payload is left to the caller.
+    fn allocate(kind: u32, key: &[u8], value_len: usize, expire_at_ms: Option<i64>) -> Entry {
+        let shape = Shape { kind, has_expiry: expire_at_ms.is_some(), key_len: key.len(), value_len };
+        assert!(key.len() <= u32::MAX as usize && value_len <= u32::MAX as usize);
+        let layout = shape.layout();
+        // SAFETY: the layout's size is at least 16.
+        let block = unsafe { alloc(layout) };
+        let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
+        let entry = Entry(block);
+        let meta = kind << KIND_SHIFT | if shape.has_expiry { HAS_EXPIRY } else { 0 };
+        // SAFETY: the block is `layout.size()` bytes, which covers header, expiry and key of this shape.
+        unsafe {
+            entry.at(0).cast::<u32>().write(meta);
+            entry.at(4).cast::<u32>().write(key.len() as u32);
+            if let Some(at) = expire_at_ms {
+                entry.at(HEADER_BYTES).cast::<i64>().write(at);
+            }
+            ptr::copy_nonoverlapping(key.as_ptr(), entry.at(shape.key_at()), key.len());
+        }
+        entry
+    }
+
+    #[inline]
+    fn at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: callers pass offsets within the block's layout.
+        unsafe { self.0.as_ptr().add(offset) }
+    }
+
+    #[inline]
+    fn meta(&self) -> u32 {
+        // SAFETY: the header is always initialised.
+        unsafe { self.0.cast::<u32>().read() }
+    }
+
+    #[inline]
+    fn set_meta(&mut self, meta: u32) {
+        // SAFETY: the header is always there; we hold the entry exclusively.
+        unsafe { self.0.cast::<u32>().write(meta) }
+    }
+
+    #[inline]
+    fn kind(&self) -> u32 {
+        self.meta() >> KIND_SHIFT & 3
+    }
+
+    #[inline]
+    fn shape_without_value(&self) -> Shape {
+        let meta = self.meta();
+        // SAFETY: the header is always initialised.
+        let key_len = unsafe { self.at(4).cast::<u32>().read() } as usize;
+        Shape { kind: meta >> KIND_SHIFT & 3, has_expiry: meta & HAS_EXPIRY != 0, key_len, value_len: 0 }
+    }
+
+    #[inline]
+    fn shape(&self) -> Shape {
+        let mut shape = self.shape_without_value();
+        if shape.kind == KIND_INLINE {
+            // SAFETY: an Inline block has its u32 length at payload_at().
+            shape.value_len = unsafe { self.at(shape.payload_at()).cast::<u32>().read_unaligned() } as usize;
+        }
+        shape
+    }
+
+    /// The key's bytes.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let shape = self.shape_without_value();
+        // SAFETY: key_len initialised bytes lie at key_at() for as long as the entry is not changed.
+        unsafe { std::slice::from_raw_parts(self.at(shape.key_at()), shape.key_len) }
+    }
+
+    /// When the key expires, as unix time in ms.
+    #[inline]
+    pub fn expire_at_ms(&self) -> Option<i64> {
+        if self.meta() & HAS_EXPIRY == 0 {
+            return None;
+        }
+        // SAFETY: with has-expiry an i64 lies after the header.
+        Some(unsafe { self.at(HEADER_BYTES).cast::<i64>().read() })
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'_> {
+        let shape = self.shape();
+        // SAFETY: each kind's payload lies at payload_at() (and value_at()), initialised, and lives as
+        // long as the borrow of self.
+        unsafe {
+            match shape.kind {
+                KIND_INT => ValueRef::Int(self.at(shape.payload_at()).cast::<i64>().read()),
+                KIND_INLINE => ValueRef::Bytes(std::slice::from_raw_parts(
+                    self.at(shape.value_at()),
+                    shape.value_len,
+                )),
+                _ => match &*self.at(shape.payload_at()).cast::<Value>() {
+                    Value::Str(Str::Bytes(bytes)) => ValueRef::Bytes(bytes),
+                    Value::Str(Str::Int(n)) => ValueRef::Int(*n),
+                    object => ValueRef::Object(object),
+                },
+            }
+        }
+    }
+
+    /// The value for changing in place: collections and long strings. `None` for strings that lie inside
+    /// the entry, which are replaced by [`Entry::set_value`] or [`Entry::set_string`].
+    pub fn object_mut(&mut self) -> Option<&mut Value> {
+        let shape = self.shape_without_value();
+        if shape.kind != KIND_OBJECT {
+            return None;
+        }
+        // SAFETY: an Object block has an initialised Value at payload_at(); we hold the entry exclusively.
+        Some(unsafe { &mut *self.at(shape.payload_at()).cast::<Value>() })
+    }
+
+    /// Puts another value in the old one's place; key and access field stay. Returns the old value when it
+    /// was an object (so that the caller may free a big one elsewhere).
+    pub fn set_value(&mut self, value: Value, expire_at_ms: Option<i64>) -> Option<Value> {
+        let fresh = Entry::new(self.key(), value, expire_at_ms);
+        self.replace(fresh)
+    }
+
+    /// As [`Entry::set_value`] for a string; overwrites in place when the block fits.
+    pub fn set_string(&mut self, bytes: &[u8], expire_at_ms: Option<i64>) -> Option<Value> {
+        let old = self.shape();
+        if old.kind == KIND_INLINE && bytes.len() <= INLINE_MAX_BYTES && Str::parse_int(bytes).is_none() {
+            let new = Shape { value_len: bytes.len(), ..old };
+            if old.has_expiry == expire_at_ms.is_some() && old.layout() == new.layout() {
+                // SAFETY: same layout, same key: only length, bytes and expiry change, all within the
+                // block; `bytes` cannot alias a block that we hold exclusively.
+                unsafe {
+                    self.at(new.payload_at()).cast::<u32>().write_unaligned(bytes.len() as u32);
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(new.value_at()), bytes.len());
+                    if let Some(at) = expire_at_ms {
+                        self.at(HEADER_BYTES).cast::<i64>().write(at);
+                    }
+                }
+                return None;
+            }
+        }
+        let fresh = Entry::new_string(self.key(), bytes, expire_at_ms);
+        self.replace(fresh)
+    }
+
+    /// Sets, changes or (with `None`) clears the expiry.
+    pub fn set_expiry(&mut self, expire_at_ms: Option<i64>) {
+        let old = self.shape();
+        if old.has_expiry == expire_at_ms.is_some() {
+            if let Some(at) = expire_at_ms {
+                // SAFETY: with has-expiry an i64 lies after the header.
+                unsafe { self.at(HEADER_BYTES).cast::<i64>().write(at) };
+            }
+            return;
+        }
+        let new = Shape { has_expiry: expire_at_ms.is_some(), ..old };
+        let tail = old.value_at() + old.value_len - old.payload_at();
+        // SAFETY: the tail (payload, key, inline value) is moved within a block that is large enough for
+        // both shapes at the time of the move: before a shrinking realloc, after a growing one. A Value is
+        // moved bytewise, which is a plain Rust move. `realloc` gets the layout the block was made with.
+        unsafe {
+            if !new.has_expiry {
+                ptr::copy(self.at(old.payload_at()), self.at(new.payload_at()), tail);
+            }
+            if old.layout() != new.layout() {
+                let block = realloc(self.0.as_ptr(), old.layout(), new.layout().size());
+                self.0 = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(new.layout()));
+            }
+            if let Some(at) = expire_at_ms {
+                ptr::copy(self.at(old.payload_at()), self.at(new.payload_at()), tail);
+                self.at(HEADER_BYTES).cast::<i64>().write(at);
+            }
+        }
+        let meta = self.meta() & !HAS_EXPIRY | if new.has_expiry { HAS_EXPIRY } else { 0 };
+        self.set_meta(meta);
+    }
+
+    /// The 24-bit access field (LRU seconds or LFU counter; its meaning is the caller's).
+    #[inline]
+    pub fn access(&self) -> u32 {
+        self.meta() & ACCESS_MASK
+    }
+
+    /// Sets the 24-bit access field.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        self.set_meta(self.meta() & !ACCESS_MASK | access & ACCESS_MASK);
+    }
+
+    /// Takes the value out and frees the entry.
+    pub fn into_value(self) -> Value {
+        let value = match self.value() {
+            ValueRef::Int(n) => Value::Str(Str::Int(n)),
+            ValueRef::Bytes(bytes) if self.kind() == KIND_INLINE => Value::Str(Str::Bytes(bytes.to_vec())),
+            _ => {
+                // SAFETY: kind Object; the value is read out once, and the block is then freed without
+                // dropping it.
+                let value = unsafe { self.at(self.shape().payload_at()).cast::<Value>().read() };
+                self.free_block();
+                return value;
+            }
+        };
+        drop(self);
+        value
+    }
+
+    /// A copy of the value (for COPY).
+    pub fn clone_value(&self) -> Value {
+        match self.value() {
+            ValueRef::Int(n) => Value::Str(Str::Int(n)),
+            ValueRef::Bytes(bytes) => Value::Str(Str::Bytes(bytes.to_vec())),
+            ValueRef::Object(value) => value.clone(),
+        }
+    }
+
+    /// Bytes of this entry's own block.
+    pub fn block_bytes(&self) -> usize {
+        self.shape().layout().size()
+    }
+
+    /// Installs `fresh`'s block here, keeping the access field; gives back the old object, if it was one.
+    fn replace(&mut self, mut fresh: Entry) -> Option<Value> {
+        fresh.set_access(self.access());
+        let old = std::mem::replace(self, fresh);
+        (old.kind() == KIND_OBJECT).then(|| old.into_value())
+    }
+
+    fn free_block(self) {
+        let layout = self.shape().layout();
+        let block = self.0.as_ptr();
+        std::mem::forget(self);
+        // SAFETY: the block was allocated with exactly this layout, and self is gone.
+        unsafe { dealloc(block, layout) }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let shape = self.shape();
+        // SAFETY: the payload of an Object is dropped once, here; then the block is freed with the layout
+        // it was made with.
+        unsafe {
+            if shape.kind == KIND_OBJECT {
+                ptr::drop_in_place(self.at(shape.payload_at()).cast::<Value>());
+            }
+            dealloc(self.0.as_ptr(), shape.layout());
+        }
+    }
+}
+
+impl Hashed for Entry {
+    #[inline]
+    fn table_hash(&self) -> u64 {
+        hash_bytes(self.key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of(entry: &Entry) -> Vec<u8> {
+        match entry.value() {
+            ValueRef::Bytes(b) => b.to_vec(),
+            ValueRef::Int(n) => n.to_string().into_bytes(),
+            ValueRef::Object(_) => panic!("a string was expected"),
+        }
+    }
+
+    #[test]
+    fn strings_of_every_size_and_expiry() {
+        for key_len in [0usize, 1, 7, 8, 40, 300] {
+            let key = vec![b'k'; key_len];
+            for len in [0usize, 1, 3, 8, 64, INLINE_MAX_BYTES, INLINE_MAX_BYTES + 1, 5_000] {
+                let text = vec![b'v'; len];
+                let mut entry = Entry::new_string(&key, &text, None);
+                entry.set_access(0xabcdef);
+                for expiry in [Some(5), Some(6), None, None, Some(i64::MAX)] {
+                    entry.set_expiry(expiry);
+                    assert_eq!(entry.expire_at_ms(), expiry);
+                    assert_eq!((entry.key(), bytes_of(&entry)), (&key[..], text.clone()));
+                    assert_eq!(entry.access(), 0xabcdef);
+                }
+                for other in [0usize, 5, 66, 2_000] {
+                    entry.set_string(&vec![b'w'; other], Some(9));
+                    assert_eq!(bytes_of(&entry), vec![b'w'; other]);
+                    assert_eq!((entry.key(), entry.expire_at_ms()), (&key[..], Some(9)));
+                }
+                entry.set_string(b"-12", None);
+                assert!(matches!(entry.value(), ValueRef::Int(-12)));
+                assert_eq!((entry.key(), entry.access()), (&key[..], 0xabcdef));
+            }
+        }
+    }
+
+    #[test]
+    fn objects_move_with_expiry_and_out() {
+        let long = vec![7u8; 3_000];
+        let mut entry = Entry::new(b"key", Value::Str(Str::Bytes(long.clone())), Some(1));
+        entry.set_expiry(None);
+        entry.set_expiry(Some(3));
+        assert!(matches!(entry.object_mut(), Some(Value::Str(Str::Bytes(b))) if *b == long));
+        let old = entry.set_value(Value::Str(Str::Int(4)), entry.expire_at_ms());
+        assert!(matches!(old, Some(Value::Str(Str::Bytes(b))) if b == long));
+        assert!(entry.object_mut().is_none());
+        assert_eq!(entry.expire_at_ms(), Some(3));
+        let entry = Entry::new(b"key", Value::Str(Str::Bytes(long.clone())), None);
+        assert!(matches!(entry.into_value(), Value::Str(Str::Bytes(b)) if b == long));
+    }
+}
