@@ -1,0 +1,447 @@
+//! The log: the one stream of write effects of a node, in memory.
+//!
+//! On a primary it is the backlog that replicas read; on a replica it holds the primary's bytes as they
+//! came, for its own replicas and for the writer of the append-only file. Every reader has a position; the
+//! log keeps what its slowest reader still needs (up to a limit) and, beyond that, the last
+//! `backlog_bytes` for replicas that come back.
+//!
+//! Offsets are those of the replication protocol: the first byte ever appended to a lineage has offset 1,
+//! and [`Log::end`] is the offset of the last byte. A position `p` means "everything up to `p` is had".
+//! Invariant: `start <= every position served <= end`, and each append ends at a command boundary.
+
+use super::Lineage;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use thiserror::Error;
+
+/// Bytes of one block of the log.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Why the log could not be read.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum LogError {
+    /// The bytes after this position are no longer held.
+    #[error("the log starts at offset {start}, after the position {position} asked for")]
+    Trimmed {
+        /// The position asked for.
+        position: u64,
+        /// The first position the log can serve.
+        start: u64,
+    },
+    /// The position lies ahead of the log.
+    #[error("the log ends at offset {end}, before the position {position} asked for")]
+    Ahead {
+        /// The position asked for.
+        position: u64,
+        /// The log's end.
+        end: u64,
+    },
+}
+
+/// Names a reader of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReaderId(u64);
+
+struct Reader {
+    id: ReaderId,
+    position: u64,
+    /// Bytes this reader may be behind before the log stops waiting for it.
+    limit_bytes: u64,
+}
+
+/// What names the log's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// The lineage written now.
+    pub lineage: Lineage,
+    /// The lineage that a promotion left.
+    pub previous: Lineage,
+    /// Positions up to this one are common to both; -1 without a previous lineage.
+    pub previous_end: i64,
+}
+
+struct Inner {
+    blocks: VecDeque<Vec<u8>>,
+    /// The position before the first held byte.
+    start: u64,
+    end: u64,
+    backlog_bytes: u64,
+    readers: Vec<Reader>,
+    next_reader: u64,
+    history: History,
+    /// The database that the log's last SELECT chose; `None` forces one before the next effect.
+    db: Option<u32>,
+}
+
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// The log of a node. Appends happen under the shard locks of the command, which makes the log a valid
+/// serial order.
+pub struct Log {
+    inner: Mutex<Inner>,
+    end: AtomicU64,
+    unwoken: AtomicBool,
+    wakes: Mutex<Vec<(ReaderId, Wake)>>,
+}
+
+impl Log {
+    /// An empty log of this lineage that goes on from `offset`.
+    pub fn new(lineage: Lineage, offset: u64, backlog_bytes: u64) -> Log {
+        let history = History { lineage, previous: Lineage::NONE, previous_end: -1 };
+        let inner = Inner {
+            blocks: VecDeque::new(),
+            start: offset,
+            end: offset,
+            backlog_bytes,
+            readers: Vec::new(),
+            next_reader: 1,
+            history,
+            db: None,
+        };
+        Log {
+            inner: Mutex::new(inner),
+            end: AtomicU64::new(offset),
+            unwoken: AtomicBool::new(false),
+            wakes: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The offset of the last byte appended.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// The first position that can be served.
+    pub fn start(&self) -> u64 {
+        self.inner.lock().start
+    }
+
+    /// Lineages of this log.
+    pub fn history(&self) -> History {
+        self.inner.lock().history
+    }
+
+    /// History, end and selected database, as of one moment.
+    pub fn position(&self) -> (History, u64, Option<u32>) {
+        let inner = self.inner.lock();
+        (inner.history, inner.end, inner.db)
+    }
+
+    /// Appends effects of one command or transaction: SELECTs are put in where the database changes, and
+    /// several effects become one MULTI … EXEC, so that they are applied together or not at all.
+    pub fn append_effects<'e>(&self, count: usize, effects: impl Iterator<Item = (u32, &'e [u8])>) -> u64 {
+        let mut inner = self.inner.lock();
+        let mut open = false;
+        for (db, bytes) in effects {
+            if inner.db != Some(db) {
+                inner.append_select(db);
+            }
+            if count > 1 && !open {
+                inner.append(b"*1\r\n$5\r\nMULTI\r\n");
+                open = true;
+            }
+            inner.append(bytes);
+        }
+        if open {
+            inner.append(b"*1\r\n$4\r\nEXEC\r\n");
+        }
+        self.finish(inner)
+    }
+
+    /// Appends bytes as they came from the primary; they must end at a command boundary. `db` is the
+    /// database selected after them.
+    pub fn append_raw(&self, bytes: &[u8], db: u32) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.append(bytes);
+        inner.db = Some(db);
+        self.finish(inner)
+    }
+
+    /// Appends bytes that select nothing and change nothing (PING, REPLCONF GETACK).
+    pub fn append_neutral(&self, bytes: &[u8]) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.append(bytes);
+        self.finish(inner)
+    }
+
+    fn finish(&self, mut inner: MutexGuard<'_, Inner>) -> u64 {
+        inner.trim();
+        let end = inner.end;
+        self.end.store(end, Ordering::Release);
+        drop(inner);
+        self.unwoken.store(true, Ordering::Release);
+        end
+    }
+
+    /// Makes the next effect start with a SELECT: a new replica begins there.
+    pub fn forget_db(&self) {
+        self.inner.lock().db = None;
+    }
+
+    /// Starts another history at `offset`: everything held is dropped.
+    pub fn restart(&self, history: History, offset: u64, db: Option<u32>) {
+        let mut inner = self.inner.lock();
+        inner.blocks.clear();
+        inner.start = offset;
+        inner.end = offset;
+        inner.history = history;
+        inner.db = db;
+        self.end.store(offset, Ordering::Release);
+    }
+
+    /// Takes another lineage for what follows; what was written so far stays known by the old one
+    /// (a promotion).
+    pub fn change_lineage(&self, lineage: Lineage) {
+        let mut inner = self.inner.lock();
+        let previous_end = inner.end as i64;
+        let previous = inner.history.lineage;
+        inner.history = History { lineage, previous, previous_end };
+        inner.db = None;
+    }
+
+    /// Follows the primary's new name for the same history (`+CONTINUE <lineage>`).
+    pub fn rename_lineage(&self, lineage: Lineage) {
+        let mut inner = self.inner.lock();
+        if inner.history.lineage != lineage {
+            let previous_end = inner.end as i64;
+            let previous = inner.history.lineage;
+            inner.history = History { lineage, previous, previous_end };
+        }
+    }
+
+    /// Sets `repl-backlog-size`.
+    pub fn set_backlog_bytes(&self, bytes: u64) {
+        let mut inner = self.inner.lock();
+        inner.backlog_bytes = bytes;
+        inner.trim();
+    }
+
+    /// Bytes held.
+    pub fn held_bytes(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.end - inner.start
+    }
+
+    /// True when a replica of `lineage` that has everything up to `position` can go on from this log.
+    pub fn can_continue(&self, lineage: Lineage, position: u64) -> bool {
+        let inner = self.inner.lock();
+        let history = &inner.history;
+        let known = lineage == history.lineage
+            || (lineage == history.previous && lineage.is_some() && position as i64 <= history.previous_end);
+        known && position >= inner.start && position <= inner.end
+    }
+
+    /// Adds a reader at `position`; `wake` is called (from any thread, briefly) when there may be more.
+    pub fn add_reader(&self, position: u64, limit_bytes: u64, wake: Wake) -> Result<ReaderId, LogError> {
+        let mut inner = self.inner.lock();
+        inner.check(position)?;
+        let id = ReaderId(inner.next_reader);
+        inner.next_reader += 1;
+        inner.readers.push(Reader { id, position, limit_bytes });
+        drop(inner);
+        self.wakes.lock().push((id, wake));
+        Ok(id)
+    }
+
+    /// Removes a reader.
+    pub fn remove_reader(&self, id: ReaderId) {
+        self.wakes.lock().retain(|(other, _)| *other != id);
+        let mut inner = self.inner.lock();
+        inner.readers.retain(|reader| reader.id != id);
+        inner.trim();
+    }
+
+    /// Copies up to `max` bytes that follow the reader's position to `out`, and advances it. 0 bytes: it
+    /// has caught up. On [`LogError::Trimmed`] the reader has been too slow.
+    pub fn read(&self, id: ReaderId, out: &mut Vec<u8>, max: usize) -> Result<usize, LogError> {
+        let mut inner = self.inner.lock();
+        let Some(at) = inner.readers.iter().position(|reader| reader.id == id) else { return Ok(0) };
+        let position = inner.readers[at].position;
+        inner.check(position)?;
+        let count = inner.copy(position, out, max);
+        inner.readers[at].position = position + count as u64;
+        Ok(count)
+    }
+
+    /// Tells readers that there is more, if there is; called once after a batch of commands.
+    #[inline]
+    pub fn wake_readers(&self) {
+        if self.unwoken.load(Ordering::Relaxed) && self.unwoken.swap(false, Ordering::AcqRel) {
+            self.wakes.lock().iter().for_each(|(_, wake)| wake());
+        }
+    }
+}
+
+impl Inner {
+    fn check(&self, position: u64) -> Result<(), LogError> {
+        if position < self.start {
+            return Err(LogError::Trimmed { position, start: self.start });
+        }
+        if position > self.end {
+            return Err(LogError::Ahead { position, end: self.end });
+        }
+        Ok(())
+    }
+
+    fn append_select(&mut self, db: u32) {
+        let mut text = itoa::Buffer::new();
+        let db_text = text.format(db);
+        let command = format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{db_text}\r\n", db_text.len());
+        self.append(command.as_bytes());
+        self.db = Some(db);
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) {
+        self.end += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = self.blocks.back().map_or(0, |block| BLOCK_BYTES - block.len());
+            if room == 0 {
+                // A block that was trimmed off is used again before a new one is made.
+                self.blocks.push_back(Vec::with_capacity(BLOCK_BYTES));
+                continue;
+            }
+            let (now, rest) = bytes.split_at(room.min(bytes.len()));
+            if let Some(block) = self.blocks.back_mut() {
+                block.extend_from_slice(now);
+            }
+            bytes = rest;
+        }
+    }
+
+    /// Gives up whole blocks that neither the backlog nor a reader within its limit needs.
+    fn trim(&mut self) {
+        let backlog_from = self.end.saturating_sub(self.backlog_bytes);
+        let full = BLOCK_BYTES as u64;
+        if self.blocks.len() < 2 || self.start + full > backlog_from {
+            return;
+        }
+        let wanted = |reader: &Reader| reader.position.max(self.end.saturating_sub(reader.limit_bytes));
+        let keep_from = self.readers.iter().map(wanted).min().unwrap_or(backlog_from).min(backlog_from);
+        while self.blocks.len() > 1 {
+            let held = self.blocks.front().map_or(0, Vec::len) as u64;
+            if self.start + held > keep_from {
+                break;
+            }
+            self.start += held;
+            let freed = self.blocks.pop_front();
+            // Blocks are always full but the last, so a freed one can serve as the next.
+            if let Some(mut block) = freed
+                && self.blocks.back().is_some_and(|last| last.len() == BLOCK_BYTES)
+            {
+                block.clear();
+                self.blocks.push_back(block);
+            }
+        }
+    }
+
+    fn copy(&self, position: u64, out: &mut Vec<u8>, max: usize) -> usize {
+        let mut skip = (position - self.start) as usize;
+        let mut left = max;
+        // All blocks but the last are full.
+        let first = skip / BLOCK_BYTES;
+        skip %= BLOCK_BYTES;
+        for block in self.blocks.iter().skip(first) {
+            let part = &block[skip.min(block.len())..];
+            let part = &part[..part.len().min(left)];
+            out.extend_from_slice(part);
+            left -= part.len();
+            skip = 0;
+            if left == 0 {
+                break;
+            }
+        }
+        max - left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Rng;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    fn lineage(seed: u64) -> Lineage {
+        Lineage::random(&mut Rng::from_seed(seed))
+    }
+
+    fn read_all(log: &Log, id: ReaderId, step: usize) -> Result<Vec<u8>, LogError> {
+        let mut out = Vec::new();
+        while log.read(id, &mut out, step)? > 0 {}
+        Ok(out)
+    }
+
+    #[test]
+    fn effects_get_selects_and_transactions() {
+        let log = Log::new(lineage(1), 0, 1 << 20);
+        let id = log.add_reader(0, 1 << 20, Box::new(|| ())).unwrap();
+        log.append_effects(1, [(0, &b"a"[..])].into_iter());
+        log.append_effects(1, [(0, &b"b"[..])].into_iter());
+        log.append_effects(2, [(11, &b"c"[..]), (11, &b"d"[..])].into_iter());
+        let text = String::from_utf8(read_all(&log, id, 3).unwrap()).unwrap();
+        assert_eq!(
+            text,
+            "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nab*2\r\n$6\r\nSELECT\r\n$2\r\n11\r\n\
+             *1\r\n$5\r\nMULTI\r\ncd*1\r\n$4\r\nEXEC\r\n"
+        );
+        assert_eq!(log.end(), text.len() as u64);
+    }
+
+    #[test]
+    fn keeps_the_backlog_and_what_readers_need() {
+        let log = Log::new(lineage(1), 1_000, 100_000);
+        let slow = log.add_reader(1_000, 1_000_000, Box::new(|| ())).unwrap();
+        let bytes: Vec<u8> = (0..250_000u32).map(|i| (i % 251) as u8).collect();
+        bytes.chunks(777).for_each(|chunk| drop(log.append_raw(chunk, 0)));
+        assert_eq!((log.start(), log.end()), (1_000, 251_000));
+        assert_eq!(read_all(&log, slow, 10_000).unwrap(), bytes);
+        log.append_raw(b"x", 0);
+        assert!(log.start() > 1_000 && log.end() - log.start() >= 100_000);
+        assert!(log.can_continue(lineage(1), log.start()));
+        assert!(!log.can_continue(lineage(1), log.start() - 1));
+        assert!(!log.can_continue(lineage(2), log.end()));
+        assert!(!log.can_continue(lineage(1), log.end() + 1));
+        assert!(matches!(log.add_reader(1_000, 1, Box::new(|| ())), Err(LogError::Trimmed { .. })));
+    }
+
+    #[test]
+    fn a_reader_beyond_its_limit_is_left_behind() {
+        let log = Log::new(lineage(1), 0, 10);
+        let id = log.add_reader(0, 200_000, Box::new(|| ())).unwrap();
+        (0..100).for_each(|_| drop(log.append_raw(&[0; 10_000], 0)));
+        assert!(matches!(read_all(&log, id, 1_000), Err(LogError::Trimmed { position: 0, .. })));
+        assert!(log.held_bytes() <= 200_000 + 2 * BLOCK_BYTES as u64);
+    }
+
+    #[test]
+    fn a_promotion_keeps_the_old_name_for_the_old_bytes() {
+        let log = Log::new(lineage(1), 0, 1 << 20);
+        log.append_raw(b"abc", 0);
+        log.change_lineage(lineage(2));
+        log.append_raw(b"def", 0);
+        assert!(log.can_continue(lineage(1), 3) && log.can_continue(lineage(1), 1));
+        assert!(!log.can_continue(lineage(1), 4));
+        assert!(log.can_continue(lineage(2), 6));
+        assert!(!log.can_continue(Lineage::NONE, 0));
+    }
+
+    #[test]
+    fn readers_are_woken_once_a_batch() {
+        let log = Log::new(lineage(1), 0, 1 << 20);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let wake = Box::new(move || drop(counted.fetch_add(1, Ordering::Relaxed)));
+        let id = log.add_reader(0, 1 << 20, wake).unwrap();
+        log.append_raw(b"a", 0);
+        log.append_raw(b"b", 0);
+        log.wake_readers();
+        log.wake_readers();
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        log.remove_reader(id);
+        log.append_raw(b"c", 0);
+        log.wake_readers();
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+}
