@@ -101,6 +101,9 @@ pub struct Context<'a, 'k> {
     pub expiry: ExpiryMode,
     /// Whether the client may be made to wait.
     pub may_block: bool,
+    /// The hash that dispatch took of the first key, so that it is not taken again: the key's address and
+    /// length, and the hash.
+    pub first_hash: (usize, usize, u64),
     /// Changes made by this command.
     pub dirty: u64,
     /// The command said itself what to log (perhaps nothing).
@@ -108,6 +111,16 @@ pub struct Context<'a, 'k> {
 }
 
 impl<'a, 'k> Context<'a, 'k> {
+    /// The hash of a key; taken from dispatch where it is the very key that dispatch hashed.
+    #[inline]
+    fn hash_of(&self, key: &[u8]) -> u64 {
+        let (address, len, hash) = self.first_hash;
+        if key.as_ptr().addr() == address && key.len() == len && len > 0 {
+            return hash;
+        }
+        hash_bytes(key)
+    }
+
     /// The access field of a key that is touched now.
     fn touched_access(&mut self, old: u32) -> u32 {
         if self.settings.lfu {
@@ -138,7 +151,7 @@ impl<'a, 'k> Context<'a, 'k> {
 
     /// As [`Context::peek`], in another database.
     pub fn peek_in(&self, db: u32, key: &[u8]) -> Option<&Entry> {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let entry = self.keys.shard(hash).db(db).get(hash, key)?;
         (!self.is_expired(entry)).then_some(entry)
     }
@@ -146,7 +159,7 @@ impl<'a, 'k> Context<'a, 'k> {
     /// Removes the key if it has expired (as [`ExpiryMode`] says); call it for each key before
     /// [`Context::peek`]ing at several.
     pub fn expire_if_due(&mut self, key: &[u8]) {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let entry = self.keys.shard(hash).db(self.db).get(hash, key);
         if entry.is_some_and(|entry| self.is_expired(entry)) {
             self.drop_expired(self.db, hash, key);
@@ -171,7 +184,7 @@ impl<'a, 'k> Context<'a, 'k> {
     /// The live entry of a key, touched (LRU/LFU) but not counted as hit or miss.
     #[inline]
     pub fn lookup(&mut self, key: &[u8]) -> Option<&mut Entry> {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let db = self.db;
         let now_access = if self.settings.lfu { None } else { Some(super::access::lru_now(self.now_ms)) };
         let entry: *mut Entry = self.keys.shard_mut(hash).db_mut(db).get_mut(hash, key)?;
@@ -230,21 +243,19 @@ impl<'a, 'k> Context<'a, 'k> {
     /// As [`Context::modified`], in another database.
     pub fn modified_in(&mut self, db: u32, key: &[u8]) {
         self.dirty += 1;
-        self.keys.shard_mut(hash_bytes(key)).touched(db, key);
+        let hash = self.hash_of(key);
+        self.keys.shard_mut(hash).touched(db, key);
     }
 
     /// Sets a string, adding the key or replacing whatever it held. Counts as a change.
     #[inline]
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let db = self.db;
         let fresh = self.fresh_access();
         let shard = self.keys.shard_mut(hash);
-        let (old, is_new) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms);
+        let (old, _) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms, fresh);
         shard.touched(db, key);
-        if is_new && let Some(entry) = shard.db_mut(db).get_mut(hash, key) {
-            entry.set_access(fresh);
-        }
         self.dirty += 1;
         old.map(release_value);
     }
@@ -257,14 +268,11 @@ impl<'a, 'k> Context<'a, 'k> {
 
     /// As [`Context::set_value`], in another database.
     pub fn set_value_in(&mut self, db: u32, key: &[u8], value: Value, expire_at_ms: Option<i64>) {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let fresh = self.fresh_access();
         let shard = self.keys.shard_mut(hash);
-        let (old, is_new) = shard.db_mut(db).set_value(hash, key, value, expire_at_ms);
+        let (old, _) = shard.db_mut(db).set_value(hash, key, value, expire_at_ms, fresh);
         shard.touched(db, key);
-        if is_new && let Some(entry) = shard.db_mut(db).get_mut(hash, key) {
-            entry.set_access(fresh);
-        }
         self.dirty += 1;
         self.note_ready(db, hash, key);
         old.map(release_value);
@@ -280,7 +288,7 @@ impl<'a, 'k> Context<'a, 'k> {
     /// Removes a key; its entry comes back (expired keys count as absent). Counts as a change.
     /// Give a big entry to [`release`].
     pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let db = self.db;
         let entry = self.keys.shard(hash).db(db).get(hash, key)?;
         if self.is_expired(entry) {
@@ -296,7 +304,7 @@ impl<'a, 'k> Context<'a, 'k> {
 
     /// Sets or clears the expiry of a live key; false if there is none. Does not count as a change.
     pub fn set_expiry(&mut self, key: &[u8], expire_at_ms: Option<i64>) -> bool {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         self.keys.shard_mut(hash).db_mut(self.db).set_expiry(hash, key, expire_at_ms)
     }
 
@@ -397,7 +405,7 @@ macro_rules! typed_access {
             /// clients blocked on it). The caller puts something in, or calls [`Context::remove_if_empty`].
             pub fn $or_new(&mut self, key: &[u8]) -> Result<&mut $type, CommandError> {
                 if self.lookup(key).is_none() {
-                    let hash = hash_bytes(key);
+                    let hash = self.hash_of(key);
                     let db = self.db;
                     let access = self.fresh_access();
                     let mut entry = Entry::new(key, Value::$variant(<$type>::new()), None);
@@ -405,7 +413,7 @@ macro_rules! typed_access {
                     self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
                     self.note_ready(db, hash, key);
                 }
-                let hash = hash_bytes(key);
+                let hash = self.hash_of(key);
                 let entry = self.keys.shard_mut(hash).db_mut(self.db).get_mut(hash, key);
                 match entry.and_then(Entry::object_mut) {
                     Some(Value::$variant(it)) => Ok(it),
@@ -424,7 +432,7 @@ typed_access!(read_zset, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted s
 impl Context<'_, '_> {
     /// Removes the key if it holds an empty collection. Does not count as a further change.
     pub fn remove_if_empty(&mut self, key: &[u8]) -> bool {
-        let hash = hash_bytes(key);
+        let hash = self.hash_of(key);
         let db = self.keys.shard_mut(hash).db_mut(self.db);
         let is_empty = match db.get(hash, key).map(Entry::value) {
             Some(ValueRef::Object(value)) => value.is_empty_collection(),

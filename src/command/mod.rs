@@ -1,9 +1,11 @@
 //! The command table and its handlers.
 
 pub mod access;
+pub mod apply;
 pub mod context;
 pub mod effect;
 pub mod error;
+pub mod locking;
 pub mod registry;
 pub mod table;
 

@@ -360,6 +360,15 @@ impl Command {
         self
     }
 
+    /// The position of the key, for the many commands that name exactly one.
+    #[inline]
+    pub fn single_key(&self) -> Option<usize> {
+        match self.keys {
+            [KeySpec { begin: Begin::Index(at), find: Find::Range(0, _, _), .. }] => Some(*at as usize),
+            _ => None,
+        }
+    }
+
     /// True when it has all of these flags.
     #[inline]
     pub const fn has(&self, flags: Flags) -> bool {

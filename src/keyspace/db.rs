@@ -59,27 +59,33 @@ impl Db {
         self.table.find_mut(hash, |_| true).expect("an entry with this hash was just inserted")
     }
 
-    /// Sets a string value, adding the key or replacing whatever it held. Returns the old value if it was
-    /// an object, and whether the key is new.
+    /// Sets a string value, adding the key or replacing whatever it held, with this access field. Returns
+    /// the old value if it was an object, and whether the key is new.
     pub fn set_string(
         &mut self,
         hash: u64,
         key: &[u8],
         bytes: &[u8],
         expire_at_ms: Option<i64>,
+        access: u32,
     ) -> (Option<Value>, bool) {
         match self.table.find_mut(hash, |entry| entry.key() == key) {
             Some(entry) => {
                 let had = entry.expire_at_ms();
                 let old = entry.set_string(bytes, expire_at_ms);
+                entry.set_access(access);
                 if had != expire_at_ms {
                     self.expiry_changed(hash, had, expire_at_ms);
                 }
                 (old, false)
             }
             None => {
-                self.table.insert(hash, Entry::new_string(key, bytes, expire_at_ms));
-                self.expiry_changed(hash, None, expire_at_ms);
+                let mut entry = Entry::new_string(key, bytes, expire_at_ms);
+                entry.set_access(access);
+                self.table.insert(hash, entry);
+                if expire_at_ms.is_some() {
+                    self.expiry_changed(hash, None, expire_at_ms);
+                }
                 (None, true)
             }
         }
@@ -92,16 +98,20 @@ impl Db {
         key: &[u8],
         value: Value,
         expire_at_ms: Option<i64>,
+        access: u32,
     ) -> (Option<Value>, bool) {
         match self.table.find_mut(hash, |entry| entry.key() == key) {
             Some(entry) => {
                 let had = entry.expire_at_ms();
                 let old = entry.set_value(value, expire_at_ms);
+                entry.set_access(access);
                 self.expiry_changed(hash, had, expire_at_ms);
                 (old, false)
             }
             None => {
-                self.table.insert(hash, Entry::new(key, value, expire_at_ms));
+                let mut entry = Entry::new(key, value, expire_at_ms);
+                entry.set_access(access);
+                self.table.insert(hash, entry);
                 self.expiry_changed(hash, None, expire_at_ms);
                 (None, true)
             }

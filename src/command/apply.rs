@@ -1,0 +1,233 @@
+//! Runs effects that come from a log: the replica's stream, the append-only file, an offline tool.
+//!
+//! The same handlers as for clients, but expired keys count as present (the log says itself when a key
+//! goes), nothing may block, replies are dropped and no further effects arise.
+
+use super::context::{Context, Counts, ExpiryMode, Settings};
+use super::effect::Effects;
+use super::locking::{NO_HASH, lock_for, lock_for_all};
+use super::registry;
+use super::table::{Command, Outcome, Run, flags};
+use crate::base::num::parse_i64;
+use crate::base::random::Rng;
+use crate::keyspace::{Keyspace, Locked};
+use crate::resp::reply::Reply;
+use thiserror::Error;
+
+/// Why an effect could not be applied: the log is not one that this program can follow.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ApplyError {
+    /// No such command here.
+    #[error("unknown command '{0}' in the log")]
+    Unknown(String),
+    /// The command is there but not one that changes data.
+    #[error("command '{0}' does not belong in a log")]
+    NotAnEffect(String),
+    /// The handler refused it.
+    #[error("command '{command}' failed: {text}")]
+    Refused {
+        /// The command's name.
+        command: String,
+        /// The error reply.
+        text: String,
+    },
+    /// Wrong number of arguments.
+    #[error("command '{0}' has the wrong number of arguments")]
+    Arity(String),
+    /// SELECT of a database that this server does not have.
+    #[error("SELECT of database {0}, which this server does not have (see 'databases')")]
+    Database(String),
+    /// EXEC without MULTI, or MULTI within MULTI.
+    #[error("'{0}' where it cannot be")]
+    Misplaced(&'static str),
+}
+
+/// An owned command: its table entry and arguments.
+pub type OwnedCommand = (&'static Command, Vec<Box<[u8]>>);
+
+/// What [`Applier::apply`] did with a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is applied, and `then` was called.
+    Done,
+    /// It is held back until its transaction's EXEC; `then` was not called.
+    Queued,
+}
+
+/// Applies the commands of one log in order.
+pub struct Applier {
+    db: u32,
+    settings: Settings,
+    rng: Rng,
+    counts: Counts,
+    effects: Effects,
+    reply: Vec<u8>,
+    transaction: Option<Vec<(u32, OwnedCommand)>>,
+}
+
+impl Applier {
+    /// An applier that starts in database `db`.
+    pub fn new(settings: Settings, db: u32) -> Applier {
+        Applier {
+            db,
+            settings,
+            rng: Rng::from_os(),
+            counts: Counts::default(),
+            effects: Effects::default(),
+            reply: Vec::new(),
+            transaction: None,
+        }
+    }
+
+    /// The selected database.
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
+    /// Selects a database without a command.
+    pub fn select(&mut self, db: u32) {
+        self.db = db;
+    }
+
+    /// True between MULTI and EXEC.
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Forgets a transaction that was begun and not ended.
+    pub fn abandon_transaction(&mut self) {
+        self.transaction = None;
+    }
+
+    /// Changes made so far, and resets the count.
+    pub fn take_changes(&mut self) -> u64 {
+        std::mem::take(&mut self.counts).changes
+    }
+
+    /// Applies one command at time `now_ms`. `then` runs while the shards are still locked (with the
+    /// database selected now), so that what it appends to a log stands in serial order; for a transaction
+    /// it runs once, at EXEC.
+    pub fn apply(
+        &mut self,
+        keyspace: &Keyspace,
+        args: &[&[u8]],
+        now_ms: i64,
+        then: impl FnOnce(u32),
+    ) -> Result<Applied, ApplyError> {
+        let name = *args.first().unwrap_or(&&b""[..]);
+        if name.eq_ignore_ascii_case(b"select") {
+            self.select_command(keyspace, args)?;
+        } else if name.eq_ignore_ascii_case(b"multi") {
+            if self.transaction.replace(Vec::new()).is_some() {
+                return Err(ApplyError::Misplaced("MULTI"));
+            }
+            return Ok(Applied::Queued);
+        } else if name.eq_ignore_ascii_case(b"exec") {
+            let Some(queued) = self.transaction.take() else { return Err(ApplyError::Misplaced("EXEC")) };
+            return self.exec(keyspace, queued, now_ms, then);
+        } else if !name.eq_ignore_ascii_case(b"ping") && !name.eq_ignore_ascii_case(b"replconf") {
+            let command = check(args)?;
+            if let Some(queue) = &mut self.transaction {
+                let owned = args.iter().map(|arg| Box::from(*arg)).collect();
+                queue.push((self.db, (command, owned)));
+                return Ok(Applied::Queued);
+            }
+            let (mut locked, first_hash) = lock_for(keyspace, command, args);
+            self.run(keyspace, &mut locked, command, args, now_ms, first_hash)?;
+            then(self.db);
+            return Ok(Applied::Done);
+        }
+        if self.transaction.is_some() {
+            return Ok(Applied::Queued);
+        }
+        then(self.db);
+        Ok(Applied::Done)
+    }
+
+    fn select_command(&mut self, keyspace: &Keyspace, args: &[&[u8]]) -> Result<(), ApplyError> {
+        let text = args.get(1).copied().unwrap_or_default();
+        let db = parse_i64(text).and_then(|db| u32::try_from(db).ok());
+        match db {
+            Some(db) if db < keyspace.databases() => self.db = db,
+            _ => return Err(ApplyError::Database(String::from_utf8_lossy(text).into_owned())),
+        }
+        Ok(())
+    }
+
+    fn exec(
+        &mut self,
+        keyspace: &Keyspace,
+        queued: Vec<(u32, OwnedCommand)>,
+        now_ms: i64,
+        then: impl FnOnce(u32),
+    ) -> Result<Applied, ApplyError> {
+        let mut locked = lock_for_all(keyspace, queued.iter().map(|(_, (command, args))| (*command, &args[..])));
+        let after = self.db;
+        for (db, (command, args)) in &queued {
+            let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+            self.db = *db;
+            self.run(keyspace, &mut locked, command, &args, now_ms, NO_HASH)?;
+        }
+        self.db = after;
+        then(self.db);
+        Ok(Applied::Done)
+    }
+
+    fn run<'k>(
+        &mut self,
+        keyspace: &'k Keyspace,
+        locked: &mut Locked<'k>,
+        command: &Command,
+        args: &[&[u8]],
+        now_ms: i64,
+        first_hash: (usize, usize, u64),
+    ) -> Result<(), ApplyError> {
+        let Run::Keyspace(handler) = command.run else {
+            return Err(ApplyError::NotAnEffect(command.name.into()));
+        };
+        self.reply.clear();
+        self.effects.clear();
+        let mut ready = Vec::new();
+        let mut context = Context {
+            db: self.db,
+            now_ms,
+            keyspace,
+            keys: locked,
+            reply: Reply::new(&mut self.reply, false),
+            effects: &mut self.effects,
+            settings: &self.settings,
+            rng: &mut self.rng,
+            counts: &mut self.counts,
+            ready: &mut ready,
+            expiry: ExpiryMode::Ignore,
+            may_block: false,
+            first_hash,
+            dirty: 0,
+            logged: false,
+        };
+        let outcome = handler(&mut context, args);
+        let dirty = context.dirty;
+        self.counts.changes += dirty;
+        match outcome {
+            Ok(Outcome::Done) => Ok(()),
+            Ok(_) => Err(ApplyError::NotAnEffect(command.name.into())),
+            Err(error) => {
+                Err(ApplyError::Refused { command: command.name.into(), text: error.to_string() })
+            }
+        }
+    }
+}
+
+/// Finds the command and checks that it can be an effect.
+fn check(args: &[&[u8]]) -> Result<&'static Command, ApplyError> {
+    let shown = || String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
+    let Some((command, sub)) = registry::resolve(args) else { return Err(ApplyError::Unknown(shown())) };
+    let command = sub.unwrap_or(command);
+    if !command.arity_fits(args.len()) {
+        return Err(ApplyError::Arity(shown()));
+    }
+    if !command.has(flags::WRITE) {
+        return Err(ApplyError::NotAnEffect(shown()));
+    }
+    Ok(command)
+}

@@ -1,0 +1,52 @@
+//! From a command and its arguments to the shards it needs: a fold over the command table.
+
+use super::table::{Command, Locks};
+use crate::keyspace::{Keyspace, Locked};
+use crate::value::hash_bytes;
+
+/// Address, length and hash of the first key, for [`super::Context::first_hash`].
+pub type FirstHash = (usize, usize, u64);
+
+/// No key was hashed.
+pub const NO_HASH: FirstHash = (0, 0, 0);
+
+/// Locks what the command needs.
+#[inline]
+pub fn lock_for<'k>(
+    keyspace: &'k Keyspace,
+    command: &Command,
+    args: &[&[u8]],
+) -> (Locked<'k>, FirstHash) {
+    match command.locks {
+        Locks::All => (keyspace.lock_all(), NO_HASH),
+        Locks::None => (Locked::none(), NO_HASH),
+        Locks::Keys => {
+            if let Some(key) = command.single_key().and_then(|at| args.get(at)) {
+                let hash = hash_bytes(key);
+                return (keyspace.lock_one(hash), (key.as_ptr().addr(), key.len(), hash));
+            }
+            let mut hashes: smallvec::SmallVec<[u64; 16]> = smallvec::SmallVec::new();
+            command.for_each_key(args, |at, _| hashes.push(hash_bytes(args[at])));
+            (keyspace.lock(hashes.into_iter()), NO_HASH)
+        }
+    }
+}
+
+/// What a whole transaction needs: the union over its commands, or everything as soon as one of them walks
+/// the keyspace, holds all of it, or is run by the server.
+pub fn lock_for_all<'k, 'c>(
+    keyspace: &'k Keyspace,
+    commands: impl Iterator<Item = (&'c Command, &'c [Box<[u8]>])>,
+) -> Locked<'k> {
+    let mut hashes = Vec::new();
+    for (command, args) in commands {
+        match command.locks {
+            Locks::Keys => {
+                let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+                command.for_each_key(&args, |at, _| hashes.push(hash_bytes(args[at])));
+            }
+            Locks::None | Locks::All => return keyspace.lock_all(),
+        }
+    }
+    keyspace.lock(hashes.into_iter())
+}

@@ -1,0 +1,207 @@
+//! Who is connected: what CLIENT LIST shows and CLIENT KILL reaches.
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// What kind of connection it is, for CLIENT LIST's `flags` and `TYPE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ClientKind {
+    /// An ordinary client.
+    Normal,
+    /// A replica that follows this node.
+    Replica,
+    /// The link to this node's own primary.
+    Primary,
+}
+
+/// One connection, as others may see it. The connection itself updates it once a batch.
+pub struct ClientInfo {
+    /// Unique and rising.
+    pub id: u64,
+    /// The client's address.
+    pub addr: SocketAddr,
+    /// Our end's address.
+    pub local_addr: SocketAddr,
+    /// The socket's descriptor number, shown only.
+    pub fd: i32,
+    /// When it connected, unix ms.
+    pub connected_at_ms: i64,
+    /// Last activity, unix ms.
+    pub active_at_ms: AtomicI64,
+    /// Selected database.
+    pub db: AtomicU32,
+    /// RESP version, 2 or 3.
+    pub resp: AtomicU32,
+    /// Kind, a [`ClientKind`].
+    kind: AtomicU32,
+    /// Commands queued in a transaction; -1 outside one.
+    pub queued: AtomicI64,
+    /// Keys watched.
+    pub watching: AtomicUsize,
+    /// Waits in a blocking command.
+    pub blocked: AtomicBool,
+    /// CLIENT NO-EVICT on.
+    pub no_evict: AtomicBool,
+    /// Will be closed once its output is written.
+    pub closing: AtomicBool,
+    /// Input bytes not parsed yet.
+    pub query_bytes: AtomicUsize,
+    /// Room in the input buffer.
+    pub query_free_bytes: AtomicUsize,
+    /// Output bytes not written yet.
+    pub output_bytes: AtomicUsize,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Name, library and last command.
+    pub labels: Mutex<Labels>,
+    /// Ends the connection from outside: shuts its socket down.
+    kill: Box<dyn Fn() + Send + Sync>,
+    /// Wakes a blocked connection so that it notices `unblock`.
+    pub unblock: tokio::sync::Notify,
+    /// Set by CLIENT UNBLOCK: 0 no, 1 as if timed out, 2 with an error.
+    pub unblock_as: AtomicU32,
+}
+
+/// The texts a client gave of itself.
+#[derive(Debug, Default, Clone)]
+pub struct Labels {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_version: String,
+    /// The last command, `name` or `name|sub`.
+    pub last_command: String,
+}
+
+impl ClientInfo {
+    /// A fresh connection; `kill` must shut the socket down and return at once.
+    pub fn new(
+        id: u64,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        fd: i32,
+        now_ms: i64,
+        kill: Box<dyn Fn() + Send + Sync>,
+    ) -> ClientInfo {
+        ClientInfo {
+            id,
+            addr,
+            local_addr,
+            fd,
+            connected_at_ms: now_ms,
+            active_at_ms: AtomicI64::new(now_ms),
+            db: AtomicU32::new(0),
+            resp: AtomicU32::new(2),
+            kind: AtomicU32::new(ClientKind::Normal as u32),
+            queued: AtomicI64::new(-1),
+            watching: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            query_bytes: AtomicUsize::new(0),
+            query_free_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            commands: AtomicU64::new(0),
+            labels: Mutex::new(Labels::default()),
+            kill,
+            unblock: tokio::sync::Notify::new(),
+            unblock_as: AtomicU32::new(0),
+        }
+    }
+
+    /// What kind of connection it is.
+    pub fn kind(&self) -> ClientKind {
+        match self.kind.load(Ordering::Relaxed) {
+            1 => ClientKind::Replica,
+            2 => ClientKind::Primary,
+            _ => ClientKind::Normal,
+        }
+    }
+
+    /// Changes its kind.
+    pub fn set_kind(&self, kind: ClientKind) {
+        self.kind.store(kind as u32, Ordering::Relaxed);
+    }
+}
+
+/// All connections.
+#[derive(Default)]
+pub struct Clients {
+    all: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    next_id: AtomicU64,
+    blocked: AtomicUsize,
+}
+
+impl Clients {
+    /// An id for a new connection.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Adds a connection, unless `max` are there already.
+    pub fn add(&self, client: Arc<ClientInfo>, max: usize) -> bool {
+        let mut all = self.all.lock();
+        if all.len() >= max {
+            return false;
+        }
+        all.insert(client.id, client);
+        true
+    }
+
+    /// Removes a connection. Must happen before its socket is closed, so that a kill cannot hit a
+    /// descriptor that was given to another.
+    pub fn remove(&self, id: u64) {
+        self.all.lock().remove(&id);
+    }
+
+    /// The connection with this id.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.all.lock().get(&id).cloned()
+    }
+
+    /// All connections, oldest first.
+    pub fn list(&self) -> Vec<Arc<ClientInfo>> {
+        self.all.lock().values().cloned().collect()
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// True when nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends a connection from outside.
+    pub fn kill(&self, client: &ClientInfo) {
+        // Under the lock: the connection leaves the map before it closes its socket.
+        let all = self.all.lock();
+        if all.contains_key(&client.id) {
+            (client.kill)();
+        }
+    }
+
+    /// Number of clients that wait in a blocking command.
+    pub fn blocked(&self) -> usize {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Marks a client as blocked or not.
+    pub fn set_blocked(&self, client: &ClientInfo, blocked: bool) {
+        if client.blocked.swap(blocked, Ordering::AcqRel) != blocked {
+            if blocked {
+                self.blocked.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.blocked.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

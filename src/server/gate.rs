@@ -1,0 +1,123 @@
+//! The gate every command passes: one atomic word that is zero on a healthy primary, so that the common
+//! case costs one load; each bit names a state in which some commands are refused.
+
+use super::session::Session;
+use crate::command::table::{Command, flags};
+use parking_lot::RwLock;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The bits of the gate.
+pub mod bits {
+    /// Up, but serving could lose or contradict history.
+    pub const FENCED: u32 = 1;
+    /// Loading a data set.
+    pub const LOADING: u32 = 1 << 1;
+    /// A replica that refuses writes of clients.
+    pub const READ_ONLY: u32 = 1 << 2;
+    /// A replica whose link is down and that may not serve stale data.
+    pub const STALE: u32 = 1 << 3;
+    /// A password is set.
+    pub const PASSWORD: u32 = 1 << 4;
+    /// Fewer good replicas than `min-replicas-to-write`.
+    pub const FEW_REPLICAS: u32 = 1 << 5;
+    /// Memory use is above `maxmemory`.
+    pub const MEMORY: u32 = 1 << 6;
+    /// The last snapshot or append failed and `stop-writes-on-bgsave-error` is on.
+    pub const DISK: u32 = 1 << 7;
+    /// This node is a replica (whether or not it takes writes).
+    pub const REPLICA: u32 = 1 << 8;
+    /// Shutting down: no more writes.
+    pub const CLOSING: u32 = 1 << 9;
+}
+
+/// The state of the gate.
+#[derive(Default)]
+pub struct Gate {
+    word: AtomicU32,
+    fence_reason: RwLock<String>,
+}
+
+impl Gate {
+    /// Sets or clears a bit.
+    pub fn set(&self, bit: u32, on: bool) {
+        if on {
+            self.word.fetch_or(bit, Ordering::AcqRel);
+        } else {
+            self.word.fetch_and(!bit, Ordering::AcqRel);
+        }
+    }
+
+    /// True when any of the bits is set.
+    #[inline]
+    pub fn has(&self, bits: u32) -> bool {
+        self.word.load(Ordering::Acquire) & bits != 0
+    }
+
+    /// Closes the node to data commands and says why; the text follows `FENCED `.
+    pub fn fence(&self, reason: String) {
+        *self.fence_reason.write() = reason;
+        self.set(bits::FENCED, true);
+    }
+
+    /// Opens it again.
+    pub fn unfence(&self) {
+        self.set(bits::FENCED, false);
+        self.fence_reason.write().clear();
+    }
+
+    /// Why the node is fenced.
+    pub fn fence_reason(&self) -> String {
+        self.fence_reason.read().clone()
+    }
+
+    /// The error for a command that may not pass; `None` lets it pass.
+    #[inline]
+    pub fn refuse(&self, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
+        let word = self.word.load(Ordering::Acquire);
+        if word == 0 { None } else { self.refuse_slow(word, session, command) }
+    }
+
+    #[cold]
+    fn refuse_slow(&self, word: u32, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
+        let has = |bit: u32| word & bit != 0;
+        let data = command.has(flags::WRITE) || (command.has(flags::READONLY) && command.group != "server");
+        if has(bits::PASSWORD) && !session.authenticated && !command.has(flags::NO_AUTH) {
+            return Some("NOAUTH Authentication required.".into());
+        }
+        if has(bits::LOADING) && !command.has(flags::LOADING) {
+            return Some("LOADING Redis is loading the dataset in memory".into());
+        }
+        if has(bits::FENCED) && (data || command.name == "psync" || command.name == "sync") {
+            return Some(format!("FENCED {}", self.fence_reason()).into());
+        }
+        if has(bits::STALE) && !command.has(flags::STALE) {
+            let text = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+            return Some(text.into());
+        }
+        if !command.has(flags::WRITE) {
+            return None;
+        }
+        if has(bits::CLOSING) {
+            return Some("ERR the server is shutting down and takes no more writes".into());
+        }
+        if has(bits::READ_ONLY) {
+            return Some("READONLY You can't write against a read only replica.".into());
+        }
+        if has(bits::FEW_REPLICAS) {
+            return Some("NOREPLICAS Not enough good replicas to write.".into());
+        }
+        if has(bits::DISK) {
+            let text = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to \
+                        persist to disk. Commands that may modify the data set are disabled, because this \
+                        instance is configured to report errors during writes if RDB snapshotting fails \
+                        (stop-writes-on-bgsave-error option). Please check the Redis logs for details about \
+                        the RDB error.";
+            return Some(text.into());
+        }
+        if has(bits::MEMORY) && command.has(flags::DENYOOM) {
+            return Some("OOM command not allowed when used memory > 'maxmemory'.".into());
+        }
+        None
+    }
+}

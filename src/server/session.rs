@@ -1,0 +1,107 @@
+//! What the server keeps for one connection.
+
+use super::clients::ClientInfo;
+use crate::base::random::Rng;
+use crate::command::apply::OwnedCommand;
+use crate::command::{Counts, Effects, Settings};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What CLIENT REPLY asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Answer everything.
+    On,
+    /// Answer nothing.
+    Off,
+    /// Do not answer the next command.
+    SkipNext,
+}
+
+/// A transaction being queued.
+#[derive(Default)]
+pub struct Transaction {
+    /// The commands so far.
+    pub queue: Vec<OwnedCommand>,
+    /// A command was refused while queueing: EXEC will abort.
+    pub broken: bool,
+}
+
+/// Keys that WATCH named, and the flag that their change raises.
+#[derive(Default)]
+pub struct Watches {
+    /// Database, key, and whether the key had already expired when it was named.
+    pub keys: Vec<(u32, Box<[u8]>, bool)>,
+    /// Raised by whoever changes one of them.
+    pub flag: Arc<AtomicBool>,
+}
+
+/// What a peer told in REPLCONF before it asks to sync.
+#[derive(Debug, Default, Clone)]
+pub struct PeerFacts {
+    /// REPLCONF listening-port.
+    pub listening_port: u16,
+    /// REPLCONF ip-address.
+    pub ip_address: String,
+    /// REPLCONF capa eof: it reads a stream that ends with a mark.
+    pub capa_eof: bool,
+    /// REPLCONF capa psync2.
+    pub capa_psync2: bool,
+}
+
+/// The state of one connection. It lives on one I/O thread.
+pub struct Session {
+    /// What others may see.
+    pub info: Arc<ClientInfo>,
+    /// The selected database.
+    pub db: u32,
+    /// RESP3 was agreed on.
+    pub resp3: bool,
+    /// May use commands although a password is set.
+    pub authenticated: bool,
+    /// MULTI was sent.
+    pub transaction: Option<Transaction>,
+    /// WATCH.
+    pub watches: Watches,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// What the peer told for replication.
+    pub peer: PeerFacts,
+    /// The log position of its last write, for WAIT.
+    pub last_write: u64,
+    /// The clock of the current batch, unix ms.
+    pub now_ms: i64,
+    /// Settings as of the current batch.
+    pub settings: Arc<Settings>,
+    /// Figures of the current batch.
+    pub counts: Counts,
+    /// Commands run in the current batch.
+    pub batch_commands: u64,
+    /// Randomness of its own.
+    pub rng: Rng,
+    /// Effects of the command at hand; empty between commands.
+    pub effects: Effects,
+}
+
+impl Session {
+    /// The state of a fresh connection.
+    pub fn new(info: Arc<ClientInfo>, settings: Arc<Settings>, authenticated: bool) -> Session {
+        Session {
+            info,
+            db: 0,
+            resp3: false,
+            authenticated,
+            transaction: None,
+            watches: Watches::default(),
+            reply_mode: ReplyMode::On,
+            peer: PeerFacts::default(),
+            last_write: 0,
+            now_ms: 0,
+            settings,
+            counts: Counts::default(),
+            batch_commands: 0,
+            rng: Rng::from_os(),
+            effects: Effects::default(),
+        }
+    }
+}
