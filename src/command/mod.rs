@@ -5,6 +5,7 @@ pub mod apply;
 pub mod context;
 pub mod effect;
 pub mod error;
+pub mod families;
 pub mod locking;
 pub mod registry;
 pub mod table;

@@ -1,5 +1,6 @@
 //! Finds commands by name.
 
+use super::families::FAMILIES;
 use super::table::Command;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,8 +8,8 @@ use std::sync::OnceLock;
 /// Longest command name, in bytes, that can be in the table.
 const NAME_MAX_BYTES: usize = 32;
 
-/// The families, each a slice of the table.
-const FAMILIES: &[&[Command]] = &[];
+
+
 
 type Names = HashMap<&'static [u8], &'static Command, ahash::RandomState>;
 

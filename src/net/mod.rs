@@ -1,1 +1,9 @@
 //! Listeners, connections and their buffers.
+//!
+//! Each I/O thread runs a current-thread runtime; a connection lives on one of them from start to end. Its
+//! pipelined commands are parsed from one read, run in place, and answered by one write.
+
+pub mod connection;
+pub mod threads;
+
+pub use threads::{IoThreads, Serving};

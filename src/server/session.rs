@@ -104,4 +104,10 @@ impl Session {
             effects: Effects::default(),
         }
     }
+
+    /// A session with the same view (database, protocol, clock), for work that outlives the command.
+    pub fn for_walk(&self) -> Session {
+        let fresh = Session::new(self.info.clone(), self.settings.clone(), self.authenticated);
+        Session { db: self.db, resp3: self.resp3, now_ms: self.now_ms, ..fresh }
+    }
 }

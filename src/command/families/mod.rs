@@ -1,0 +1,9 @@
+//! The command table, one file a family.
+
+pub mod connection;
+pub mod transactions;
+
+use super::table::Command;
+
+/// The families, each a slice of the table.
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, transactions::COMMANDS];

@@ -1,0 +1,274 @@
+//! One client connection.
+
+use crate::resp::args::ArgSpans;
+use crate::resp::request::{Parsed, RequestLimits, RequestParser};
+use crate::server::clients::ClientInfo;
+use crate::server::dispatch::{self, LaterReply, Next};
+use crate::server::session::ReplyMode;
+use crate::server::stats::add;
+use crate::server::{Node, Session, transaction};
+use bytes::{Buf, BytesMut};
+use smallvec::SmallVec;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::net::TcpStream;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// Buffers above this are given back once they are empty.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// Output is written in the middle of a batch beyond this.
+const FLUSH_BYTES: usize = 256 * 1024;
+
+/// Serves a connection until it ends.
+pub async fn serve(node: Arc<Node>, stream: TcpStream, addr: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    set_keepalive(&stream, node.config().tcp_keepalive);
+    let local_addr = stream.local_addr().unwrap_or(addr);
+    let fd = stream.as_raw_fd();
+    let kill = Box::new(move || {
+        // The descriptor is open: a connection leaves the registry, whose lock our caller holds, before
+        // its socket is closed.
+        let _ = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both);
+    });
+    let info = Arc::new(ClientInfo::new(node.clients.next_id(), addr, local_addr, fd, node.now_ms(), kill));
+    let max = node.config().maxclients as usize;
+    if !node.clients.add(info.clone(), max) {
+        add(&node.stats.rejected_connections, 1);
+        let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+        return;
+    }
+    add(&node.stats.connections, 1);
+    let mut connection = Connection::new(node.clone(), stream, info.clone());
+    let end = connection.run().await;
+    transaction::abandon(&node, &mut connection.session);
+    node.clients.set_blocked(&info, false);
+    node.clients.remove(info.id);
+    if let Err(error) = end {
+        tracing::debug!(%addr, %error, "connection ended");
+    }
+}
+
+fn set_keepalive(stream: &TcpStream, seconds: u32) {
+    if seconds > 0 {
+        let every = std::time::Duration::from_secs(u64::from(seconds));
+        let keepalive = socket2::TcpKeepalive::new().with_time(every).with_interval(every / 3);
+        let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    }
+}
+
+/// What the parsed batch ended with.
+enum Step {
+    /// All complete commands are run.
+    Drained,
+    /// Close after writing the output.
+    Close,
+    /// A command's reply takes a while; commands may be left in the input.
+    Later(LaterReply),
+    /// The peer turned out to be a replica.
+    Feed(crate::server::replication::FeedStart),
+    /// Enough output for now; commands may be left in the input.
+    Flush,
+}
+
+/// A connection's socket, buffers and session.
+pub struct Connection {
+    node: Arc<Node>,
+    stream: TcpStream,
+    session: Session,
+    input: BytesMut,
+    output: Vec<u8>,
+    parser: RequestParser,
+    args: ArgSpans,
+    config_version: u64,
+    max_query_bytes: usize,
+}
+
+impl Connection {
+    fn new(node: Arc<Node>, stream: TcpStream, info: Arc<ClientInfo>) -> Connection {
+        let config = node.config();
+        let authenticated = config.requirepass.is_empty();
+        let session = Session::new(info, node.settings(), authenticated);
+        Connection {
+            config_version: node.config_version(),
+            max_query_bytes: config.client_query_buffer_limit as usize,
+            node,
+            stream,
+            session,
+            input: BytesMut::new(),
+            output: Vec::new(),
+            parser: RequestParser::new(RequestLimits::default()),
+            args: ArgSpans::new(),
+        }
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            if self.read_some().await? == 0 {
+                return Ok(());
+            }
+            loop {
+                let step = self.run_batch();
+                self.end_batch();
+                self.flush().await?;
+                match step {
+                    Step::Drained => break,
+                    Step::Flush => {}
+                    Step::Close => return Ok(()),
+                    Step::Later(reply) => self.finish_later(reply).await?,
+                    Step::Feed(start) => return self.feed(start).await,
+                }
+            }
+        }
+    }
+
+    /// Waits for input and reads what is there; 0 when the peer has closed.
+    async fn read_some(&mut self) -> io::Result<usize> {
+        loop {
+            if self.input.len() > self.max_query_bytes {
+                let text = "client query buffer limit reached";
+                return Err(io::Error::other(text));
+            }
+            self.input.reserve(READ_BYTES);
+            match self.stream.try_read_buf(&mut self.input) {
+                Ok(count) => {
+                    add(&self.node.stats.input_bytes, count as u64);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
+                        self.input = BytesMut::new();
+                    }
+                    self.stream.readable().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Runs the complete commands of the input.
+    fn run_batch(&mut self) -> Step {
+        self.begin_batch();
+        loop {
+            match self.parser.parse(&self.input, &mut self.args) {
+                Ok(Parsed::Complete { consumed }) => {
+                    let next = if self.args.is_empty() { Next::Continue } else { self.run_one() };
+                    self.input.advance(consumed);
+                    match next {
+                        Next::Continue if self.output.len() > FLUSH_BYTES => return Step::Flush,
+                        Next::Continue => {}
+                        Next::Close => return Step::Close,
+                        Next::Later(reply) => return Step::Later(reply),
+                        Next::Feed(start) => return Step::Feed(start),
+                    }
+                }
+                Ok(Parsed::Incomplete { .. }) => return Step::Drained,
+                Err(error) => {
+                    let text = error.reply_text();
+                    let mut reply = crate::resp::reply::Reply::new(&mut self.output, self.session.resp3);
+                    reply.error(&text);
+                    tracing::debug!(addr = %self.session.info.addr, %error, "closing after a protocol error");
+                    return Step::Close;
+                }
+            }
+        }
+    }
+
+    fn run_one(&mut self) -> Next {
+        let view = self.args.view(&self.input);
+        let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
+        let mark = self.output.len();
+        let mode = self.session.reply_mode;
+        let next = dispatch::execute(&self.node, &mut self.session, &args, &mut self.output);
+        if mode != ReplyMode::On {
+            self.output.truncate(mark);
+            if mode == ReplyMode::SkipNext && self.session.reply_mode == ReplyMode::SkipNext {
+                self.session.reply_mode = ReplyMode::On;
+            }
+        }
+        next
+    }
+
+    fn begin_batch(&mut self) {
+        self.session.now_ms = self.node.now_ms();
+        let version = self.node.config_version();
+        if version != self.config_version {
+            self.config_version = version;
+            self.session.settings = self.node.settings();
+            self.max_query_bytes = self.node.config().client_query_buffer_limit as usize;
+        }
+    }
+
+    fn end_batch(&mut self) {
+        let info = &self.session.info;
+        info.active_at_ms.store(self.session.now_ms, Ordering::Relaxed);
+        info.commands.fetch_add(self.session.batch_commands, Ordering::Relaxed);
+        self.node.take_counts(&mut self.session);
+        self.node.log.wake_readers();
+    }
+
+    /// Writes all output.
+    async fn flush(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        while written < self.output.len() {
+            match self.stream.try_write(&self.output[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = self.output.len() - written;
+                    self.session.info.output_bytes.store(left, Ordering::Relaxed);
+                    self.stream.writable().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        add(&self.node.stats.output_bytes, written as u64);
+        self.output.clear();
+        if self.output.capacity() > KEPT_BUFFER_BYTES {
+            self.output = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Awaits a reply while watching for the client's disconnect, which ends the wait.
+    async fn finish_later(&mut self, mut reply: LaterReply) -> io::Result<()> {
+        let bytes = loop {
+            tokio::select! {
+                biased;
+                bytes = &mut reply => break bytes,
+                read = read_ahead(&self.stream, &mut self.input, self.max_query_bytes) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                }
+            }
+        };
+        if self.session.reply_mode == ReplyMode::On {
+            self.output.extend_from_slice(&bytes);
+        }
+        self.session.last_write = self.node.log.end();
+        self.flush().await
+    }
+
+    async fn feed(&mut self, _start: crate::server::replication::FeedStart) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads more input while a command waits, so that a disconnect is seen; at the limit it only waits.
+async fn read_ahead(stream: &TcpStream, input: &mut BytesMut, max_bytes: usize) -> io::Result<usize> {
+    if input.len() >= max_bytes.min(1 << 20) {
+        return std::future::pending().await;
+    }
+    loop {
+        stream.readable().await?;
+        input.reserve(READ_BYTES);
+        match stream.try_read_buf(input) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+    }
+}

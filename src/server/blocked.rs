@@ -1,0 +1,173 @@
+//! Clients that wait in blocking commands, and who wakes them.
+//!
+//! A waiter is registered under the locks of its keys' shards, so no push can slip in between its empty
+//! look and its registration. A command that makes an awaited key ready is followed, on its own thread and
+//! after its locks are released, by [`serve_ready`]: the waiters' commands are run again, first come first
+//! served, and their replies handed over.
+
+use super::dispatch::{Ran, run_handler};
+use super::node::Node;
+use super::session::Session;
+use crate::command::apply::OwnedCommand;
+use crate::command::context::ReadyKey;
+use crate::command::locking::lock_for;
+use crate::command::table::Block;
+use crate::keyspace::Locked;
+use crate::value::hash_bytes;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::oneshot;
+
+/// One blocked client.
+pub struct Waiter {
+    command: OwnedCommand,
+    db: u32,
+    keys: Vec<Box<[u8]>>,
+    resp3: bool,
+    /// Whoever sets this first (a waker, the timeout, a disconnect) decides how the wait ends.
+    ended: AtomicBool,
+    reply: Mutex<Option<oneshot::Sender<Woken>>>,
+}
+
+/// What a waker hands over.
+pub struct Woken {
+    /// The reply's bytes.
+    pub reply: Vec<u8>,
+    /// The log position of the write it made.
+    pub position: u64,
+}
+
+impl Waiter {
+    /// Claims the end of the wait; true for the first who does.
+    pub fn claim(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
+    }
+}
+
+type Queues = HashMap<(u32, Box<[u8]>), VecDeque<Arc<Waiter>>>;
+
+/// All blocked clients by key.
+#[derive(Default)]
+pub struct BlockedClients {
+    queues: Mutex<Queues>,
+    count: AtomicUsize,
+}
+
+/// A registration; dropping it takes the client off the queues.
+pub struct Registration {
+    node: Arc<Node>,
+    /// The waiter.
+    pub waiter: Arc<Waiter>,
+    /// Where the reply will come.
+    pub woken: oneshot::Receiver<Woken>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.waiter.claim();
+        unregister(&self.node, &self.waiter);
+    }
+}
+
+/// Registers a client under the locks that its command holds.
+pub fn register(
+    node: &Arc<Node>,
+    session: &Session,
+    command: OwnedCommand,
+    block: Block,
+    locked: &mut Locked<'_>,
+) -> Registration {
+    let (sender, woken) = oneshot::channel();
+    let waiter = Arc::new(Waiter {
+        command,
+        db: session.db,
+        keys: block.keys,
+        resp3: session.resp3,
+        ended: AtomicBool::new(false),
+        reply: Mutex::new(Some(sender)),
+    });
+    let mut queues = node.blocked.queues.lock();
+    for key in &waiter.keys {
+        locked.shard_mut(hash_bytes(key)).await_key(session.db, key);
+        queues.entry((session.db, key.clone())).or_default().push_back(waiter.clone());
+    }
+    node.blocked.count.fetch_add(1, Ordering::Relaxed);
+    Registration { node: node.clone(), waiter, woken }
+}
+
+fn unregister(node: &Node, waiter: &Arc<Waiter>) {
+    let mut locked = node.keyspace.lock(waiter.keys.iter().map(|key| hash_bytes(key)));
+    let mut queues = node.blocked.queues.lock();
+    for key in &waiter.keys {
+        let slot = (waiter.db, key.clone());
+        let Some(queue) = queues.get_mut(&slot) else { continue };
+        // A key named twice is queued twice; each entry is taken back once.
+        let Some(at) = queue.iter().position(|other| Arc::ptr_eq(other, waiter)) else { continue };
+        queue.remove(at);
+        if queue.is_empty() {
+            queues.remove(&slot);
+        }
+        locked.shard_mut(hash_bytes(key)).unawait_key(waiter.db, key);
+    }
+    node.blocked.count.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Runs the commands of clients that wait for these keys, until a key has nothing more to give.
+/// What those commands make ready (BLMOVE) is served in turn.
+pub fn serve_ready(node: &Arc<Node>, session: &mut Session, ready: Vec<ReadyKey>) {
+    let mut pending = VecDeque::from(ready);
+    while let Some(slot) = pending.pop_front() {
+        let waiting: Vec<Arc<Waiter>> = {
+            let queues = node.blocked.queues.lock();
+            queues.get(&slot).map(|queue| queue.iter().cloned().collect()).unwrap_or_default()
+        };
+        for waiter in waiting {
+            let mut more = Vec::new();
+            let served = try_waiter(node, session, &waiter, &mut more);
+            pending.extend(more);
+            if served == Some(false) {
+                break;
+            }
+        }
+    }
+}
+
+/// Runs one waiter's command: `Some(true)` it was served, `Some(false)` it must go on waiting, `None` its
+/// wait has ended otherwise.
+fn try_waiter(
+    node: &Arc<Node>,
+    session: &mut Session,
+    waiter: &Arc<Waiter>,
+    more: &mut Vec<ReadyKey>,
+) -> Option<bool> {
+    if waiter.ended.load(Ordering::Acquire) {
+        return None;
+    }
+    let (command, args) = &waiter.command;
+    let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+    let (db, resp3) = (session.db, session.resp3);
+    (session.db, session.resp3) = (waiter.db, waiter.resp3);
+    let mut reply = Vec::new();
+    let (mut locked, _) = lock_for(&node.keyspace, command, &args);
+    // The claim is made under the locks: a client that gave up must not have an element taken for it.
+    let outcome = if waiter.ended.load(Ordering::Acquire) {
+        None
+    } else {
+        let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
+        let blocked_again = matches!(run_handler(&mut call, command, &args, &mut reply), Some(_));
+        if blocked_again { Some(false) } else { Some(true) }
+    };
+    let position = node.log.end();
+    drop(locked);
+    (session.db, session.resp3) = (db, resp3);
+    if outcome == Some(true) {
+        waiter.claim();
+        if let Some(sender) = waiter.reply.lock().take() {
+            // A receiver that is gone has disconnected; its element went the way Redis's would.
+            let _ = sender.send(Woken { reply, position });
+        }
+    }
+    outcome
+}

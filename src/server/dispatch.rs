@@ -1,0 +1,339 @@
+//! From a parsed command to its reply: look-up, gate, locks, handler, log.
+
+use super::blocked::{self, serve_ready};
+use super::commands;
+use super::node::Node;
+use super::session::Session;
+use super::stats::add;
+use super::transaction;
+use crate::command::context::ReadyKey;
+use crate::command::locking::{FirstHash, NO_HASH, lock_for};
+use crate::command::registry;
+use crate::command::table::{Block, Command, Outcome, Run, TimeoutReply, Walk, flags};
+use crate::command::{CommandError, Context, ExpiryMode};
+use crate::keyspace::Locked;
+use crate::resp::reply::Reply;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// The bytes of a reply that takes a while. It must not be dropped lightly: dropping it is how a client's
+/// disconnect ends the wait.
+pub type LaterReply = Pin<Box<dyn Future<Output = Vec<u8>>>>;
+
+/// What the connection does after a command.
+pub enum Next {
+    /// Go on with the next command.
+    Continue,
+    /// Write what there is and close.
+    Close,
+    /// Await the reply, then go on.
+    Later(LaterReply),
+    /// The peer is a replica: hand the connection over to the feed.
+    Feed(super::replication::FeedStart),
+}
+
+/// Runs one command of a client and appends its reply to `out`.
+pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mut Vec<u8>) -> Next {
+    session.batch_commands += 1;
+    let Some(command) = registry::find(args[0]) else {
+        return refuse(node, session, out, &unknown_command(args));
+    };
+    let mut command = command;
+    if let Run::Container = command.run {
+        match args.get(1).map(|name| registry::find_sub(command, name)) {
+            Some(Some(sub)) => command = sub,
+            Some(None) => return refuse(node, session, out, &unknown_subcommand(args)),
+            None => return refuse(node, session, out, &CommandError::Arity(command.name.into()).to_string()),
+        }
+    }
+    if !command.arity_fits(args.len()) {
+        return refuse(node, session, out, &CommandError::Arity(full_name(args, command)).to_string());
+    }
+    if let Some(text) = node.gate.refuse(session, command) {
+        return refuse(node, session, out, &text);
+    }
+    if session.transaction.is_some() && !transaction::runs_at_once(command) {
+        return transaction::queue(session, command, args, out);
+    }
+    match command.run {
+        Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
+        _ => commands::run(node, session, command, args, out, None),
+    }
+}
+
+/// The name as errors show it: `name` or `container|sub`.
+pub fn full_name(args: &[&[u8]], command: &Command) -> String {
+    match registry::resolve(args) {
+        Some((container, Some(_))) => format!("{}|{}", container.name, command.name),
+        _ => command.name.to_string(),
+    }
+}
+
+/// Refuses a command before it ran; a transaction that was being queued is broken by it.
+pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, text: &str) -> Next {
+    add(&node.stats.rejected_calls, 1);
+    add(&node.stats.error_replies, 1);
+    if let Some(transaction) = &mut session.transaction {
+        transaction.broken = true;
+    }
+    Reply::new(out, session.resp3).error(text);
+    Next::Continue
+}
+
+fn unknown_command(args: &[&[u8]]) -> String {
+    let shown = |arg: &[u8], max: usize| String::from_utf8_lossy(&arg[..arg.len().min(max)]).into_owned();
+    let mut text = format!("ERR unknown command '{}', with args beginning with: ", shown(args[0], 128));
+    let mut room = 128usize;
+    for arg in &args[1..] {
+        if room == 0 {
+            break;
+        }
+        let piece = format!("'{}' ", shown(arg, room));
+        room = room.saturating_sub(piece.len());
+        text.push_str(&piece);
+    }
+    text
+}
+
+fn unknown_subcommand(args: &[&[u8]]) -> String {
+    let sub = String::from_utf8_lossy(&args[1][..args[1].len().min(128)]).into_owned();
+    let container = String::from_utf8_lossy(args[0]).to_uppercase();
+    format!("ERR unknown subcommand '{sub}'. Try {container} HELP.")
+}
+
+/// What a handler runs with, beyond its command.
+pub struct Ran<'a, 'k> {
+    /// The node.
+    pub node: &'k Node,
+    /// The client's session.
+    pub session: &'a mut Session,
+    /// The shards held.
+    pub locked: &'a mut Locked<'k>,
+    /// Gets the awaited keys that became ready.
+    pub ready: &'a mut Vec<ReadyKey>,
+    /// Whether the client may be made to wait.
+    pub may_block: bool,
+}
+
+/// What is left to do after a handler.
+pub enum Unfinished {
+    /// The client must wait.
+    Block(Block),
+    /// The walk must be stepped.
+    Walk(Box<dyn Walk>),
+}
+
+fn expiry_mode(node: &Node) -> ExpiryMode {
+    if node.is_replica() { ExpiryMode::Hide } else { ExpiryMode::Delete }
+}
+
+/// Runs a keyspace handler under locks that are held, writes its reply, and appends its effects to the log.
+/// `None` when it is done.
+#[inline]
+pub fn run_handler<'k>(
+    call: &mut Ran<'_, 'k>,
+    command: &Command,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Option<Unfinished> {
+    let unfinished = run_unlogged(call, command, args, out, NO_HASH);
+    append_effects(call.node, call.session);
+    unfinished
+}
+
+/// As [`run_handler`], but leaves the effects in the session (for transactions).
+pub fn run_unlogged<'k>(
+    call: &mut Ran<'_, 'k>,
+    command: &Command,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+    first_hash: FirstHash,
+) -> Option<Unfinished> {
+    let Run::Keyspace(handler) = command.run else { return None };
+    let session = &mut *call.session;
+    let mark = out.len();
+    let mut context = Context {
+        db: session.db,
+        now_ms: session.now_ms,
+        keyspace: &call.node.keyspace,
+        keys: call.locked,
+        reply: Reply::new(out, session.resp3),
+        effects: &mut session.effects,
+        settings: &session.settings,
+        rng: &mut session.rng,
+        counts: &mut session.counts,
+        ready: call.ready,
+        expiry: expiry_mode(call.node),
+        may_block: call.may_block,
+        first_hash,
+        dirty: 0,
+        logged: false,
+    };
+    let outcome = handler(&mut context, args);
+    let (dirty, logged) = (context.dirty, context.logged);
+    if dirty > 0 {
+        session.counts.changes += dirty;
+        if !logged && command.has(flags::WRITE) {
+            session.effects.push(session.db, args);
+        }
+    }
+    match outcome {
+        Ok(Outcome::Done) => None,
+        Ok(Outcome::Block(block)) => Some(Unfinished::Block(block)),
+        Ok(Outcome::Walk(walk)) => Some(Unfinished::Walk(walk)),
+        Err(error) => {
+            out.truncate(mark);
+            add(&call.node.stats.error_replies, 1);
+            Reply::new(out, session.resp3).error(error.to_string());
+            None
+        }
+    }
+}
+
+/// Appends the session's effects to the log, as one unit, and empties them.
+#[inline]
+pub fn append_effects(node: &Node, session: &mut Session) {
+    if session.effects.is_empty() {
+        return;
+    }
+    let count = session.effects.len();
+    session.last_write = node.log.append_effects(count, session.effects.iter());
+    session.effects.clear();
+}
+
+fn run_keyspace(
+    node: &Arc<Node>,
+    session: &mut Session,
+    command: &'static Command,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Next {
+    let mut ready = Vec::new();
+    let (mut locked, first_hash) = lock_for(&node.keyspace, command, args);
+    let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true };
+    let unfinished = run_unlogged(&mut call, command, args, out, first_hash);
+    append_effects(node, session);
+    let later = match unfinished {
+        None => None,
+        Some(Unfinished::Block(block)) => {
+            let owned = (command, args.iter().map(|arg| Box::from(*arg)).collect());
+            Some(blocked_reply(node, session, owned, block, &mut locked))
+        }
+        Some(Unfinished::Walk(walk)) => Some(walked_reply(node, session, walk)),
+    };
+    drop(locked);
+    if !ready.is_empty() {
+        serve_ready(node, session, ready);
+    }
+    later.map_or(Next::Continue, Next::Later)
+}
+
+fn blocked_reply(
+    node: &Arc<Node>,
+    session: &mut Session,
+    command: crate::command::apply::OwnedCommand,
+    block: Block,
+    locked: &mut Locked<'_>,
+) -> LaterReply {
+    let (timeout_ms, on_timeout) = (block.timeout_ms, block.on_timeout);
+    let registration = blocked::register(node, session, command, block, locked);
+    let (node, info, resp3) = (node.clone(), session.info.clone(), session.resp3);
+    node.clients.set_blocked(&info, true);
+    Box::pin(async move {
+        let mut registration = registration;
+        let _unblocked = Unmark { node: &node, info: &info };
+        let timeout = async {
+            match timeout_ms {
+                Some(ms) => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let forced = tokio::select! {
+            biased;
+            woken = &mut registration.woken => return woken.map(|w| w.reply).unwrap_or_default(),
+            () = info.unblock.notified() => info.unblock_as.swap(0, std::sync::atomic::Ordering::AcqRel),
+            () = timeout => 0,
+        };
+        if !registration.waiter.claim() {
+            // A waker was first: its reply is on its way.
+            return (&mut registration.woken).await.map(|w| w.reply).unwrap_or_default();
+        }
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, resp3);
+        match (forced, on_timeout) {
+            (2, _) => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            (3, _) => reply.error("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"),
+            (_, TimeoutReply::Null) => reply.null(),
+            (_, TimeoutReply::NullArray) => reply.null_array(),
+        }
+        out
+    })
+}
+
+struct Unmark<'a> {
+    node: &'a Node,
+    info: &'a super::clients::ClientInfo,
+}
+
+impl Drop for Unmark<'_> {
+    fn drop(&mut self) {
+        self.node.clients.set_blocked(self.info, false);
+    }
+}
+
+/// Steps a walk on the connection's own thread, letting its other connections in between.
+fn walked_reply(node: &Arc<Node>, session: &Session, mut walk: Box<dyn Walk>) -> LaterReply {
+    let node = node.clone();
+    let mut session = session.for_walk();
+    Box::pin(async move {
+        let mut out = Vec::new();
+        let nothing = &mut Locked::none();
+        while !with_context(&node, &mut session, nothing, &mut out, |context| walk.step(context)) {
+            tokio::task::yield_now().await;
+        }
+        with_context(&node, &mut session, nothing, &mut out, |context| walk.finish(context));
+        node.take_counts(&mut session);
+        out
+    })
+}
+
+/// Runs a walk from start to end under locks that are held (in a transaction).
+pub fn walk_at_once<'k>(
+    node: &'k Node,
+    session: &mut Session,
+    locked: &mut Locked<'k>,
+    mut walk: Box<dyn Walk>,
+    out: &mut Vec<u8>,
+) {
+    while !with_context(node, session, locked, out, |context| walk.step(context)) {}
+    with_context(node, session, locked, out, |context| walk.finish(context));
+}
+
+/// A context outside a handler: nothing that happens in it is logged by itself.
+pub fn with_context<'k, R>(
+    node: &'k Node,
+    session: &mut Session,
+    locked: &mut Locked<'k>,
+    out: &mut Vec<u8>,
+    run: impl FnOnce(&mut Context<'_, 'k>) -> R,
+) -> R {
+    let mut context = Context {
+        db: session.db,
+        now_ms: session.now_ms,
+        keyspace: &node.keyspace,
+        keys: locked,
+        reply: Reply::new(out, session.resp3),
+        effects: &mut session.effects,
+        settings: &session.settings,
+        rng: &mut session.rng,
+        counts: &mut session.counts,
+        ready: &mut Vec::new(),
+        expiry: expiry_mode(node),
+        may_block: false,
+        first_hash: NO_HASH,
+        dirty: 0,
+        logged: true,
+    };
+    run(&mut context)
+}

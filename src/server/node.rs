@@ -1,0 +1,126 @@
+//! The node: everything that the connections of one server share.
+
+use super::blocked::BlockedClients;
+use super::clients::Clients;
+use super::config::Config;
+use super::gate::{Gate, bits};
+use super::session::Session;
+use super::stats::{Rates, Stats, add};
+use crate::base::random::Rng;
+use crate::base::time::{Clock, SystemClock};
+use crate::command::{Counts, Settings};
+use crate::keyspace::Keyspace;
+use crate::replication::{Lineage, Log};
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// All that one server is.
+pub struct Node {
+    /// The keys.
+    pub keyspace: Keyspace,
+    /// The stream of effects.
+    pub log: Arc<Log>,
+    /// What refuses commands.
+    pub gate: Gate,
+    /// Figures.
+    pub stats: Stats,
+    /// Figures a second.
+    pub rates: Rates,
+    /// Connections.
+    pub clients: Clients,
+    /// Clients in blocking commands.
+    pub blocked: BlockedClients,
+    /// Changes since the last snapshot.
+    pub changes: AtomicU64,
+    /// A name of this process's run, 40 hex digits.
+    pub run_id: String,
+    /// When it started, unix ms.
+    pub started_at_ms: i64,
+    clock: SystemClock,
+    config: RwLock<Arc<Config>>,
+    settings: RwLock<Arc<Settings>>,
+    config_version: AtomicU64,
+}
+
+impl Node {
+    /// A node with no data and a new lineage.
+    pub fn new(config: Config) -> Node {
+        let mut rng = Rng::from_os();
+        let clock = SystemClock::new();
+        let gate = Gate::default();
+        gate.set(bits::PASSWORD, !config.requirepass.is_empty());
+        let log = Log::new(Lineage::random(&mut rng), 0, config.repl_backlog_size);
+        Node {
+            keyspace: Keyspace::new(config.databases),
+            log: Arc::new(log),
+            gate,
+            stats: Stats::default(),
+            rates: Rates::default(),
+            clients: Clients::default(),
+            blocked: BlockedClients::default(),
+            changes: AtomicU64::new(0),
+            run_id: rng.hex(40),
+            started_at_ms: clock.unix_ms() as i64,
+            clock,
+            settings: RwLock::new(Arc::new(config.settings())),
+            config: RwLock::new(Arc::new(config)),
+            config_version: AtomicU64::new(1),
+        }
+    }
+
+    /// Unix time in ms.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.unix_ms() as i64
+    }
+
+    /// The node's clock.
+    pub fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+
+    /// The configuration as of now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().clone()
+    }
+
+    /// What handlers read of the configuration.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().clone()
+    }
+
+    /// Rises with every change of the configuration.
+    #[inline]
+    pub fn config_version(&self) -> u64 {
+        self.config_version.load(Ordering::Acquire)
+    }
+
+    /// Changes the configuration under its lock; `change` may refuse, and then nothing changes.
+    pub fn change_config<E>(&self, change: impl FnOnce(&mut Config) -> Result<(), E>) -> Result<(), E> {
+        let mut config = self.config.write();
+        let mut next = (**config).clone();
+        change(&mut next)?;
+        self.gate.set(bits::PASSWORD, !next.requirepass.is_empty());
+        self.log.set_backlog_bytes(next.repl_backlog_size);
+        *self.settings.write() = Arc::new(next.settings());
+        *config = Arc::new(next);
+        self.config_version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// True while this node follows another.
+    pub fn is_replica(&self) -> bool {
+        self.gate.has(bits::REPLICA)
+    }
+
+    /// Takes a batch's figures from a session.
+    pub fn take_counts(&self, session: &mut Session) {
+        let Counts { hits, misses, expired, changes } = std::mem::take(&mut session.counts);
+        add(&self.stats.keyspace_hits, hits);
+        add(&self.stats.keyspace_misses, misses);
+        add(&self.stats.expired_keys, expired);
+        add(&self.changes, changes);
+        add(&self.stats.commands, std::mem::take(&mut session.batch_commands));
+    }
+}

@@ -1,0 +1,201 @@
+//! MULTI, EXEC, DISCARD, WATCH.
+
+use super::commands;
+use super::dispatch::{Next, Ran, Unfinished, append_effects, full_name, run_unlogged, walk_at_once};
+use super::node::Node;
+use super::session::{Session, Transaction};
+use crate::command::locking::{NO_HASH, lock_for_all};
+use crate::command::table::{Command, Run, TimeoutReply, flags};
+use crate::keyspace::{Keyspace, Locked};
+use crate::resp::reply::Reply;
+use crate::value::hash_bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Commands that are run, not queued, between MULTI and EXEC.
+pub fn runs_at_once(command: &Command) -> bool {
+    matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// Queues a command.
+pub fn queue(session: &mut Session, command: &'static Command, args: &[&[u8]], out: &mut Vec<u8>) -> Next {
+    let mut reply = Reply::new(out, session.resp3);
+    let Some(transaction) = &mut session.transaction else { return Next::Continue };
+    if command.has(flags::NO_MULTI) {
+        transaction.broken = true;
+        reply.error(format!("ERR {} is not allowed in transactions", full_name(args, command)));
+        return Next::Continue;
+    }
+    let owned = args.iter().map(|arg| Box::from(*arg)).collect();
+    transaction.queue.push((command, owned));
+    session.info.queued.store(transaction.queue.len() as i64, Ordering::Relaxed);
+    reply.simple("QUEUED");
+    Next::Continue
+}
+
+/// MULTI.
+pub fn multi(session: &mut Session, out: &mut Vec<u8>) -> Next {
+    let mut reply = Reply::new(out, session.resp3);
+    if session.transaction.is_some() {
+        reply.error("ERR MULTI calls can not be nested");
+    } else {
+        session.transaction = Some(Transaction::default());
+        session.info.queued.store(0, Ordering::Relaxed);
+        reply.ok();
+    }
+    Next::Continue
+}
+
+/// Ends a transaction without running it: DISCARD, RESET, disconnect.
+pub fn abandon(node: &Node, session: &mut Session) {
+    session.transaction = None;
+    session.info.queued.store(-1, Ordering::Relaxed);
+    unwatch(&node.keyspace, session);
+}
+
+/// DISCARD.
+pub fn discard(node: &Node, session: &mut Session, out: &mut Vec<u8>) -> Next {
+    if session.transaction.is_none() {
+        Reply::new(out, session.resp3).error("ERR DISCARD without MULTI");
+        return Next::Continue;
+    }
+    abandon(node, session);
+    Reply::new(out, session.resp3).ok();
+    Next::Continue
+}
+
+/// WATCH key ….
+pub fn watch(node: &Node, session: &mut Session, args: &[&[u8]], out: &mut Vec<u8>) -> Next {
+    let mut reply = Reply::new(out, session.resp3);
+    if session.transaction.is_some() {
+        reply.error("ERR WATCH inside MULTI is not allowed");
+        return Next::Continue;
+    }
+    reply.ok();
+    for key in &args[1..] {
+        let hash = hash_bytes(key);
+        let mut locked = node.keyspace.lock_one(hash);
+        let shard = locked.shard_mut(hash);
+        let known = session.watches.keys.iter().any(|(db, other, _)| *db == session.db && **other == **key);
+        if known {
+            continue;
+        }
+        let entry = shard.db(session.db).get(hash, key);
+        let expired = entry.and_then(|e| e.expire_at_ms()).is_some_and(|at| at < session.now_ms);
+        shard.watch(session.db, key, &session.watches.flag);
+        session.watches.keys.push((session.db, Box::from(*key), expired));
+    }
+    session.info.watching.store(session.watches.keys.len(), Ordering::Relaxed);
+    Next::Continue
+}
+
+/// Forgets all watches.
+pub fn unwatch(keyspace: &Keyspace, session: &mut Session) {
+    let flag = std::mem::take(&mut session.watches.flag);
+    for (db, key, _) in session.watches.keys.drain(..) {
+        let hash = hash_bytes(&key);
+        keyspace.lock_one(hash).shard_mut(hash).unwatch(db, &key, &flag);
+    }
+    session.info.watching.store(0, Ordering::Relaxed);
+}
+
+/// True when a watched key was changed, or has expired since it was named. The caller holds the watched
+/// keys' shards or is about to; a change after this look is one that EXEC's locks put after it.
+fn watched_key_changed(session: &Session, locked: &Locked<'_>) -> bool {
+    let expired_since = |(db, key, was): &(u32, Box<[u8]>, bool)| {
+        let hash = hash_bytes(key);
+        let entry = locked.shard(hash).db(*db).get(hash, key);
+        !was && entry.and_then(|e| e.expire_at_ms()).is_some_and(|at| at < session.now_ms)
+    };
+    session.watches.flag.load(Ordering::Acquire) || session.watches.keys.iter().any(expired_since)
+}
+
+/// EXEC: runs the queue under one set of locks and logs its effects as one unit.
+pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next {
+    let Some(transaction) = session.transaction.take() else {
+        Reply::new(out, session.resp3).error("ERR EXEC without MULTI");
+        return Next::Continue;
+    };
+    session.info.queued.store(-1, Ordering::Relaxed);
+    if transaction.broken {
+        unwatch(&node.keyspace, session);
+        Reply::new(out, session.resp3).error("EXECABORT Transaction discarded because of previous errors.");
+        return Next::Continue;
+    }
+    let needs = transaction.queue.iter().map(|(command, args)| (*command, &args[..]));
+    let mut locked = match session.watches.keys.is_empty() {
+        true => lock_for_all(&node.keyspace, needs),
+        // Watches may lie in any shard, and are looked at under the same locks.
+        false => node.keyspace.lock_all(),
+    };
+    if watched_key_changed(session, &locked) {
+        drop(locked);
+        unwatch(&node.keyspace, session);
+        Reply::new(out, session.resp3).null_array();
+        return Next::Continue;
+    }
+    // The role may have changed since the commands were queued.
+    let refused = transaction.queue.iter().find_map(|(command, _)| node.gate.refuse(session, command));
+    if let Some(text) = refused {
+        drop(locked);
+        unwatch(&node.keyspace, session);
+        let detail = text.split_once(' ').map_or("", |(_, rest)| rest);
+        let code = text.split(' ').next().unwrap_or("ERR");
+        Reply::new(out, session.resp3)
+            .error(format!("EXECABORT Transaction discarded because of: {code} {detail}"));
+        return Next::Continue;
+    }
+    let mut ready = Vec::new();
+    Reply::new(out, session.resp3).array(transaction.queue.len());
+    let mut close = false;
+    for (command, args) in &transaction.queue {
+        let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+        close |= run_queued(node, session, &mut locked, &mut ready, command, &args, out);
+    }
+    append_effects(node, session);
+    drop(locked);
+    unwatch(&node.keyspace, session);
+    if !ready.is_empty() {
+        super::blocked::serve_ready(node, session, ready);
+    }
+    if close { Next::Close } else { Next::Continue }
+}
+
+/// Runs one command of a transaction; true when the connection is to be closed after it.
+fn run_queued<'k>(
+    node: &'k Arc<Node>,
+    session: &mut Session,
+    locked: &mut Locked<'k>,
+    ready: &mut Vec<crate::command::context::ReadyKey>,
+    command: &'static Command,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> bool {
+    session.batch_commands += 1;
+    let Run::Keyspace(_) = command.run else {
+        return match commands::run(node, session, command, args, out, Some(locked)) {
+            Next::Continue => false,
+            Next::Close => true,
+            Next::Later(_) | Next::Feed(_) => {
+                let name = full_name(args, command);
+                Reply::new(out, session.resp3).error(format!("ERR {name} is not allowed in transactions"));
+                false
+            }
+        };
+    };
+    let mut call = Ran { node, session, locked, ready, may_block: false };
+    match run_unlogged(&mut call, command, args, out, NO_HASH) {
+        None => {}
+        Some(Unfinished::Walk(walk)) => walk_at_once(node, session, locked, walk, out),
+        Some(Unfinished::Block(block)) => {
+            // A handler that is told not to block answers by itself; this is its bug, answered safely.
+            debug_assert!(false, "{} blocked in a transaction", command.name);
+            let mut reply = Reply::new(out, session.resp3);
+            match block.on_timeout {
+                TimeoutReply::Null => reply.null(),
+                TimeoutReply::NullArray => reply.null_array(),
+            }
+        }
+    }
+    false
+}
