@@ -161,7 +161,8 @@ impl Applier {
         now_ms: i64,
         then: impl FnOnce(u32),
     ) -> Result<Applied, ApplyError> {
-        let mut locked = lock_for_all(keyspace, queued.iter().map(|(_, (command, args))| (*command, &args[..])));
+        let mut locked =
+            lock_for_all(keyspace, queued.iter().map(|(_, (command, args))| (*command, &args[..])));
         let after = self.db;
         for (db, (command, args)) in &queued {
             let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
@@ -211,9 +212,7 @@ impl Applier {
         match outcome {
             Ok(Outcome::Done) => Ok(()),
             Ok(_) => Err(ApplyError::NotAnEffect(command.name.into())),
-            Err(error) => {
-                Err(ApplyError::Refused { command: command.name.into(), text: error.to_string() })
-            }
+            Err(error) => Err(ApplyError::Refused { command: command.name.into(), text: error.to_string() }),
         }
     }
 }

@@ -12,11 +12,7 @@ pub const NO_HASH: FirstHash = (0, 0, 0);
 
 /// Locks what the command needs.
 #[inline]
-pub fn lock_for<'k>(
-    keyspace: &'k Keyspace,
-    command: &Command,
-    args: &[&[u8]],
-) -> (Locked<'k>, FirstHash) {
+pub fn lock_for<'k>(keyspace: &'k Keyspace, command: &Command, args: &[&[u8]]) -> (Locked<'k>, FirstHash) {
     match command.locks {
         Locks::All => (keyspace.lock_all(), NO_HASH),
         Locks::None => (Locked::none(), NO_HASH),

@@ -8,9 +8,6 @@ use std::sync::OnceLock;
 /// Longest command name, in bytes, that can be in the table.
 const NAME_MAX_BYTES: usize = 32;
 
-
-
-
 type Names = HashMap<&'static [u8], &'static Command, ahash::RandomState>;
 
 fn names() -> &'static Names {

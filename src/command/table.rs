@@ -440,8 +440,12 @@ impl KeySpec {
                     first + last as usize
                 } else {
                     let end = args.len() as i64 + i64::from(last);
-                    if limit > 1 { first as i64 + (end - first as i64 + 1) / i64::from(limit) - 1 } else { end }
-                        .max(-1) as usize
+                    if limit > 1 {
+                        first as i64 + (end - first as i64 + 1) / i64::from(limit) - 1
+                    } else {
+                        end
+                    }
+                    .max(-1) as usize
                 };
                 if first >= args.len() {
                     return false;

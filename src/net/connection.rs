@@ -155,7 +155,7 @@ impl Connection {
         loop {
             match self.parser.parse(&self.input, &mut self.args) {
                 Ok(Parsed::Complete { consumed }) => {
-                    let next = if self.args.is_empty() { Next::Continue } else { self.run_one() };
+                    let next = self.run_one();
                     self.input.advance(consumed);
                     match next {
                         Next::Continue if self.output.len() > FLUSH_BYTES => return Step::Flush,
@@ -165,6 +165,7 @@ impl Connection {
                         Next::Feed(start) => return Step::Feed(start),
                     }
                 }
+                Ok(Parsed::Empty { consumed }) => self.input.advance(consumed),
                 Ok(Parsed::Incomplete { .. }) => return Step::Drained,
                 Err(error) => {
                     let text = error.reply_text();

@@ -98,7 +98,9 @@ impl Serving {
                     serving.addresses.push(listener.local_addr()?);
                     accept_on(node.clone(), threads.clone(), listener);
                 }
-                Err(error) if optional => tracing::warn!(host, %error, "not listening on an optional address"),
+                Err(error) if optional => {
+                    tracing::warn!(host, %error, "not listening on an optional address")
+                }
                 Err(error) => {
                     let text = format!("cannot listen on {host}:{}: {error}", config.port);
                     return Err(io::Error::new(error.kind(), text));

@@ -74,6 +74,16 @@ impl Value {
         }
     }
 
+    /// True for a collection without elements, which must not stay in the keyspace; false for strings.
+    pub fn is_empty_collection(&self) -> bool {
+        match self {
+            Value::Str(_) => false,
+            Value::List(list) => list.is_empty(),
+            Value::Set(set) => set.is_empty(),
+            Value::Hash(hash) => hash.is_empty(),
+        }
+    }
+
     /// About how many allocations freeing the value takes, to decide whether to do it on another thread.
     pub fn estimated_free_effort(&self) -> usize {
         match self {

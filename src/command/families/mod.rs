@@ -1,9 +1,10 @@
 //! The command table, one file a family.
 
 pub mod connection;
+pub mod string;
 pub mod transactions;
 
 use super::table::Command;
 
 /// The families, each a slice of the table.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, transactions::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS, transactions::COMMANDS];
