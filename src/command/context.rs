@@ -10,7 +10,7 @@ use crate::base::random::Rng;
 use crate::keyspace::freeing::{LAZY_FREE_EFFORT, free_later};
 use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
 use crate::resp::reply::Reply;
-use crate::value::{Hash, Limits, List, Set, Value, hash_bytes};
+use crate::value::{Hash, Limits, List, Set, Value, ZSet, hash_bytes};
 
 /// Settings that handlers read.
 #[derive(Debug, Clone)]
@@ -438,7 +438,7 @@ macro_rules! typed_access {
 typed_access!(read_list, list_mut, list_or_new, peek_list, List, List, "list");
 typed_access!(read_set, set_mut, set_or_new, peek_set, Set, Set, "set");
 typed_access!(read_hash, hash_mut, hash_or_new, peek_hash, Hash, Hash, "hash");
-// typed_access!(read_zset, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
+typed_access!(read_zset, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
 
 impl Context<'_, '_> {
     /// Removes the key if it holds an empty collection. Does not count as a further change.

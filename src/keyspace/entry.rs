@@ -12,7 +12,7 @@
 //! ..  Inline value bytes
 //! ```
 
-use crate::value::element::parse_canonical_i64;
+use crate::base::num::parse_i64;
 use crate::value::table::Hashed;
 use crate::value::{Str, Value, hash_bytes};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
@@ -111,7 +111,7 @@ impl Entry {
 
     /// Makes a string entry straight from bytes, without an intermediate `Value` where it is small.
     pub fn new_string(key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) -> Entry {
-        match parse_canonical_i64(bytes) {
+        match parse_i64(bytes) {
             Some(n) => Entry::new(key, Value::Str(Str::Int(n)), expire_at_ms),
             None if bytes.len() <= INLINE_MAX_BYTES => Entry::new_inline(key, bytes, expire_at_ms),
             None => Entry::new(key, Value::Str(Str::Bytes(bytes.to_vec())), expire_at_ms),
@@ -253,8 +253,7 @@ impl Entry {
     /// As [`Entry::set_value`] for a string; overwrites in place when the block fits.
     pub fn set_string(&mut self, bytes: &[u8], expire_at_ms: Option<i64>) -> Option<Value> {
         let old = self.shape();
-        if old.kind == KIND_INLINE && bytes.len() <= INLINE_MAX_BYTES && parse_canonical_i64(bytes).is_none()
-        {
+        if old.kind == KIND_INLINE && bytes.len() <= INLINE_MAX_BYTES && parse_i64(bytes).is_none() {
             let new = Shape { value_len: bytes.len(), ..old };
             if old.has_expiry == expire_at_ms.is_some() && old.layout() == new.layout() {
                 // SAFETY: same layout, same key: only length, bytes and expiry change, all within the
