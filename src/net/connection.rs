@@ -26,7 +26,7 @@ const FLUSH_BYTES: usize = 256 * 1024;
 /// Serves a connection until it ends.
 pub async fn serve(node: Arc<Node>, stream: TcpStream, addr: SocketAddr) {
     let _ = stream.set_nodelay(true);
-    set_keepalive(&stream, node.config().tcp_keepalive);
+    set_keepalive(&stream, node.config().tcp_keepalive_seconds);
     let local_addr = stream.local_addr().unwrap_or(addr);
     let fd = stream.as_raw_fd();
     let kill = Box::new(move || {
@@ -90,11 +90,11 @@ pub struct Connection {
 impl Connection {
     fn new(node: Arc<Node>, stream: TcpStream, info: Arc<ClientInfo>) -> Connection {
         let config = node.config();
-        let authenticated = config.requirepass.is_empty();
+        let authenticated = config.requirepass.0.is_empty();
         let session = Session::new(info, node.settings(), authenticated);
         Connection {
             config_version: node.config_version(),
-            max_query_bytes: config.client_query_buffer_limit as usize,
+            max_query_bytes: config.client_query_buffer_limit_bytes as usize,
             node,
             stream,
             session,
@@ -199,7 +199,7 @@ impl Connection {
         if version != self.config_version {
             self.config_version = version;
             self.session.settings = self.node.settings();
-            self.max_query_bytes = self.node.config().client_query_buffer_limit as usize;
+            self.max_query_bytes = self.node.config().client_query_buffer_limit_bytes as usize;
         }
     }
 

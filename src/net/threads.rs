@@ -93,7 +93,7 @@ impl Serving {
                 Some(host) => (host, true),
                 None => (bind.as_str(), false),
             };
-            match listen(host, config.port, config.tcp_backlog) {
+            match listen(host, config.port, config.tcp_backlog as i32) {
                 Ok(listener) => {
                     serving.addresses.push(listener.local_addr()?);
                     accept_on(node.clone(), threads.clone(), listener);

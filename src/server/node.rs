@@ -11,6 +11,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::command::{Counts, Settings};
 use crate::keyspace::Keyspace;
 use crate::replication::{Lineage, Log};
+use crate::value::Limits;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +50,8 @@ impl Node {
         let mut rng = Rng::from_os();
         let clock = SystemClock::new();
         let gate = Gate::default();
-        gate.set(bits::PASSWORD, !config.requirepass.is_empty());
-        let log = Log::new(Lineage::random(&mut rng), 0, config.repl_backlog_size);
+        gate.set(bits::PASSWORD, !config.requirepass.0.is_empty());
+        let log = Log::new(Lineage::random(&mut rng), 0, config.repl_backlog_size_bytes);
         Node {
             keyspace: Keyspace::new(config.databases),
             log: Arc::new(log),
@@ -63,7 +64,7 @@ impl Node {
             run_id: rng.hex(40),
             started_at_ms: clock.unix_ms() as i64,
             clock,
-            settings: RwLock::new(Arc::new(config.settings())),
+            settings: RwLock::new(Arc::new(handler_settings(&config))),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
         }
@@ -101,9 +102,9 @@ impl Node {
         let mut config = self.config.write();
         let mut next = (**config).clone();
         change(&mut next)?;
-        self.gate.set(bits::PASSWORD, !next.requirepass.is_empty());
-        self.log.set_backlog_bytes(next.repl_backlog_size);
-        *self.settings.write() = Arc::new(next.settings());
+        self.gate.set(bits::PASSWORD, !next.requirepass.0.is_empty());
+        self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
+        *self.settings.write() = Arc::new(handler_settings(&next));
         *config = Arc::new(next);
         self.config_version.fetch_add(1, Ordering::AcqRel);
         Ok(())
@@ -122,5 +123,30 @@ impl Node {
         add(&self.stats.expired_keys, expired);
         add(&self.changes, changes);
         add(&self.stats.commands, std::mem::take(&mut session.batch_commands));
+    }
+}
+
+/// What handlers read of the configuration.
+fn handler_settings(config: &Config) -> Settings {
+    let limits = Limits {
+        hash_max_listpack_entries: config.hash_max_listpack_entries,
+        hash_max_listpack_value: config.hash_max_listpack_value_bytes,
+        set_max_intset_entries: config.set_max_intset_entries,
+        set_max_listpack_entries: config.set_max_listpack_entries,
+        set_max_listpack_value: config.set_max_listpack_value_bytes,
+        zset_max_listpack_entries: config.zset_max_listpack_entries,
+        zset_max_listpack_value: config.zset_max_listpack_value_bytes,
+        list_max_listpack_size: config.list_max_listpack_size.into(),
+        list_compress_depth: config.list_compress_depth.into(),
+    };
+    Settings {
+        limits,
+        lfu: false,
+        lfu_log_factor: config.lfu_log_factor,
+        lfu_decay_time_min: config.lfu_decay_time_minutes,
+        lazy_expire: config.lazyfree_lazy_expire,
+        lazy_user_del: config.lazyfree_lazy_user_del,
+        lazy_user_flush: config.lazyfree_lazy_user_flush,
+        max_bulk_bytes: config.proto_max_bulk_bytes as usize,
     }
 }
