@@ -394,7 +394,9 @@ mod tests {
         let log = Log::new(lineage(1), 1_000, 100_000);
         let slow = log.add_reader(1_000, 1_000_000, Box::new(|| ())).unwrap();
         let bytes: Vec<u8> = (0..250_000u32).map(|i| (i % 251) as u8).collect();
-        bytes.chunks(777).for_each(|chunk| drop(log.append_raw(chunk, 0)));
+        bytes.chunks(777).for_each(|chunk| {
+            log.append_raw(chunk, 0);
+        });
         assert_eq!((log.start(), log.end()), (1_000, 251_000));
         assert_eq!(read_all(&log, slow, 10_000).unwrap(), bytes);
         log.append_raw(b"x", 0);
@@ -410,7 +412,9 @@ mod tests {
     fn a_reader_beyond_its_limit_is_left_behind() {
         let log = Log::new(lineage(1), 0, 10);
         let id = log.add_reader(0, 200_000, Box::new(|| ())).unwrap();
-        (0..100).for_each(|_| drop(log.append_raw(&[0; 10_000], 0)));
+        for _ in 0..100 {
+            log.append_raw(&[0; 10_000], 0);
+        }
         assert!(matches!(read_all(&log, id, 1_000), Err(LogError::Trimmed { position: 0, .. })));
         assert!(log.held_bytes() <= 200_000 + 2 * BLOCK_BYTES as u64);
     }
@@ -432,7 +436,9 @@ mod tests {
         let log = Log::new(lineage(1), 0, 1 << 20);
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();
-        let wake = Box::new(move || drop(counted.fetch_add(1, Ordering::Relaxed)));
+        let wake = Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
         let id = log.add_reader(0, 1 << 20, wake).unwrap();
         log.append_raw(b"a", 0);
         log.append_raw(b"b", 0);
