@@ -44,10 +44,10 @@ pub(super) fn pairs(pack: &Listpack) -> Pairs<'_> {
 pub(super) fn pairs_from(pack: &Listpack, start: usize, reverse: bool) -> Pairs<'_> {
     let view = pack.view();
     if reverse {
-        let behind = view.seek((start + 1) * 2).unwrap_or_else(|| view.end());
+        let behind = view.seek(start.saturating_add(1).saturating_mul(2)).unwrap_or_else(|| view.end());
         Pairs(view.iter_until(behind))
     } else {
-        let first = view.seek(start * 2).unwrap_or_else(|| view.end());
+        let first = view.seek(start.saturating_mul(2)).unwrap_or_else(|| view.end());
         Pairs(view.iter_from(first))
     }
 }

@@ -356,6 +356,22 @@ fn random_reaches_every_member_in_both_encodings() {
 }
 
 #[test]
+fn ranks_beyond_the_end_find_nothing() {
+    for entries in [0, 100] {
+        let mut set = ZSet::new();
+        set.insert(b"a", 1.0, &limits(entries));
+        for rank in [1, 2, usize::MAX / 2, usize::MAX] {
+            assert!(set.get(rank).is_none());
+            assert_eq!(set.iter_range(rank, usize::MAX, false).count(), 0);
+            assert_eq!(set.iter_range(rank, usize::MAX, true).count(), 0);
+            assert_eq!(set.remove_range(rank..usize::MAX, |_, _| ()), 0);
+        }
+        assert_eq!(set.remove_range(0..usize::MAX, |_, _| ()), 1);
+        assert!(set.pop_min().is_none() && set.pop_max().is_none());
+    }
+}
+
+#[test]
 fn memory_grows_with_the_members() {
     let mut set = ZSet::new();
     let empty = set.memory_bytes(5);
