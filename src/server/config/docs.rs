@@ -20,7 +20,8 @@ further files. Amounts of memory take the units `k`, `m`, `g` (powers of 1000) a
 
 **Persistence follows the role.** With neither `appendonly` nor `save` set, a primary writes nothing to its disk and
 a replica writes an append-only file and snapshots. As soon as one of the two is set, both mean what they mean in
-Redis. `CONFIG GET` reports what is in force for the present role.
+Redis. A stock `redis.conf` holds `appendonly no`: remove that line to let the role decide. `CONFIG GET` reports
+what is in force for the present role.
 
 ";
 

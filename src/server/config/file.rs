@@ -96,7 +96,7 @@ impl CommandLine {
             _ => {}
         }
         let mut config = Config::default();
-        let reader = Reader { cwd, source };
+        let mut reader = Reader { cwd, source, from_stdin: false };
         let mut file = None;
         if args.first().is_some_and(|first| first.first() != Some(&b'-')) {
             let path = cwd.join(OsString::from_vec(args.remove(0)));
@@ -107,6 +107,7 @@ impl CommandLine {
             args.pop();
             let path = PathBuf::from("-");
             let text = source.read_stdin().map_err(|e| FileError::Open { path: path.clone(), source: e })?;
+            reader.from_stdin = true;
             reader.take_text(&mut config, &text, &path, 0)?;
         }
         for option in options(args)? {
@@ -125,7 +126,7 @@ pub fn parse_file(
     cwd: &Path,
     source: &dyn ConfigSource,
 ) -> Result<(), FileError> {
-    Reader { cwd, source }.take_text(config, text, path, 0)
+    Reader { cwd, source, from_stdin: false }.take_text(config, text, path, 0)
 }
 
 /// Joins and drops `.` components, so that INFO and CONFIG GET show a plain path.
@@ -136,6 +137,8 @@ fn absolute(cwd: &Path, path: &Path) -> PathBuf {
 struct Reader<'a> {
     cwd: &'a Path,
     source: &'a dyn ConfigSource,
+    /// The text is not the file CONFIG REWRITE writes, so what it sets counts as touched.
+    from_stdin: bool,
 }
 
 impl Reader<'_> {
@@ -171,7 +174,12 @@ impl Reader<'_> {
                         self.read_file(config, &included, depth + 1)?;
                     }
                 }
-                Some((name, args)) => take_words(config, name, args.to_vec()).map_err(wrong)?,
+                Some((name, args)) => {
+                    let name = take_words(config, name, args.to_vec()).map_err(wrong)?;
+                    if self.from_stdin {
+                        config.touched.insert(name);
+                    }
+                }
             }
         }
         Ok(())
@@ -217,8 +225,12 @@ pub(super) fn split_line(line: &[u8]) -> Result<Option<Vec<Vec<u8>>>, Refusal> {
     Ok(Some(words))
 }
 
-/// Applies one directive of a file or command line.
-pub(super) fn take_words(config: &mut Config, name: &[u8], args: Vec<Vec<u8>>) -> Result<(), Refusal> {
+/// Applies one directive of a file or command line; returns its main name.
+pub(super) fn take_words(
+    config: &mut Config,
+    name: &[u8],
+    args: Vec<Vec<u8>>,
+) -> Result<&'static str, Refusal> {
     if let Some(refused) = REFUSED_IN_FILES.iter().find(|r| name.eq_ignore_ascii_case(r.as_bytes())) {
         return Err(table::not_supported(refused));
     }
@@ -228,7 +240,8 @@ pub(super) fn take_words(config: &mut Config, name: &[u8], args: Vec<Vec<u8>>) -
     if args.is_empty() {
         return Err("wrong number of arguments".into());
     }
-    directive.take(config, &line_args(directive, args), Origin::File)
+    directive.take(config, &line_args(directive, args), Origin::File)?;
+    Ok(directive.name)
 }
 
 /// Groups the command line into options: a name and its values each.
@@ -276,8 +289,10 @@ fn take_option(config: &mut Config, mut words: Vec<Vec<u8>>) -> Result<(), FileE
         line.push(b' ');
         push_quoted(&mut line, arg);
     }
-    take_words(config, &name, args)
-        .map_err(|reason| FileError::Argument { text: printable(&line), reason: reason.into_owned() })
+    let name = take_words(config, &name, args)
+        .map_err(|reason| FileError::Argument { text: printable(&line), reason: reason.into_owned() })?;
+    config.touched.insert(name);
+    Ok(())
 }
 
 /// A line for an error message: without secrets.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::file::{split_line, take_words};
 use super::settings::Config;
-use super::table::{self, Directive};
+use super::table::{self, Args, Directive};
 use super::words::push_quoted;
 
 /// The comment above the settings that had no line of their own.
@@ -14,12 +14,15 @@ const MARKER: &str = "# Added by CONFIG REWRITE: settings that had no line above
 ///
 /// Comments, order, `include` lines and lines that already say the right thing stay as they are. Lines of a
 /// directive with another value are replaced in place, surplus ones dropped. Directives without a line are appended
-/// below a marker comment if they differ from their default or CONFIG SET has touched them.
+/// below a marker comment if they differ from their default or were touched: set by CONFIG SET, the command line or
+/// [`Config::follow`]. In a file with `include` lines only touched directives change, because the others may have
+/// their value from an included file; they go below every `include`, which could overrule them.
 pub fn rewrite(old: &[u8], config: &Config) -> Vec<u8> {
     let lines: Vec<&[u8]> = old.strip_suffix(b"\n").unwrap_or(old).split(|b| *b == b'\n').collect();
+    let last_include = lines.iter().rposition(|line| name_of(line).is_some_and(|name| name == b"include"));
     let mut places: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
     for (index, line) in lines.iter().enumerate() {
-        if let Some(directive) = directive_of(line) {
+        if let Some(directive) = name_of(line).and_then(|name| table::find(&name)) {
             places.entry(directive.name).or_default().push(index);
         }
     }
@@ -29,20 +32,26 @@ pub fn rewrite(old: &[u8], config: &Config) -> Vec<u8> {
     let mut appended = Vec::new();
     for directive in table::directives() {
         let old_places = places.get(directive.name).map_or(&[][..], Vec::as_slice);
-        let wanted = if directive.transient { Vec::new() } else { directive.lines(config) };
-        if !old_places.is_empty() && !directive.transient && says(directive, &lines, old_places, &wanted) {
-            continue;
+        let touched = config.touched.contains(directive.name);
+        let overruled = touched && last_include > old_places.first().copied();
+        let mut wanted = if directive.transient { Vec::new() } else { directive.lines(config) };
+        let start_over: Args = directive.start_over.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+        if overruled && !start_over.is_empty() && wanted.first() != Some(&start_over) {
+            // Included lines would otherwise add to these, or stand alone.
+            wanted.insert(0, start_over);
         }
-        let silent = old_places.is_empty()
-            && !config.touched.contains(directive.name)
-            && wanted == directive.lines(&defaults);
-        if silent {
+        let keep = match old_places {
+            _ if !touched && !directive.transient && last_include.is_some() => true,
+            [] => !touched && wanted == directive.lines(&defaults),
+            _ => !overruled && !directive.transient && says(directive, &lines, old_places, &wanted),
+        };
+        if keep {
             continue;
         }
         let mut texts = wanted.iter().map(|args| spell(directive.name, args));
         for &place in old_places {
             if let Some(slot) = fate.get_mut(place) {
-                *slot = texts.next();
+                *slot = if overruled { None } else { texts.next() };
             }
         }
         appended.extend(texts);
@@ -50,14 +59,13 @@ pub fn rewrite(old: &[u8], config: &Config) -> Vec<u8> {
     assemble(fate, appended)
 }
 
-/// The directive a line sets, if any.
-fn directive_of(line: &[u8]) -> Option<&'static Directive> {
-    let words = split_line(line.trim_ascii()).ok()??;
-    table::find(words.first()?)
+/// The name a line begins with, in lower case; none for comments.
+fn name_of(line: &[u8]) -> Option<Vec<u8>> {
+    split_line(line.trim_ascii()).ok()??.into_iter().next()
 }
 
 /// Do the old lines of a directive, taken together, already say what is wanted?
-fn says(directive: &Directive, lines: &[&[u8]], places: &[usize], wanted: &[Vec<Vec<u8>>]) -> bool {
+fn says(directive: &Directive, lines: &[&[u8]], places: &[usize], wanted: &[Args]) -> bool {
     let mut scratch = Config::default();
     for line in places.iter().filter_map(|place| lines.get(*place)) {
         let Ok(Some(mut words)) = split_line(line.trim_ascii()) else { return false };

@@ -196,219 +196,143 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Every setting of the server. Names follow the directives; `docs/configuration.md` explains each.
-#[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "each field is documented by its directive in the table")]
-pub struct Config {
-    // Network and clients.
-    pub port: u16,
-    pub bind: Vec<String>,
-    pub protected_mode: bool,
-    pub tcp_backlog: u32,
-    pub timeout_seconds: u32,
-    pub tcp_keepalive_seconds: u32,
-    pub unixsocket: Option<PathBuf>,
-    pub unixsocket_mode: u32,
-    pub io_threads: usize,
-    pub maxclients: u32,
-    pub proto_max_bulk_bytes: u64,
-    pub client_query_buffer_limit_bytes: u64,
-    pub client_output_buffer_limit: OutputBufferLimits,
-    pub requirepass: Secret,
-    pub enable_debug_command: DebugAccess,
-    pub enable_protected_configs: DebugAccess,
-    // The process.
-    pub databases: u32,
-    pub loglevel: LogLevel,
-    pub logfile: String,
-    pub pidfile: String,
-    pub shutdown_timeout_seconds: u32,
-    pub shutdown_on_sigint: ShutdownOptions,
-    pub shutdown_on_sigterm: ShutdownOptions,
-    pub hz: u32,
-    pub dynamic_hz: bool,
-    pub slowlog_slower_than_us: i64,
-    pub slowlog_max_len: usize,
-    pub latency_monitor_threshold_ms: u64,
-    // Persistence.
-    pub dir: PathBuf,
-    pub dbfilename: String,
-    /// `save` if set by hand; see [`Config::effective_save`].
-    pub save: Option<Vec<SaveRule>>,
-    /// `appendonly` if set by hand; see [`Config::effective_appendonly`].
-    pub appendonly: Option<bool>,
-    pub role_persistence: RolePersistence,
-    pub stop_writes_on_bgsave_error: bool,
-    pub rdbcompression: bool,
-    pub rdbchecksum: bool,
-    pub appendfilename: String,
-    pub appenddirname: String,
-    pub appendfsync: AppendFsync,
-    pub no_appendfsync_on_rewrite: bool,
-    pub auto_aof_rewrite_percentage: u32,
-    pub auto_aof_rewrite_min_size_bytes: u64,
-    pub aof_load_truncated: bool,
-    pub aof_timestamp_enabled: bool,
-    pub keep_generations: u32,
-    pub snapshot_child_timeout_ms: u64,
-    pub start_new_history: bool,
-    pub recover_from_peers: Vec<Address>,
-    // Replication.
-    pub replicaof: Option<Address>,
-    pub masterauth: Secret,
-    pub masteruser: String,
-    pub replica_read_only: bool,
-    pub replica_serve_stale_data: bool,
-    pub replica_priority: u32,
-    pub replica_announce_ip: String,
-    pub replica_announce_port: u16,
-    pub repl_ping_replica_period_seconds: u32,
-    pub repl_timeout_seconds: u32,
-    pub repl_backlog_size_bytes: u64,
-    pub repl_backlog_ttl_seconds: u64,
-    pub repl_diskless_sync: bool,
-    pub repl_diskless_sync_delay_seconds: u32,
-    pub repl_diskless_load: DisklessLoad,
-    pub repl_disable_tcp_nodelay: bool,
-    pub min_replicas_to_write: u32,
-    pub min_replicas_max_lag_seconds: u32,
-    // Memory and encodings.
-    pub maxmemory_bytes: u64,
-    pub maxmemory_policy: MaxmemoryPolicy,
-    pub maxmemory_samples: u32,
-    pub lazyfree_lazy_eviction: bool,
-    pub lazyfree_lazy_expire: bool,
-    pub lazyfree_lazy_server_del: bool,
-    pub lazyfree_lazy_user_del: bool,
-    pub lazyfree_lazy_user_flush: bool,
-    pub replica_lazy_flush: bool,
-    pub lfu_log_factor: u32,
-    pub lfu_decay_time_minutes: u32,
-    pub activerehashing: bool,
-    pub hash_max_listpack_entries: usize,
-    pub hash_max_listpack_value_bytes: usize,
-    pub set_max_intset_entries: usize,
-    pub set_max_listpack_entries: usize,
-    pub set_max_listpack_value_bytes: usize,
-    pub zset_max_listpack_entries: usize,
-    pub zset_max_listpack_value_bytes: usize,
-    /// Positive: entries a node; -1 to -5: 4, 8, 16, 32 or 64 KiB a node.
-    pub list_max_listpack_size: i32,
-    pub list_compress_depth: u32,
-    pub stream_node_max_bytes: usize,
-    pub stream_node_max_entries: usize,
-    pub hll_sparse_max_bytes: usize,
-    /// Directives CONFIG SET has touched: REWRITE writes them even when they are back at their default.
-    pub(super) touched: BTreeSet<&'static str>,
-}
-
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-impl Default for Config {
-    fn default() -> Self {
-        let unlimited = BufferLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
-        Config {
-            port: 6379,
-            bind: vec!["*".to_owned(), "-::*".to_owned()],
-            protected_mode: true,
-            tcp_backlog: 511,
-            timeout_seconds: 0,
-            tcp_keepalive_seconds: 300,
-            unixsocket: None,
-            unixsocket_mode: 0,
-            io_threads: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
-            maxclients: 10_000,
-            proto_max_bulk_bytes: 512 * MIB,
-            client_query_buffer_limit_bytes: 1024 * MIB,
-            client_output_buffer_limit: OutputBufferLimits {
-                normal: unlimited,
-                replica: BufferLimit { hard_bytes: 256 * MIB, soft_bytes: 64 * MIB, soft_seconds: 60 },
-                pubsub: BufferLimit { hard_bytes: 32 * MIB, soft_bytes: 8 * MIB, soft_seconds: 60 },
-            },
-            requirepass: Secret::default(),
-            enable_debug_command: DebugAccess::Local,
-            enable_protected_configs: DebugAccess::No,
-            databases: 16,
-            loglevel: LogLevel::Notice,
-            logfile: String::new(),
-            pidfile: String::new(),
-            shutdown_timeout_seconds: 10,
-            shutdown_on_sigint: ShutdownOptions::default(),
-            shutdown_on_sigterm: ShutdownOptions::default(),
-            hz: 10,
-            dynamic_hz: true,
-            slowlog_slower_than_us: 10_000,
-            slowlog_max_len: 128,
-            latency_monitor_threshold_ms: 0,
-            dir: PathBuf::from("."),
-            dbfilename: "dump.rdb".to_owned(),
-            save: None,
-            appendonly: None,
-            role_persistence: RolePersistence::Auto,
-            stop_writes_on_bgsave_error: true,
-            rdbcompression: true,
-            rdbchecksum: true,
-            appendfilename: "appendonly.aof".to_owned(),
-            appenddirname: "appendonlydir".to_owned(),
-            appendfsync: AppendFsync::EverySec,
-            no_appendfsync_on_rewrite: false,
-            auto_aof_rewrite_percentage: 100,
-            auto_aof_rewrite_min_size_bytes: 64 * MIB,
-            aof_load_truncated: true,
-            aof_timestamp_enabled: false,
-            keep_generations: 1,
-            snapshot_child_timeout_ms: 3_600_000,
-            start_new_history: false,
-            recover_from_peers: Vec::new(),
-            replicaof: None,
-            masterauth: Secret::default(),
-            masteruser: String::new(),
-            replica_read_only: true,
-            replica_serve_stale_data: true,
-            replica_priority: 100,
-            replica_announce_ip: String::new(),
-            replica_announce_port: 0,
-            repl_ping_replica_period_seconds: 10,
-            repl_timeout_seconds: 60,
-            repl_backlog_size_bytes: MIB,
-            repl_backlog_ttl_seconds: 3600,
-            repl_diskless_sync: true,
-            repl_diskless_sync_delay_seconds: 5,
-            repl_diskless_load: DisklessLoad::Disabled,
-            repl_disable_tcp_nodelay: false,
-            min_replicas_to_write: 0,
-            min_replicas_max_lag_seconds: 10,
-            maxmemory_bytes: 0,
-            maxmemory_policy: MaxmemoryPolicy::NoEviction,
-            maxmemory_samples: 5,
-            lazyfree_lazy_eviction: false,
-            lazyfree_lazy_expire: false,
-            lazyfree_lazy_server_del: false,
-            lazyfree_lazy_user_del: false,
-            lazyfree_lazy_user_flush: false,
-            replica_lazy_flush: false,
-            lfu_log_factor: 10,
-            lfu_decay_time_minutes: 1,
-            activerehashing: true,
-            hash_max_listpack_entries: 512,
-            hash_max_listpack_value_bytes: 64,
-            set_max_intset_entries: 512,
-            set_max_listpack_entries: 128,
-            set_max_listpack_value_bytes: 64,
-            zset_max_listpack_entries: 128,
-            zset_max_listpack_value_bytes: 64,
-            list_max_listpack_size: -2,
-            list_compress_depth: 0,
-            stream_node_max_bytes: 4096,
-            stream_node_max_entries: 100,
-            hll_sparse_max_bytes: 3000,
-            touched: BTreeSet::new(),
+/// Declares [`Config`] and its defaults in one place.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $default:expr,)*) => {
+        /// Every setting of the server. Names follow the directives; `docs/configuration.md` explains each.
+        #[derive(Debug, Clone)]
+        #[allow(missing_docs, reason = "each field is documented by its directive in the table")]
+        pub struct Config {
+            $($(#[$doc])* pub $field: $type,)*
+            /// Directives set otherwise than by a file: REWRITE writes them even when they are at their default.
+            pub(super) touched: BTreeSet<&'static str>,
         }
-    }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Config { $($field: $default,)* touched: BTreeSet::new() }
+            }
+        }
+    };
+}
+
+const UNLIMITED: BufferLimit = BufferLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
+
+settings! {
+    // Network and clients.
+    port: u16 = 6379,
+    bind: Vec<String> = vec!["*".to_owned(), "-::*".to_owned()],
+    protected_mode: bool = true,
+    tcp_backlog: u32 = 511,
+    timeout_seconds: u32 = 0,
+    tcp_keepalive_seconds: u32 = 300,
+    unixsocket: Option<PathBuf> = None,
+    unixsocket_mode: u32 = 0,
+    io_threads: usize = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
+    maxclients: u32 = 10_000,
+    proto_max_bulk_bytes: u64 = 512 * MIB,
+    client_query_buffer_limit_bytes: u64 = 1024 * MIB,
+    client_output_buffer_limit: OutputBufferLimits = OutputBufferLimits {
+        normal: UNLIMITED,
+        replica: BufferLimit { hard_bytes: 256 * MIB, soft_bytes: 64 * MIB, soft_seconds: 60 },
+        pubsub: BufferLimit { hard_bytes: 32 * MIB, soft_bytes: 8 * MIB, soft_seconds: 60 },
+    },
+    requirepass: Secret = Secret::default(),
+    enable_debug_command: DebugAccess = DebugAccess::Local,
+    enable_protected_configs: DebugAccess = DebugAccess::No,
+    // The process.
+    databases: u32 = 16,
+    loglevel: LogLevel = LogLevel::Notice,
+    logfile: String = String::new(),
+    pidfile: String = String::new(),
+    shutdown_timeout_seconds: u32 = 10,
+    shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(),
+    shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(),
+    hz: u32 = 10,
+    dynamic_hz: bool = true,
+    slowlog_slower_than_us: i64 = 10_000,
+    slowlog_max_len: usize = 128,
+    latency_monitor_threshold_ms: u64 = 0,
+    // Persistence.
+    dir: PathBuf = PathBuf::from("."),
+    dbfilename: String = "dump.rdb".to_owned(),
+    /// `save` if set by hand; see [`Config::effective_save`].
+    save: Option<Vec<SaveRule>> = None,
+    /// `appendonly` if set by hand; see [`Config::effective_appendonly`].
+    appendonly: Option<bool> = None,
+    role_persistence: RolePersistence = RolePersistence::Auto,
+    stop_writes_on_bgsave_error: bool = true,
+    rdbcompression: bool = true,
+    rdbchecksum: bool = true,
+    appendfilename: String = "appendonly.aof".to_owned(),
+    appenddirname: String = "appendonlydir".to_owned(),
+    appendfsync: AppendFsync = AppendFsync::EverySec,
+    no_appendfsync_on_rewrite: bool = false,
+    auto_aof_rewrite_percentage: u32 = 100,
+    auto_aof_rewrite_min_size_bytes: u64 = 64 * MIB,
+    aof_load_truncated: bool = true,
+    aof_timestamp_enabled: bool = false,
+    keep_generations: u32 = 1,
+    snapshot_child_timeout_ms: u64 = 3_600_000,
+    start_new_history: bool = false,
+    recover_from_peers: Vec<Address> = Vec::new(),
+    // Replication.
+    replicaof: Option<Address> = None,
+    masterauth: Secret = Secret::default(),
+    masteruser: String = String::new(),
+    replica_read_only: bool = true,
+    replica_serve_stale_data: bool = true,
+    replica_priority: u32 = 100,
+    replica_announce_ip: String = String::new(),
+    replica_announce_port: u16 = 0,
+    repl_ping_replica_period_seconds: u32 = 10,
+    repl_timeout_seconds: u32 = 60,
+    repl_backlog_size_bytes: u64 = MIB,
+    repl_backlog_ttl_seconds: u64 = 3600,
+    repl_diskless_sync: bool = true,
+    repl_diskless_sync_delay_seconds: u32 = 5,
+    repl_diskless_load: DisklessLoad = DisklessLoad::Disabled,
+    repl_disable_tcp_nodelay: bool = false,
+    min_replicas_to_write: u32 = 0,
+    min_replicas_max_lag_seconds: u32 = 10,
+    // Memory and encodings.
+    maxmemory_bytes: u64 = 0,
+    maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction,
+    maxmemory_samples: u32 = 5,
+    lazyfree_lazy_eviction: bool = false,
+    lazyfree_lazy_expire: bool = false,
+    lazyfree_lazy_server_del: bool = false,
+    lazyfree_lazy_user_del: bool = false,
+    lazyfree_lazy_user_flush: bool = false,
+    replica_lazy_flush: bool = false,
+    lfu_log_factor: u32 = 10,
+    lfu_decay_time_minutes: u32 = 1,
+    activerehashing: bool = true,
+    hash_max_listpack_entries: usize = 512,
+    hash_max_listpack_value_bytes: usize = 64,
+    set_max_intset_entries: usize = 512,
+    set_max_listpack_entries: usize = 128,
+    set_max_listpack_value_bytes: usize = 64,
+    zset_max_listpack_entries: usize = 128,
+    zset_max_listpack_value_bytes: usize = 64,
+    /// Positive: entries a node; -1 to -5: 4, 8, 16, 32 or 64 KiB a node.
+    list_max_listpack_size: i32 = -2,
+    list_compress_depth: u32 = 0,
+    stream_node_max_bytes: usize = 4096,
+    stream_node_max_entries: usize = 100,
+    hll_sparse_max_bytes: usize = 3000,
 }
 
 impl Config {
+    /// Records what REPLICAOF decided, so that CONFIG GET shows and CONFIG REWRITE writes it.
+    pub fn follow(&mut self, primary: Option<Address>) {
+        self.replicaof = primary;
+        self.touched.insert("replicaof");
+    }
+
     /// Does the role decide about persistence? Yes unless `appendonly` or `save` was set by hand or
     /// `role-persistence` is off.
     pub fn role_decides(&self) -> bool {

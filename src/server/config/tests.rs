@@ -233,7 +233,7 @@ fn errors_name_the_line() {
 }
 
 #[test]
-fn known_directives_are_taken_at_their_defaults() {
+fn known_directives_are_taken_at_their_stock_values() {
     let config = parsed(
         "daemonize no\nsupervised no\ntls-port 0\nlua-time-limit 5000\noom-score-adj-values 0 200 800\n\
          notify-keyspace-events \"\"\nrdb-del-sync-files no\nset-proc-title yes\ncrash-log-enabled no\n\
@@ -531,14 +531,40 @@ fn rewrite_from_nothing() {
     let config =
         run(&["--port", "7", "--replicaof", "h", "9", "--recover-from-peers", "a:1", "b:2"]).unwrap().config;
     assert_eq!(
-        String::from_utf8(rewrite(b"include x.conf\n", &config)).unwrap(),
-        "include x.conf\n\n# Added by CONFIG REWRITE: settings that had no line above.\nport 7\ndir /w\n\
+        String::from_utf8(rewrite(b"# x\n", &config)).unwrap(),
+        "# x\n\n# Added by CONFIG REWRITE: settings that had no line above.\nport 7\ndir /w\n\
          recover-from-peers a:1 b:2\nreplicaof h 9\n"
     );
     // A primary again: the line goes.
     let mut config = parsed("replicaof h 9\n").unwrap();
-    config.replicaof = None;
+    config.follow(None);
     assert_eq!(rewrite(b"replicaof h 9\n", &config), b"");
+}
+
+#[test]
+fn rewrite_below_includes() {
+    let text = "timeout 5\nhz 20\nsave 1 1\ninclude more.conf\ntcp-keepalive 9\n";
+    let files = [
+        ("/w/o.conf", text),
+        ("/w/more.conf", "timeout 6\nsave 2 2\nrecover-from-peers a:1\nmaxclients 7\n"),
+    ];
+    let untouched = run_with(&source(&files), &["o.conf"]).unwrap().config;
+    assert_eq!(rewrite(text.as_bytes(), &untouched), text.as_bytes());
+    let mut config = run_with(&source(&files), &["o.conf", "--loglevel", "debug"]).unwrap().config;
+    let pairs = [
+        ("timeout", "0"),
+        ("save", "3 3"),
+        ("recover-from-peers", ""),
+        ("tcp-keepalive", "8"),
+        ("maxclients", "10000"),
+    ];
+    config.set_pairs(&pairs).unwrap();
+    config.follow(None);
+    let new = String::from_utf8(rewrite(text.as_bytes(), &config)).unwrap();
+    assert!(new.starts_with("hz 20\ninclude more.conf\ntcp-keepalive 8\n\n# Added"), "{new}");
+    let files = [("/w/o.conf", new.as_str()), files[1]];
+    let again = run_with(&source(&files), &["o.conf"]).unwrap().config;
+    assert_eq!(everything(&again, Role::Primary), everything(&config, Role::Primary));
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub enum Origin {
     Runtime,
 }
 
+/// The words of one argument list, without the directive's name.
+pub type Args = Vec<Vec<u8>>;
+
+/// Checks arguments and writes them to the configuration.
+pub type Setter = fn(&mut Config, &[Vec<u8>], Origin) -> Result<(), Refusal>;
+
 /// How a directive's value is read from and written to [`Config`].
 pub enum Kind {
     /// `yes` or `no`.
@@ -87,9 +93,9 @@ pub enum Kind {
         /// The value in force for a role.
         get: fn(&Config, Role) -> Vec<u8>,
         /// Checks and writes the field.
-        set: fn(&mut Config, &[Vec<u8>], Origin) -> Result<(), Refusal>,
+        set: Setter,
         /// The argument lists of the lines that bring the setting about; empty when it was not set.
-        lines: fn(&Config) -> Vec<Vec<Vec<u8>>>,
+        lines: fn(&Config) -> Vec<Args>,
     },
     /// A directive of Redis that has one value here: others are refused as not supported.
     Fixed {
@@ -118,6 +124,8 @@ pub struct Directive {
     pub sensitive: bool,
     /// Is it meant for one start only, so that REWRITE drops it?
     pub transient: bool,
+    /// The arguments that undo earlier lines, where a missing or later line would not.
+    pub start_over: &'static [&'static str],
     /// The default in words, where it is no plain value.
     pub default_note: Option<&'static str>,
 }
@@ -133,6 +141,7 @@ impl Directive {
             protected: false,
             sensitive: false,
             transient: false,
+            start_over: &[],
             default_note: None,
         }
     }
@@ -159,6 +168,11 @@ impl Directive {
 
     const fn transient(mut self) -> Self {
         self.transient = true;
+        self
+    }
+
+    const fn start_over(mut self, args: &'static [&'static str]) -> Self {
+        self.start_over = args;
         self
     }
 
@@ -224,7 +238,7 @@ impl Directive {
     }
 
     /// The argument lists of the lines that bring this setting about.
-    pub(super) fn lines(&self, config: &Config) -> Vec<Vec<Vec<u8>>> {
+    pub(super) fn lines(&self, config: &Config) -> Vec<Args> {
         match &self.kind {
             Kind::Special { lines, .. } => lines(config),
             Kind::Memory { get, .. } => vec![vec![values::memory_spelled(get(config)).into()]],

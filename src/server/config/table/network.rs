@@ -70,7 +70,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     word!("enable-protected-configs", enable_protected_configs: DebugAccess, "Who may CONFIG SET the protected directives.").immutable(),
 ];
 
-fn output_buffer_lines(config: &Config) -> Vec<Vec<Vec<u8>>> {
+fn output_buffer_lines(config: &Config) -> Vec<Args> {
     let limits = &config.client_output_buffer_limit;
     let classes = [("normal", limits.normal), ("replica", limits.replica), ("pubsub", limits.pubsub)];
     let line = |(name, limit): (&str, super::super::settings::BufferLimit)| {

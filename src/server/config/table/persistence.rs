@@ -37,6 +37,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         },
         "Snapshot after SECONDS if CHANGES keys changed; repeatable, and `\"\"` clears the rules.",
     )
+    .start_over(&[""])
     .default_note("by role: none on a primary, `3600 1 300 100 60 10000` on a replica"),
     Directive::new(
         "appendonly",
@@ -83,7 +84,8 @@ pub(super) static DIRECTIVES: &[Directive] = &[
             },
         },
         "Nodes to ask for the most advanced history when this node starts without one; repeatable. (Ours.)",
-    ),
+    )
+    .start_over(&[""]),
     yes_no!("start-new-history", start_new_history, "When no history is found, on disk or at a peer, start a new, empty one instead of staying fenced. For one start: CONFIG REWRITE drops it. (Ours.)")
         .immutable()
         .transient(),

@@ -56,6 +56,6 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     integer!("latency-monitor-threshold", latency_monitor_threshold_ms: u64, 0, i64::MAX, "Record events that take at least this many milliseconds; 0 records none."),
 ];
 
-fn shutdown_lines(text: String) -> Vec<Vec<Vec<u8>>> {
+fn shutdown_lines(text: String) -> Vec<Args> {
     vec![text.split(' ').map(|word| word.as_bytes().to_vec()).collect()]
 }

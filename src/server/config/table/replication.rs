@@ -25,6 +25,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         "The primary to follow; REPLICAOF changes it at run time.",
     )
     .aliases(&["slaveof"])
+    .start_over(&["no", "one"])
     .immutable(),
     secret!("masterauth", masterauth, "Password this node gives to its primary."),
     text!("masteruser", masteruser, "User this node logs in as at its primary; empty for the default user."),
