@@ -546,7 +546,7 @@ fn rewrite_below_includes() {
     let text = "timeout 5\nhz 20\nsave 1 1\ninclude more.conf\ntcp-keepalive 9\n";
     let files = [
         ("/w/o.conf", text),
-        ("/w/more.conf", "timeout 6\nsave 2 2\nrecover-from-peers a:1\nmaxclients 7\n"),
+        ("/w/more.conf", "timeout 6\nsave 2 2\nrecover-from-peers a:1\nmaxclients 7\nreplicaof h 9\n"),
     ];
     let untouched = run_with(&source(&files), &["o.conf"]).unwrap().config;
     assert_eq!(rewrite(text.as_bytes(), &untouched), text.as_bytes());
