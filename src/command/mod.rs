@@ -9,6 +9,8 @@ pub mod families;
 pub mod locking;
 pub mod registry;
 pub mod table;
+#[cfg(test)]
+pub mod testing;
 
 pub use context::{Context, Counts, ExpiryMode, Settings};
 pub use effect::Effects;
