@@ -1,1 +1,37 @@
-//! Append, fsync policy, snapshots, rewrite and recovery.
+//! What makes a history outlive the process: the append-only files and their writer, snapshots, rewrites, recovery.
+//!
+//! * [`writer`]: a thread that takes what the log has, appends and seals it, and fsyncs by policy.
+//! * [`generation`]: the folder of files and its manifest; every change of it is whole or has not happened.
+
+pub mod generation;
+pub mod names;
+#[cfg(test)]
+mod testing;
+pub mod writer;
+
+use crate::format::aof::seal::Lineage;
+use crate::format::aof::verify::HistoryPoint;
+
+/// A place in a history of writes, and the database that is selected there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Which history.
+    pub lineage: Lineage,
+    /// Bytes of it that end here.
+    pub offset: u64,
+    /// The database selected here.
+    pub db: u32,
+}
+
+impl Point {
+    /// The place without the database.
+    pub fn history(&self) -> HistoryPoint {
+        HistoryPoint { lineage: self.lineage, offset: self.offset }
+    }
+}
+
+impl From<Point> for HistoryPoint {
+    fn from(point: Point) -> Self {
+        point.history()
+    }
+}

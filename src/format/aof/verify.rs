@@ -569,7 +569,10 @@ impl<'a, 'v> Walk<'a, 'v> {
     /// Something is wrong at `at`, behind the last good seal: an interrupted write if no seal follows, damage if one does.
     fn tail(&self, at: usize, why: TornWhy, kind: DamageKind) -> Ended {
         let torn = if self.ours {
-            !holds_seal(&self.bytes[self.crc_pos..])
+            // Blocks that a power cut left allocated but unwritten read as zeros. A line that runs into them was cut.
+            let tail = &self.bytes[self.crc_pos..];
+            let written = tail.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+            !holds_seal(&tail[..written])
         } else {
             matches!(why, TornWhy::IncompleteCommand | TornWhy::IncompleteLine | TornWhy::OpenTransaction)
         };

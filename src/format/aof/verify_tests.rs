@@ -245,6 +245,25 @@ fn a_tail_without_seal_is_cut_but_measured() {
 }
 
 #[test]
+fn a_tail_that_turns_into_zeros_was_never_written() {
+    let log = sample();
+    let last = log.sound_at[log.sound_at.len() - 2];
+    for from in last..log.bytes.len() {
+        let mut bytes = log.bytes.clone();
+        bytes[from..].fill(0);
+        let verdict = walk(&bytes).0;
+        assert!(
+            matches!(verdict, Verdict::TornTail { sealed, .. } if sealed.len == last),
+            "{from}: {verdict:?}"
+        );
+    }
+    // Zeros with a seal behind them are damage.
+    let mut bytes = log.bytes.clone();
+    bytes[log.sound_at[0]..log.sound_at[1]].fill(0);
+    assert!(matches!(walk(&bytes).0, Verdict::Damaged { .. }));
+}
+
+#[test]
 fn a_resumed_file_is_sound() {
     let log = sample();
     let Verdict::TornTail { sealed, .. } = walk(&log.bytes[..log.bytes.len() - 1]).0 else { panic!() };

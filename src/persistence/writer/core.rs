@@ -1,0 +1,479 @@
+//! The writer without its thread: what each look at the log and each request does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::source::{LogPosition, LogSource, SourceError};
+use super::status::{FsyncPolicy, Phase, Status};
+use super::{Finished, Rotation, WriterConfig, WriterError, WriterEvent};
+use crate::base::time::Clock;
+use crate::format::aof::verify::HistoryPoint;
+use crate::persistence::Point;
+use crate::persistence::generation::{Generation, IncrFile, Kept};
+
+/// Read from the log and written to the file at a time, in bytes.
+const CHUNK_BYTES: usize = 1 << 20;
+/// An fsync that ends this long after its first byte was written counts as delayed.
+const DELAYED_AFTER: Duration = Duration::from_secs(2);
+/// The longest pause between two requests for a new generation.
+const MAX_PROBE_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes of the file by which a disk is tried.
+const PROBE_BYTES: usize = 4096;
+
+/// What failed while the log was being written down.
+pub(super) enum Failure {
+    Writer(WriterError),
+    /// The old file is good; only what was asked could not be done.
+    Request(WriterError),
+}
+
+pub(super) struct Core {
+    generation: Generation,
+    source: Option<Box<dyn LogSource>>,
+    incr: Option<IncrFile>,
+    /// Number of the first log file since which nothing was lost.
+    run_start: i64,
+    named: bool,
+    broken: bool,
+    /// Offset up to which the current run is fsynced.
+    synced: u64,
+    written: u64,
+    unsynced_since: Option<Instant>,
+    last_write: Option<Instant>,
+    /// Bytes of named log files other than the current one, and of the base.
+    closed_bytes: u64,
+    buffer: Vec<u8>,
+    probe_pause: Duration,
+    probe_at: Option<Instant>,
+    status: Arc<Status>,
+    config: WriterConfig,
+    clock: Arc<dyn Clock>,
+    on_event: Arc<dyn Fn(WriterEvent) + Send + Sync>,
+}
+
+impl Core {
+    pub(super) fn new(
+        generation: Generation,
+        status: Arc<Status>,
+        config: WriterConfig,
+        clock: Arc<dyn Clock>,
+        on_event: Arc<dyn Fn(WriterEvent) + Send + Sync>,
+    ) -> Core {
+        let probe_pause = config.probe_interval;
+        Core {
+            generation,
+            source: None,
+            incr: None,
+            run_start: 0,
+            named: false,
+            broken: false,
+            synced: 0,
+            written: 0,
+            unsynced_since: None,
+            last_write: None,
+            closed_bytes: 0,
+            buffer: Vec::new(),
+            probe_pause,
+            probe_at: None,
+            status,
+            config,
+            clock,
+            on_event,
+        }
+    }
+
+    /// Goes on with a file that the manifest names and whose bytes are durable, from `source`.
+    pub(super) fn attach(&mut self, incr: IncrFile, source: Box<dyn LogSource>) {
+        self.run_start = self.generation.manifest().and_then(|m| m.incr.first()).map_or(incr.seq, |e| e.seq);
+        self.written = incr.sealer.offset();
+        self.synced = self.written;
+        self.named = true;
+        self.broken = false;
+        self.incr = Some(incr);
+        self.source = Some(source);
+        self.measure();
+        self.publish_phase();
+        self.status.written.store(self.written, Ordering::Release);
+        self.publish_durable();
+    }
+
+    /// Takes a source without a file to write to: what it has is passed over until a rotation.
+    pub(super) fn attach_source(&mut self, source: Box<dyn LogSource>) {
+        self.source = Some(source);
+    }
+
+    /// Where the log stands. `None` without a source, or when it cannot tell.
+    pub(super) fn look(&mut self) -> Option<LogPosition> {
+        match self.source.as_mut()?.position() {
+            Ok(position) => Some(position),
+            Err(error) => {
+                // It will never serve this history again.
+                self.source = None;
+                if self.incr.is_some() {
+                    self.broke(WriterError::Source(error));
+                }
+                None
+            }
+        }
+    }
+
+    /// Writes everything up to `position` and makes it durable if the policy wants that now.
+    pub(super) fn advance(&mut self, position: &LogPosition) {
+        if self.incr.is_none() {
+            if let Some(source) = &mut self.source {
+                // Nothing is kept now; a source that cannot even skip is judged when a rotation needs it.
+                let _ = source.skip_to(position.end);
+            }
+            return;
+        }
+        let outcome = self.write_up_to(position).and_then(|()| self.sync_if_due());
+        if let Err(error) = outcome {
+            self.broke(error);
+        }
+    }
+
+    fn write_up_to(&mut self, position: &LogPosition) -> Result<(), WriterError> {
+        let Some(incr) = &self.incr else { return Ok(()) };
+        let named = incr.sealer.lineage();
+        if position.lineage != named {
+            let (previous, ended) = position.previous.ok_or(SourceError::Restarted)?;
+            let switch = ended.clamp(self.written, position.end.max(self.written));
+            if previous != named {
+                // Two changes since the last look. The later lineage shares the bytes of the earlier, so it may
+                // as well begin here.
+                self.flush_batch(Some(previous))?;
+            }
+            self.copy(switch)?;
+            self.flush_batch(Some(position.lineage))?;
+        }
+        self.copy(position.end)?;
+        self.flush_batch(None)?;
+        self.status.pending.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Copies the log up to `end` into the buffer, and the file when that is full.
+    fn copy(&mut self, end: u64) -> Result<(), WriterError> {
+        let (Some(incr), Some(source)) = (&mut self.incr, &mut self.source) else { return Ok(()) };
+        self.status.pending.store(end.saturating_sub(self.written), Ordering::Relaxed);
+        while incr.sealer.offset() < end {
+            let left = end - incr.sealer.offset();
+            let room = CHUNK_BYTES.saturating_sub(self.buffer.len()).max(1);
+            let max = usize::try_from(left).unwrap_or(room).min(room);
+            let from = self.buffer.len();
+            let read = source.read(&mut self.buffer, max)?;
+            if read == 0 {
+                return Err(SourceError::Trimmed { wanted: incr.sealer.offset(), start: end }.into());
+            }
+            incr.sealer.feed(self.buffer.get(from..).unwrap_or_default());
+            if self.buffer.len() >= CHUNK_BYTES {
+                incr.file.write_all(&self.buffer)?;
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                self.buffer.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals what has been copied since the last seal, if anything, and hands it all to the system.
+    fn flush_batch(&mut self, lineage: Option<crate::format::aof::seal::Lineage>) -> Result<(), WriterError> {
+        let Some(incr) = &mut self.incr else { return Ok(()) };
+        let now_ms = self.clock.unix_ms();
+        match lineage {
+            Some(lineage) => incr.sealer.change_lineage(lineage, now_ms, &mut self.buffer),
+            None if incr.sealer.offset() > self.written => incr.sealer.seal(now_ms, &mut self.buffer),
+            None => return Ok(()),
+        }
+        incr.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        let now = Instant::now();
+        self.unsynced_since.get_or_insert(now);
+        self.last_write = Some(now);
+        self.written = incr.sealer.offset();
+        self.status.written.store(self.written, Ordering::Release);
+        self.status.batches.fetch_add(1, Ordering::Relaxed);
+        self.status.current_bytes.store(self.closed_bytes + incr.file.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn sync_if_due(&mut self) -> Result<(), WriterError> {
+        let due = match self.status.policy() {
+            FsyncPolicy::Always => self.unsynced_since.is_some(),
+            FsyncPolicy::EverySec => {
+                self.unsynced_since.is_some_and(|since| since.elapsed() >= self.config.fsync_interval)
+            }
+            FsyncPolicy::No => false,
+        };
+        if due { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), WriterError> {
+        let Some(incr) = &mut self.incr else { return Ok(()) };
+        if let Some(since) = self.unsynced_since {
+            let begun = Instant::now();
+            incr.file.sync_data()?;
+            self.status.fsynced(begun.elapsed());
+            if since.elapsed() >= DELAYED_AFTER {
+                self.status.delayed.fetch_add(1, Ordering::Relaxed);
+            }
+            self.unsynced_since = None;
+            self.synced = self.written;
+        }
+        self.publish_durable();
+        Ok(())
+    }
+
+    /// Publishes the fsynced offset, if a base and the manifest stand behind it.
+    fn publish_durable(&mut self) {
+        if self.named && self.status.durable.swap(self.synced, Ordering::AcqRel) != self.synced {
+            (self.on_event)(WriterEvent::Durable { offset: self.synced });
+        }
+    }
+
+    fn publish_phase(&self) {
+        self.status.set_phase(match (self.broken, &self.incr) {
+            (true, _) => Phase::Broken,
+            (false, None) => Phase::Off,
+            (false, Some(_)) if self.named => Phase::Writing,
+            (false, Some(_)) => Phase::Building,
+        });
+    }
+
+    /// A write, an fsync or the log failed: the file's tail is unknown, and what follows cannot be kept here.
+    fn broke(&mut self, error: WriterError) {
+        self.incr = None;
+        self.named = false;
+        self.buffer.clear();
+        self.unsynced_since = None;
+        let text = error.to_string();
+        self.status.set_error(Some(text.clone()));
+        self.broken = true;
+        self.probe_at = Some(Instant::now() + self.probe_pause);
+        self.publish_phase();
+        (self.on_event)(WriterEvent::Broken {
+            error: text,
+            durable_offset: self.status.durable.load(Ordering::Acquire),
+        });
+    }
+
+    /// Ends the current file at `point` and begins the next one there.
+    pub(super) fn rotate(
+        &mut self,
+        point: &Point,
+        position: Option<&LogPosition>,
+    ) -> Result<Rotation, WriterError> {
+        let outcome =
+            if self.incr.is_some() { self.rotate_writing(point, position) } else { self.rotate_idle(point) };
+        let seq = match outcome {
+            Ok(seq) => seq,
+            Err(Failure::Request(error)) => return Err(error),
+            Err(Failure::Writer(error)) => {
+                self.broke(error.clone());
+                return Err(error);
+            }
+        };
+        self.measure();
+        self.publish_phase();
+        Ok(Rotation { first_incr: seq, point: *point })
+    }
+
+    fn rotate_writing(&mut self, point: &Point, position: Option<&LogPosition>) -> Result<i64, Failure> {
+        let previous = position.and_then(|position| position.previous);
+        let upto = LogPosition { lineage: point.lineage, previous, end: point.offset };
+        self.write_up_to(&upto).and_then(|()| self.sync()).map_err(Failure::Writer)?;
+        let now_ms = self.clock.unix_ms();
+        let fresh = self.generation.create_incr(point, now_ms).map_err(|e| Failure::Request(e.into()))?;
+        if self.named
+            && let Err(error) = self.generation.name_incrs()
+        {
+            if error.leaves_manifest_unknown() {
+                return Err(Failure::Writer(error.into()));
+            }
+            self.generation.forget_incr(fresh);
+            return Err(Failure::Request(error.into()));
+        }
+        let seq = fresh.seq;
+        self.incr = Some(fresh);
+        Ok(seq)
+    }
+
+    /// With nothing to go on with, the new file begins a run of its own.
+    fn rotate_idle(&mut self, point: &Point) -> Result<i64, Failure> {
+        let source = self.source.as_mut().ok_or(Failure::Request(WriterError::NoSource))?;
+        source.skip_to(point.offset).map_err(|e| Failure::Request(e.into()))?;
+        let now_ms = self.clock.unix_ms();
+        let fresh = self.generation.create_incr(point, now_ms).map_err(|e| Failure::Request(e.into()))?;
+        self.begin_run(fresh);
+        Ok(self.run_start)
+    }
+
+    fn begin_run(&mut self, fresh: IncrFile) {
+        self.run_start = fresh.seq;
+        self.written = fresh.sealer.offset();
+        self.synced = self.written;
+        self.unsynced_since = None;
+        self.buffer.clear();
+        self.named = false;
+        self.broken = false;
+        self.probe_at = None;
+        self.incr = Some(fresh);
+        self.status.written.store(self.written, Ordering::Release);
+    }
+
+    /// Puts a new base under the files since `rotation`.
+    pub(super) fn finish(&mut self, temporary: &Path, rotation: &Rotation) -> Result<Finished, WriterError> {
+        if self.incr.is_none() || rotation.first_incr < self.run_start {
+            return Err(WriterError::Interrupted);
+        }
+        let point = rotation.point.history();
+        let kept = match self.generation.finish(temporary, &point, rotation.first_incr) {
+            Ok(kept) => kept,
+            Err(error) => {
+                let unknown = error.leaves_manifest_unknown();
+                let error = WriterError::from(error);
+                if unknown {
+                    self.broke(error.clone());
+                }
+                return Err(error);
+            }
+        };
+        Ok(self.whole(kept))
+    }
+
+    /// A new generation is named and on disk.
+    fn whole(&mut self, kept: Kept) -> Finished {
+        let healed = !self.named;
+        self.named = true;
+        self.probe_pause = self.config.probe_interval;
+        self.status.set_error(None);
+        self.measure();
+        self.publish_phase();
+        self.publish_durable();
+        if healed {
+            (self.on_event)(WriterEvent::Whole { durable_offset: self.synced });
+        }
+        Finished {
+            kept,
+            durable_offset: self.synced,
+            base_bytes: self.status.base_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// No base will come for `rotation`.
+    pub(super) fn abandon(&mut self, rotation: &Rotation, why: String) {
+        if !self.named && self.incr.is_some() && rotation.first_incr >= self.run_start {
+            self.broke(WriterError::NoBase(why));
+        }
+    }
+
+    /// Begins another history: a received snapshot at `point` and what `source` has from there on.
+    pub(super) fn install(
+        &mut self,
+        temporary: &Path,
+        point: &Point,
+        source: Box<dyn LogSource>,
+    ) -> Result<Finished, WriterError> {
+        // Whatever the old file still lacked is of a history that is being left; its sealed part stays.
+        let _ = self.sync();
+        self.incr = None;
+        self.named = false;
+        self.source = Some(source);
+        let installed = self.install_files(temporary, point);
+        if let Err(error) = &installed {
+            self.broke(error.clone());
+        }
+        installed
+    }
+
+    fn install_files(&mut self, temporary: &Path, point: &Point) -> Result<Finished, WriterError> {
+        if let Some(source) = &mut self.source {
+            source.skip_to(point.offset)?;
+        }
+        let now_ms = self.clock.unix_ms();
+        let fresh = self.generation.create_incr(point, now_ms)?;
+        let seq = fresh.seq;
+        self.begin_run(fresh);
+        let kept = self.generation.finish(temporary, &HistoryPoint::from(*point), seq)?;
+        Ok(self.whole(kept))
+    }
+
+    /// Makes everything up to `position` durable, whatever the policy.
+    pub(super) fn flush(&mut self, position: Option<&LogPosition>) -> Result<u64, WriterError> {
+        if self.broken || self.incr.is_none() {
+            return Err(WriterError::NotWriting);
+        }
+        let outcome =
+            position.map_or(Ok(()), |position| self.write_up_to(position)).and_then(|()| self.sync());
+        match outcome {
+            Ok(()) if self.named => Ok(self.synced),
+            Ok(()) => Err(WriterError::NotWriting),
+            Err(error) => {
+                self.broke(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes everything up to `position` durable, closes the file and lets go of the source.
+    pub(super) fn detach(&mut self, position: Option<&LogPosition>) -> Result<u64, WriterError> {
+        let flushed = self.flush(position);
+        self.source = None;
+        self.incr = None;
+        self.named = false;
+        self.broken = false;
+        self.probe_at = None;
+        self.status.pending.store(0, Ordering::Relaxed);
+        self.publish_phase();
+        flushed
+    }
+
+    pub(super) fn set_keep(&mut self, keep: usize) {
+        self.generation.set_keep(keep);
+    }
+
+    /// While broken: tries the disk when the time has come, and asks for a new generation when it answers.
+    pub(super) fn probe_if_due(&mut self) {
+        if !self.broken || self.probe_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        if self.disk_answers() {
+            (self.on_event)(WriterEvent::NeedsGeneration);
+        }
+        // A request that comes to nothing is repeated ever more rarely.
+        self.probe_pause = (self.probe_pause * 2).min(MAX_PROBE_PAUSE.max(self.config.probe_interval));
+        self.probe_at = Some(Instant::now() + self.probe_pause);
+    }
+
+    fn disk_answers(&self) -> bool {
+        let disk = self.generation.disk();
+        let path: PathBuf = self.generation.names().temporary_base("probe");
+        let written = disk.write_whole(&path, &mut |out| out.write_all(&[0; PROBE_BYTES]));
+        let removed = disk.remove_file(&path);
+        written.is_ok() && removed.is_ok()
+    }
+
+    /// How long the thread may sleep unless woken; `None`: as long as it likes.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let everysec = self.status.policy() == FsyncPolicy::EverySec;
+        let sync_at =
+            self.unsynced_since.filter(|_| everysec).map(|since| since + self.config.fsync_interval);
+        [sync_at, self.probe_at.filter(|_| self.broken)].into_iter().flatten().min()
+    }
+
+    /// Until when small batches wait for company: a batch a pause, except under `always`.
+    pub(super) fn batch_after(&self) -> Option<Instant> {
+        let always = self.status.policy() == FsyncPolicy::Always;
+        self.last_write.filter(|_| !always).map(|at| at + self.config.batch_pause)
+    }
+
+    fn measure(&mut self) {
+        let Ok(sizes) = self.generation.sizes() else { return };
+        let current = self.incr.as_ref().map_or(0, |incr| incr.file.len());
+        let total = sizes.base_bytes + sizes.incr_bytes;
+        self.closed_bytes = if self.named { total.saturating_sub(current) } else { total };
+        self.status.base_bytes.store(sizes.base_bytes, Ordering::Relaxed);
+        self.status.current_bytes.store(self.closed_bytes + current, Ordering::Relaxed);
+    }
+}
