@@ -9,10 +9,10 @@ use super::Point;
 use super::generation::read_manifest;
 use super::names::Names;
 use super::writer::{LogPosition, LogSource, SourceError};
-use crate::format::aof::command::write_command;
 use crate::format::aof::manifest::Manifest;
 use crate::format::aof::seal::Lineage;
 use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, LoggedCommand, Verdict};
+use crate::resp::write_command;
 use crate::sys::Disk;
 
 pub const ID: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -32,7 +32,7 @@ pub fn names() -> Names {
 
 pub fn command(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write_command(&text.split(' ').collect::<Vec<_>>(), &mut bytes);
+    write_command(&mut bytes, &text.split(' ').collect::<Vec<_>>());
     bytes
 }
 

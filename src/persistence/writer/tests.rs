@@ -85,7 +85,7 @@ impl Bench {
 fn what_is_durable_survives_a_crash() {
     for policy in [FsyncPolicy::Always, FsyncPolicy::EverySec] {
         let bench = Bench::new(policy);
-        let end = (0..20).map(|i| bench.append(&format!("SET k {i}"))).last().unwrap();
+        let end = (0..20).map(|i| bench.append(&format!("SET k {i}"))).max().unwrap();
         bench.await_durable(end);
         assert_eq!(bench.writer.written_offset(), end);
         bench.disk.plan(|plan| plan.crash_tail = CrashTail::Torn);
@@ -118,7 +118,7 @@ fn under_always_one_fsync_serves_many_writers() {
     let hook = |_: &Path, _: u64| std::thread::sleep(Duration::from_millis(2));
     bench.disk.plan(|plan| plan.sync_hook = Some(Arc::new(hook)));
     let before = bench.writer.figures().fsyncs;
-    let end = (0..200).map(|i| bench.append(&format!("SET k {i}"))).last().unwrap();
+    let end = (0..200).map(|i| bench.append(&format!("SET k {i}"))).max().unwrap();
     bench.await_durable(end);
     assert!(bench.writer.figures().fsyncs - before < 100);
     assert_eq!(bench.commands().len(), 200);
