@@ -112,7 +112,7 @@ impl Compressor {
                 continue;
             }
             misses = 0;
-            writer.literals(input.get(literal_start..at)?)?;
+            writer.literals(input, literal_start, at)?;
             let len = match_len(input, candidate, at);
             writer.copy(at - candidate, len)?;
             let end = at + len;
@@ -127,7 +127,7 @@ impl Compressor {
             at = end;
             literal_start = end;
         }
-        writer.literals(input.get(literal_start..)?)
+        writer.literals(input, literal_start, input.len())
     }
 }
 
@@ -178,14 +178,20 @@ struct ChunkWriter<'a> {
 }
 
 impl ChunkWriter<'_> {
+    /// The bytes from `from` to `to` as they are.
     #[inline]
-    fn literals(&mut self, bytes: &[u8]) -> Option<()> {
-        for run in bytes.chunks(MAX_LITERAL) {
-            let room = self.out.get_mut(self.at..self.at + 1 + run.len())?;
-            let (control, body) = room.split_first_mut()?;
-            *control = (run.len() - 1) as u8;
-            body.copy_from_slice(run);
-            self.at += 1 + run.len();
+    fn literals(&mut self, input: &[u8], mut from: usize, to: usize) -> Option<()> {
+        while from < to {
+            let len = (to - from).min(MAX_LITERAL);
+            let (control, body) = self.out.get_mut(self.at..)?.split_first_mut()?;
+            *control = (len - 1) as u8;
+            // A copy of fixed length is much the faster, and what it writes too much is written over.
+            match (input.get(from..).and_then(<[u8]>::first_chunk), body.first_chunk_mut()) {
+                (Some(run), Some(room)) => *room = *(run as &[u8; MAX_LITERAL]),
+                _ => body.get_mut(..len)?.copy_from_slice(input.get(from..from + len)?),
+            }
+            self.at += 1 + len;
+            from += len;
         }
         Some(())
     }
@@ -253,8 +259,16 @@ fn expand(input: &[u8], out: &mut [u8]) -> Result<(), LzfError> {
         let truncated = LzfError::Truncated { at };
         if control < 32 {
             let len = control as usize + 1;
-            let from = input.get(at + 1..at + 1 + len).ok_or(truncated)?;
-            out.get_mut(written..written + len).ok_or(wrong_length)?.copy_from_slice(from);
+            let from = input.get(at + 1..).unwrap_or_default();
+            let room = out.get_mut(written..).unwrap_or_default();
+            // A copy of fixed length is much the faster, and what it writes too much is written over.
+            match (from.first_chunk(), room.first_chunk_mut()) {
+                (Some(from), Some(room)) => *room = *(from as &[u8; MAX_LITERAL]),
+                _ => {
+                    let from = from.get(..len).ok_or(truncated)?;
+                    room.get_mut(..len).ok_or(wrong_length)?.copy_from_slice(from);
+                }
+            }
             at += 1 + len;
             written += len;
             continue;
@@ -283,15 +297,29 @@ fn expand(input: &[u8], out: &mut [u8]) -> Result<(), LzfError> {
 /// Copies `len` bytes from `distance` before `at` to `at`; the caller has checked both ends.
 #[inline]
 fn copy_back(out: &mut [u8], at: usize, distance: usize, len: usize) {
+    const STEP: usize = 16;
+    let (head, tail) = out.split_at_mut(at);
     let from = at - distance;
     if distance >= len {
-        let (head, tail) = out.split_at_mut(at);
+        // Short copies, which most are, in steps of fixed length: what they write too much is written over.
+        if len <= 2 * STEP
+            && let (Some(from), Some(room)) = (head[from..].first_chunk(), tail.first_chunk_mut())
+        {
+            *room = *(from as &[u8; 2 * STEP]);
+            return;
+        }
+        if len <= STEP
+            && let (Some(from), Some(room)) = (head[from..].first_chunk(), tail.first_chunk_mut())
+        {
+            *room = *(from as &[u8; STEP]);
+            return;
+        }
         tail[..len].copy_from_slice(&head[from..from + len]);
         return;
     }
     if distance == 1 {
-        let byte = out[from];
-        out[at..at + len].fill(byte);
+        let byte = head[from];
+        tail[..len].fill(byte);
         return;
     }
     // An overlapping copy repeats the last `distance` bytes: each round doubles what can be copied at once.

@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod manifest;
+pub mod preamble;
 
 pub mod seal;
 pub mod verify;
