@@ -7,6 +7,8 @@ pub mod effect;
 pub mod error;
 pub mod families;
 pub mod locking;
+pub mod parse;
+pub mod reading;
 pub mod registry;
 pub mod table;
 #[cfg(test)]
