@@ -380,7 +380,7 @@ pub fn release_value(value: Value) {
 }
 
 macro_rules! typed_access {
-    ($read:ident, $get_mut:ident, $or_new:ident, $peek:ident, $variant:ident, $type:ty, $what:literal) => {
+    ($read:ident, $with_reply:ident, $get_mut:ident, $or_new:ident, $peek:ident, $variant:ident, $type:ty, $what:literal) => {
         impl<'a, 'k> Context<'a, 'k> {
             #[doc = concat!("The ", $what, " at a key for a reading command; refuses other types.")]
             pub fn $read(&mut self, key: &[u8]) -> Result<Option<&$type>, CommandError> {
@@ -388,6 +388,19 @@ macro_rules! typed_access {
                     None => Ok(None),
                     Some(ValueRef::Object(Value::$variant(it))) => Ok(Some(it)),
                     Some(_) => Err(CommandError::WrongType),
+                }
+            }
+
+            #[doc = concat!("The ", $what, " at a key for a reading command, together with the reply to write it to;")]
+            /// refuses other types.
+            pub fn $with_reply(
+                &mut self,
+                key: &[u8],
+            ) -> Result<(Option<&$type>, &mut Reply<'a>), CommandError> {
+                match self.read_with_reply(key) {
+                    (None, reply) => Ok((None, reply)),
+                    (Some(ValueRef::Object(Value::$variant(it))), reply) => Ok((Some(it), reply)),
+                    _ => Err(CommandError::WrongType),
                 }
             }
 
@@ -415,18 +428,23 @@ macro_rules! typed_access {
             #[doc = concat!("As the `_mut` form, adding an empty ", $what, " where the key is absent (and waking")]
             /// clients blocked on it). The caller puts something in, or calls [`Context::remove_if_empty`].
             pub fn $or_new(&mut self, key: &[u8]) -> Result<&mut $type, CommandError> {
-                if self.lookup(key).is_none() {
-                    let hash = self.hash_of(key);
-                    let db = self.db;
-                    let access = self.fresh_access();
-                    let mut entry = Entry::new(key, Value::$variant(<$type>::new()), None);
-                    entry.set_access(access);
-                    self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
-                    self.note_ready(db, hash, key);
-                }
-                let hash = self.hash_of(key);
-                let entry = self.keys.shard_mut(hash).db_mut(self.db).get_mut(hash, key);
-                match entry.and_then(Entry::object_mut) {
+                let found: Option<*mut Entry> = self.lookup(key).map(std::ptr::from_mut);
+                let entry: *mut Entry = match found {
+                    Some(entry) => entry,
+                    None => {
+                        let hash = self.hash_of(key);
+                        let db = self.db;
+                        self.note_ready(db, hash, key);
+                        let mut entry = Entry::new(key, Value::$variant(<$type>::new()), None);
+                        entry.set_access(self.fresh_access());
+                        self.keys.shard_mut(hash).db_mut(db).insert(hash, entry)
+                    }
+                };
+                // SAFETY: either way the pointer comes from a unique borrow of self.keys, nothing was touched
+                // since, and it is turned back into a borrow of self. (The borrow checker cannot yet see that
+                // the two ways exclude each other.)
+                let entry = unsafe { &mut *entry };
+                match entry.object_mut() {
                     Some(Value::$variant(it)) => Ok(it),
                     _ => Err(CommandError::WrongType),
                 }
@@ -435,10 +453,10 @@ macro_rules! typed_access {
     };
 }
 
-typed_access!(read_list, list_mut, list_or_new, peek_list, List, List, "list");
-typed_access!(read_set, set_mut, set_or_new, peek_set, Set, Set, "set");
-typed_access!(read_hash, hash_mut, hash_or_new, peek_hash, Hash, Hash, "hash");
-typed_access!(read_zset, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
+typed_access!(read_list, read_list_with_reply, list_mut, list_or_new, peek_list, List, List, "list");
+typed_access!(read_set, read_set_with_reply, set_mut, set_or_new, peek_set, Set, Set, "set");
+typed_access!(read_hash, read_hash_with_reply, hash_mut, hash_or_new, peek_hash, Hash, Hash, "hash");
+typed_access!(read_zset, read_zset_with_reply, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
 
 impl Context<'_, '_> {
     /// Removes the key if it holds an empty collection. Does not count as a further change.

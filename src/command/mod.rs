@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod args;
 pub mod context;
 pub mod effect;
 pub mod error;
