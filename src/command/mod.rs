@@ -4,6 +4,7 @@ pub mod access;
 pub mod apply;
 pub mod args;
 pub mod context;
+pub mod digest;
 pub mod effect;
 pub mod error;
 pub mod families;
