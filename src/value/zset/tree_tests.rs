@@ -8,7 +8,7 @@ use super::tree::Tree;
 
 type Model = Vec<(f64, Vec<u8>)>;
 
-const CASES: u32 = if cfg!(miri) { 2 } else { 200 };
+const CASES: u32 = if cfg!(miri) { 1 } else { 200 };
 const STEPS: usize = if cfg!(miri) { 10 } else { 40 };
 
 fn key(item: &(f64, Vec<u8>)) -> Key<'_> {
