@@ -113,7 +113,7 @@ pub struct Context<'a, 'k> {
 impl<'a, 'k> Context<'a, 'k> {
     /// The hash of a key; taken from dispatch where it is the very key that dispatch hashed.
     #[inline]
-    fn hash_of(&self, key: &[u8]) -> u64 {
+    pub(super) fn hash_of(&self, key: &[u8]) -> u64 {
         let (address, len, hash) = self.first_hash;
         if key.as_ptr().addr() == address && key.len() == len && len > 0 {
             return hash;
@@ -130,7 +130,20 @@ impl<'a, 'k> Context<'a, 'k> {
         }
     }
 
-    fn fresh_access(&self) -> u32 {
+    /// The access field of a key that is about to be set: the clock (LRU), or the counter it had, one access
+    /// on (LFU).
+    #[inline]
+    pub(super) fn access_for_set(&mut self, db: u32, hash: u64, key: &[u8]) -> u32 {
+        if !self.settings.lfu {
+            return super::access::lru_now(self.now_ms);
+        }
+        match self.keys.shard(hash).db(db).get(hash, key).map(Entry::access) {
+            Some(old) => self.touched_access(old),
+            None => self.fresh_access(),
+        }
+    }
+
+    pub(super) fn fresh_access(&self) -> u32 {
         if self.settings.lfu {
             super::access::lfu_fresh(self.now_ms)
         } else {
@@ -139,7 +152,7 @@ impl<'a, 'k> Context<'a, 'k> {
     }
 
     #[inline]
-    fn is_expired(&self, entry: &Entry) -> bool {
+    pub(super) fn is_expired(&self, entry: &Entry) -> bool {
         self.expiry != ExpiryMode::Ignore && entry.expire_at_ms().is_some_and(|at| at < self.now_ms)
     }
 
@@ -159,15 +172,20 @@ impl<'a, 'k> Context<'a, 'k> {
     /// Removes the key if it has expired (as [`ExpiryMode`] says); call it for each key before
     /// [`Context::peek`]ing at several.
     pub fn expire_if_due(&mut self, key: &[u8]) {
+        self.expire_if_due_in(self.db, key);
+    }
+
+    /// As [`Context::expire_if_due`], in another database.
+    pub fn expire_if_due_in(&mut self, db: u32, key: &[u8]) {
         let hash = self.hash_of(key);
-        let entry = self.keys.shard(hash).db(self.db).get(hash, key);
+        let entry = self.keys.shard(hash).db(db).get(hash, key);
         if entry.is_some_and(|entry| self.is_expired(entry)) {
-            self.drop_expired(self.db, hash, key);
+            self.drop_expired(db, hash, key);
         }
     }
 
     #[cold]
-    fn drop_expired(&mut self, db: u32, hash: u64, key: &[u8]) {
+    pub(super) fn drop_expired(&mut self, db: u32, hash: u64, key: &[u8]) {
         if self.expiry != ExpiryMode::Delete {
             return;
         }
@@ -263,9 +281,9 @@ impl<'a, 'k> Context<'a, 'k> {
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) {
         let hash = self.hash_of(key);
         let db = self.db;
-        let fresh = self.fresh_access();
+        let access = self.access_for_set(db, hash, key);
         let shard = self.keys.shard_mut(hash);
-        let (old, _) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms, fresh);
+        let (old, _) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms, access);
         shard.touched(db, key);
         self.dirty += 1;
         old.map(release_value);
@@ -280,9 +298,9 @@ impl<'a, 'k> Context<'a, 'k> {
     /// As [`Context::set_value`], in another database.
     pub fn set_value_in(&mut self, db: u32, key: &[u8], value: Value, expire_at_ms: Option<i64>) {
         let hash = self.hash_of(key);
-        let fresh = self.fresh_access();
+        let access = self.access_for_set(db, hash, key);
         let shard = self.keys.shard_mut(hash);
-        let (old, _) = shard.db_mut(db).set_value(hash, key, value, expire_at_ms, fresh);
+        let (old, _) = shard.db_mut(db).set_value(hash, key, value, expire_at_ms, access);
         shard.touched(db, key);
         self.dirty += 1;
         self.note_ready(db, hash, key);
@@ -290,7 +308,7 @@ impl<'a, 'k> Context<'a, 'k> {
     }
 
     /// If blocked clients wait for `key`, has them tried after this command.
-    fn note_ready(&mut self, db: u32, hash: u64, key: &[u8]) {
+    pub(super) fn note_ready(&mut self, db: u32, hash: u64, key: &[u8]) {
         if self.keys.shard(hash).is_awaited(db, key) {
             self.ready.push((db, key.into()));
         }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod apply;
 pub mod args;
+pub mod changing;
 pub mod context;
 pub mod digest;
 pub mod effect;

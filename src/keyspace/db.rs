@@ -47,16 +47,11 @@ impl Db {
         self.table.find_mut(hash, |entry| entry.key() == key)
     }
 
-    /// Adds a key that is known to be absent.
+    /// Adds a key that is known to be absent and returns its entry in place.
     pub fn insert(&mut self, hash: u64, entry: Entry) -> &mut Entry {
         let expiry = entry.expire_at_ms();
-        self.table.insert(hash, entry);
-        if let Some(at) = expiry {
-            self.expiring += 1;
-            self.table.note_hint(hash, at);
-        }
-        // Found again rather than kept: the hint is noted between the two.
-        self.table.find_mut(hash, |_| true).expect("an entry with this hash was just inserted")
+        self.expiring += usize::from(expiry.is_some());
+        self.table.insert_with_hint(hash, entry, expiry.unwrap_or(i64::MAX))
     }
 
     /// Sets a string value, adding the key or replacing whatever it held, with this access field. Returns
@@ -198,4 +193,31 @@ pub fn shard_start(index: usize) -> u64 {
 pub fn locate(key: &[u8]) -> (usize, u64) {
     let hash = hash_bytes(key);
     (shard_of(hash), hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn insert_returns_the_entry_it_inserted() {
+        let mut db = Db::default();
+        for n in 0..60_000u64 {
+            // Keys of shard 0 only, as a shard's table expects; with an expiry on every other.
+            let key = format!("key {n}");
+            let (shard, hash) = locate(key.as_bytes());
+            if shard == 0 {
+                let entry = Entry::new_string(key.as_bytes(), b"v", (n % 2 == 0).then_some(n as i64));
+                assert_eq!(db.insert(hash, entry).key(), key.as_bytes());
+            }
+        }
+        let expiring = db.iter().filter(|entry| entry.expire_at_ms().is_some()).count();
+        assert!(expiring > 10);
+        assert_eq!(db.expiring(), expiring);
+        let mut expired = 0;
+        for index in 0..db.segment_count() {
+            expired += db.expire_segment(index, i64::MAX, usize::MAX, drop);
+        }
+        assert_eq!((expired, db.expiring()), (expiring, 0), "the hints let every expiry be found");
+    }
 }

@@ -272,6 +272,27 @@ impl Entry {
         self.replace(fresh)
     }
 
+    /// Overwrites an integer value in place; false, and nothing changed, when the value is not an integer.
+    #[inline]
+    pub fn set_int(&mut self, n: i64) -> bool {
+        let shape = self.shape_without_value();
+        if shape.kind != KIND_INT {
+            return false;
+        }
+        // SAFETY: a block of kind Int has its i64 at payload_at(), a multiple of 8; we hold the entry
+        // exclusively.
+        unsafe { self.at(shape.payload_at()).cast::<i64>().write(n) };
+        true
+    }
+
+    /// The same value, expiry and access field under another key.
+    pub fn with_key(self, key: &[u8]) -> Entry {
+        let (expire_at_ms, access) = (self.expire_at_ms(), self.access());
+        let mut entry = Entry::new(key, self.into_value(), expire_at_ms);
+        entry.set_access(access);
+        entry
+    }
+
     /// Sets, changes or (with `None`) clears the expiry.
     pub fn set_expiry(&mut self, expire_at_ms: Option<i64>) {
         let old = self.shape();
@@ -420,6 +441,19 @@ mod tests {
                 assert_eq!((entry.key(), entry.access()), (&key[..], 0xabcdef));
             }
         }
+    }
+
+    #[test]
+    fn integers_change_in_place_and_keys_move() {
+        let mut entry = Entry::new_string(b"counter", b"41", Some(7));
+        entry.set_access(9);
+        assert!(entry.set_int(-42));
+        let entry = entry.with_key(b"a much longer name");
+        assert_eq!((entry.key(), bytes_of(&entry)), (&b"a much longer name"[..], b"-42".to_vec()));
+        assert_eq!((entry.expire_at_ms(), entry.access()), (Some(7), 9));
+        let mut text = Entry::new_string(b"k", b"word", None);
+        assert!(!text.set_int(1));
+        assert_eq!(bytes_of(&text), b"word");
     }
 
     #[test]

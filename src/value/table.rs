@@ -115,6 +115,11 @@ impl<T: Hashed> Table<T> {
 
     /// Inserts an item that is known to be absent and returns it in place.
     pub fn insert(&mut self, hash: u64, item: T) -> &mut T {
+        self.insert_with_hint(hash, item, i64::MAX)
+    }
+
+    /// As [`Table::insert`], with the item's bound as for [`Table::note_hint`].
+    pub fn insert_with_hint(&mut self, hash: u64, item: T, bound: i64) -> &mut T {
         debug_assert_eq!(item.table_hash(), hash, "item inserted under a hash that is not its own");
         if self.directory.is_empty() {
             self.directory.push(0);
@@ -126,8 +131,9 @@ impl<T: Hashed> Table<T> {
             index = self.directory[self.slot(hash)] as usize;
         }
         self.len += 1;
-        let items = &mut self.segments[index].items;
-        items.insert_unique(inner_hash(hash), item, |it| inner_hash(it.table_hash())).into_mut()
+        let segment = &mut self.segments[index];
+        segment.hint = segment.hint.min(bound);
+        segment.items.insert_unique(inner_hash(hash), item, |it| inner_hash(it.table_hash())).into_mut()
     }
 
     /// Removes the item with this hash that `eq` accepts.

@@ -1,0 +1,97 @@
+//! Changes that need more than the value at one key: strings edited in place, entries moved whole, and reads that leave
+//! no trace in the access field.
+
+use super::context::{Context, ExpiryMode, release};
+use super::error::CommandError;
+use crate::keyspace::entry::INLINE_MAX_BYTES;
+use crate::keyspace::{Entry, ValueRef};
+use crate::value::{Str, Value};
+
+/// Longest string that an effect from a log may make, in bytes: a primary's `proto-max-bulk-len` may be larger than
+/// ours, but no length is believed without a bound.
+const LOGGED_STRING_MAX_BYTES: usize = 4 << 30;
+
+impl Context<'_, '_> {
+    /// The live entry of a key for a reading command that does not touch it (TYPE, TTL, OBJECT): counted as hit or
+    /// miss, its access field left alone.
+    pub fn read_untouched(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.expire_if_due(key);
+        let is_there = self.peek(key).is_some();
+        if is_there {
+            self.counts.hits += 1;
+        } else {
+            self.counts.misses += 1;
+        }
+        self.peek(key)
+    }
+
+    /// Lets `edit` change a string in place, adding the key with what it makes of an empty string where it is absent;
+    /// refuses other types. The expiry stays. Does not count as a change: call [`Context::modified`].
+    pub fn edit_string<R>(
+        &mut self,
+        key: &[u8],
+        edit: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Result<R, CommandError> {
+        let Some(entry) = self.lookup(key) else {
+            let mut bytes = Vec::new();
+            let result = edit(&mut bytes);
+            let hash = self.hash_of(key);
+            let db = self.db;
+            let access = self.fresh_access();
+            let value = Value::Str(Str::from_vec(bytes));
+            self.keys.shard_mut(hash).db_mut(db).set_value(hash, key, value, None, access);
+            return Ok(result);
+        };
+        match entry.object_mut() {
+            Some(Value::Str(string)) => return Ok(edit(string.make_bytes())),
+            Some(_) => return Err(CommandError::WrongType),
+            None => {}
+        }
+        let mut bytes = match entry.value() {
+            ValueRef::Int(n) => itoa::Buffer::new().format(n).as_bytes().to_vec(),
+            ValueRef::Bytes(bytes) => bytes.to_vec(),
+            ValueRef::Object(_) => return Err(CommandError::WrongType),
+        };
+        let result = edit(&mut bytes);
+        let expire_at_ms = entry.expire_at_ms();
+        if bytes.len() <= INLINE_MAX_BYTES {
+            entry.set_string(&bytes, expire_at_ms);
+        } else {
+            entry.set_value(Value::Str(Str::Bytes(bytes)), expire_at_ms);
+        }
+        Ok(result)
+    }
+
+    /// Refuses a string that would become longer than `proto-max-bulk-len`; gives back the length that
+    /// `len + more` comes to.
+    pub fn check_string_len(&self, len: usize, more: usize) -> Result<usize, CommandError> {
+        let max_bytes = match self.expiry {
+            ExpiryMode::Ignore => LOGGED_STRING_MAX_BYTES.max(self.settings.max_bulk_bytes),
+            ExpiryMode::Delete | ExpiryMode::Hide => self.settings.max_bulk_bytes,
+        };
+        len.checked_add(more)
+            .filter(|total| *total <= max_bytes)
+            .ok_or(CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)"))
+    }
+
+    /// Removes a key and gives its entry back, without counting a change: the caller puts it elsewhere with
+    /// [`Context::install`], which does.
+    pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let entry = self.remove(key)?;
+        self.dirty -= 1;
+        Some(entry)
+    }
+
+    /// Puts a whole entry (key, value, expiry, access field) into a database in place of whatever its key held there.
+    /// Counts as a change and wakes clients blocked on the key.
+    pub fn install(&mut self, db: u32, entry: Entry) {
+        let hash = self.hash_of(entry.key());
+        let shard = self.keys.shard_mut(hash);
+        let old = shard.db_mut(db).remove(hash, entry.key());
+        shard.touched(db, entry.key());
+        self.note_ready(db, hash, entry.key());
+        self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
+        self.dirty += 1;
+        old.map(release);
+    }
+}
