@@ -4,7 +4,10 @@
 //! * [`generation`]: the folder of files and its manifest; every change of it is whole or has not happened.
 
 pub mod generation;
+pub mod load;
 pub mod names;
+pub mod recovery;
+pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod writer;

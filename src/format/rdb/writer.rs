@@ -1,9 +1,9 @@
 //! Writing snapshots.
 
 use super::value_writer::{Output, type_of};
-use super::{MAGIC, WRITTEN_VERSION, opcode};
+use super::{MAGIC, WRITTEN_VERSION, opcode, value_type};
 use crate::format::aof::seal::Lineage;
-use crate::value::Value;
+use crate::value::{Element, Value};
 
 /// How a snapshot is written.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +134,28 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
         expire_at_ms: Option<i64>,
         usage: Usage,
     ) -> Result<(), E> {
+        self.attributes(expire_at_ms, usage)?;
+        self.out.put(&[type_of(value)])?;
+        self.out.string(key)?;
+        self.out.value(value)
+    }
+
+    /// As [`RdbWriter::entry`], for a string that is not at hand as a value.
+    pub fn string_entry(
+        &mut self,
+        key: &[u8],
+        value: Element<'_>,
+        expire_at_ms: Option<i64>,
+        usage: Usage,
+    ) -> Result<(), E> {
+        self.attributes(expire_at_ms, usage)?;
+        self.out.put(&[value_type::STRING])?;
+        self.out.string(key)?;
+        self.out.element(value)
+    }
+
+    /// Writes what stands before a key.
+    fn attributes(&mut self, expire_at_ms: Option<i64>, usage: Usage) -> Result<(), E> {
         if let Some(at) = expire_at_ms {
             self.out.put(&[opcode::EXPIRE_MS])?;
             self.out.put(&at.to_le_bytes())?;
@@ -146,9 +168,7 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
             }
             Usage::Lfu(counter) => self.out.put(&[opcode::FREQ, counter])?,
         }
-        self.out.put(&[type_of(value)])?;
-        self.out.string(key)?;
-        self.out.value(value)
+        Ok(())
     }
 
     /// Writes the end and hands the last bytes to the sink. Returns the checksum (0 if none was taken) and the length

@@ -1,0 +1,367 @@
+//! Loading: bytes of a snapshot into a keyspace.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Point;
+use super::snapshot::{PacedFile, UsageKind};
+use crate::command::{Settings, access};
+use crate::format::aof::seal::Lineage;
+use crate::format::rdb::{Entry, FeedReader, RdbError, RdbReader, ReadOptions, Record};
+use crate::keyspace::{Db, Entry as Stored, Keyspace, db};
+use crate::sys::{Disk, DiskError};
+
+/// Mapped pages are let go of each time this many bytes have been read.
+const RELEASE_EVERY_BYTES: u64 = 16 << 20;
+
+/// Why a snapshot could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Its bytes are not those of a snapshot.
+    #[error(transparent)]
+    Rdb(#[from] RdbError),
+    /// The same key twice in a database.
+    #[error("the key \"{}\" of database {db} occurs twice, at byte {offset}", key.escape_ascii())]
+    DuplicateKey {
+        /// The database.
+        db: u32,
+        /// The key.
+        key: Vec<u8>,
+        /// Where its second entry ends, in bytes.
+        offset: u64,
+    },
+    /// A database that this server does not have.
+    #[error("keys of database {db}, and there are {databases} (see 'databases')")]
+    Database {
+        /// The database.
+        db: u32,
+        /// How many there are.
+        databases: u32,
+        /// Where the first entry of it ends, in bytes.
+        offset: u64,
+    },
+    /// Bytes behind the end of the snapshot.
+    #[error("{bytes} bytes behind the end of the snapshot, which is at byte {offset}")]
+    Trailing {
+        /// Where the snapshot ends.
+        offset: u64,
+        /// Bytes behind it.
+        bytes: u64,
+    },
+    /// The bytes ended before the snapshot did.
+    #[error("the snapshot is not whole: it breaks off at byte {offset}")]
+    Unfinished {
+        /// Bytes of it that could be read.
+        offset: u64,
+    },
+}
+
+impl LoadError {
+    /// Where it shows, in bytes.
+    pub fn offset(&self) -> u64 {
+        match self {
+            LoadError::Rdb(error) => error.offset,
+            LoadError::DuplicateKey { offset, .. }
+            | LoadError::Database { offset, .. }
+            | LoadError::Trailing { offset, .. }
+            | LoadError::Unfinished { offset } => *offset,
+        }
+    }
+}
+
+/// What a snapshot says about itself, and what it held.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Keys loaded.
+    pub keys: u64,
+    /// Length of the snapshot in bytes.
+    pub bytes: u64,
+    /// Its place in a history of writes, if it names one.
+    pub point: Option<Point>,
+    /// When it was taken, in seconds of Unix time.
+    pub ctime_s: Option<u64>,
+    /// Whether it is the base of an append-only file.
+    pub aof_base: bool,
+    /// Sources of function libraries.
+    pub functions: Vec<Vec<u8>>,
+    /// Keys left out because their collection was empty.
+    pub skipped_empty: u64,
+}
+
+/// Facts as they come in.
+#[derive(Debug, Default)]
+struct Gathered {
+    facts: Facts,
+    lineage: Option<Lineage>,
+    offset: Option<u64>,
+    stream_db: Option<u32>,
+}
+
+impl Gathered {
+    fn aux(&mut self, key: &[u8], value: &[u8]) {
+        let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
+        match key {
+            b"repl-id" => self.lineage = Lineage::from_bytes(value).ok(),
+            b"repl-offset" => self.offset = number(),
+            b"repl-stream-db" => self.stream_db = number().and_then(|db| u32::try_from(db).ok()),
+            b"ctime" => self.facts.ctime_s = number(),
+            b"aof-base" => self.facts.aof_base = value == b"1",
+            _ => {}
+        }
+    }
+
+    fn done(mut self, bytes: u64, skipped_empty: u64) -> Facts {
+        self.facts.bytes = bytes;
+        self.facts.skipped_empty = skipped_empty;
+        if let (Some(lineage), Some(offset)) = (self.lineage, self.offset) {
+            self.facts.point = Some(Point { lineage, offset, db: self.stream_db.unwrap_or(0) });
+        }
+        self.facts
+    }
+}
+
+/// How entries go into a keyspace.
+#[derive(Debug, Clone)]
+pub struct Inserting {
+    /// How snapshots are read.
+    pub read: ReadOptions,
+    /// What the access field of entries means.
+    pub usage: UsageKind,
+    /// Unix time in ms.
+    pub now_ms: i64,
+}
+
+impl Inserting {
+    /// By a server's settings.
+    pub fn new(settings: &Settings, now_ms: i64) -> Inserting {
+        let usage = if settings.lfu { UsageKind::Lfu } else { UsageKind::Lru };
+        Inserting { read: ReadOptions { limits: settings.limits, ..ReadOptions::default() }, usage, now_ms }
+    }
+
+    fn access(&self, entry: &Entry<'_>) -> u32 {
+        match self.usage {
+            UsageKind::Lfu => {
+                let fresh = access::lfu_fresh(self.now_ms);
+                entry.lfu.map_or(fresh, |count| fresh & !0xff | u32::from(count))
+            }
+            UsageKind::None | UsageKind::Lru => {
+                let idle_ms =
+                    entry.idle_s.and_then(|s| i64::try_from(s).ok()?.checked_mul(1000)).unwrap_or(0);
+                access::lru_now(self.now_ms.saturating_sub(idle_ms))
+            }
+        }
+    }
+
+    /// Adds an entry that must be new.
+    fn insert(&self, keyspace: &Keyspace, entry: Entry<'_>, offset: u64) -> Result<(), LoadError> {
+        let databases = keyspace.databases();
+        if entry.db >= databases {
+            return Err(LoadError::Database { db: entry.db, databases, offset });
+        }
+        let access = self.access(&entry);
+        let (shard, hash) = db::locate(entry.key);
+        let mut shard = keyspace.lock_shard(shard);
+        let slice = shard.db_mut(entry.db);
+        if slice.get(hash, entry.key).is_some() {
+            return Err(LoadError::DuplicateKey { db: entry.db, key: entry.key.to_vec(), offset });
+        }
+        let mut stored = Stored::new(entry.key, entry.value, entry.expire_at_ms);
+        stored.set_access(access);
+        slice.insert(hash, stored);
+        Ok(())
+    }
+}
+
+/// Loads a snapshot that lies in one piece and begins at the first byte. What follows it is not looked at.
+///
+/// `released` is told how far the bytes are done with. On an error the keyspace holds a part.
+pub fn load_rdb(
+    bytes: &[u8],
+    keyspace: &Keyspace,
+    how: &Inserting,
+    mut released: impl FnMut(usize),
+) -> Result<Facts, LoadError> {
+    let mut reader = RdbReader::new(bytes, how.read);
+    let mut gathered = Gathered::default();
+    let mut release_at = RELEASE_EVERY_BYTES;
+    loop {
+        // The record borrows the reader, and its end is not known before; close is good enough for an error.
+        let offset = reader.offset();
+        if offset >= release_at {
+            released(usize::try_from(offset).unwrap_or(0));
+            release_at = offset + RELEASE_EVERY_BYTES;
+        }
+        match reader.next_record()? {
+            Some(record) => take(record, keyspace, how, &mut gathered, offset)?,
+            None => break,
+        }
+    }
+    Ok(gathered.done(reader.offset(), reader.skipped_empty()))
+}
+
+/// Reads a snapshot through without keeping anything: what a checker does. Counts the keys.
+pub fn check_rdb(bytes: &[u8], read: ReadOptions) -> Result<Facts, LoadError> {
+    let mut reader = RdbReader::new(bytes, read);
+    let mut gathered = Gathered::default();
+    while let Some(record) = reader.next_record()? {
+        match record {
+            Record::Aux { key, value } => gathered.aux(key, value),
+            Record::Entry(_) => gathered.facts.keys += 1,
+            Record::FunctionCode(code) => gathered.facts.functions.push(code.to_vec()),
+            Record::SelectDb(_) | Record::ResizeDb { .. } | Record::End { .. } => {}
+        }
+    }
+    Ok(gathered.done(reader.offset(), reader.skipped_empty()))
+}
+
+fn take(
+    record: Record<'_>,
+    keyspace: &Keyspace,
+    how: &Inserting,
+    gathered: &mut Gathered,
+    offset: u64,
+) -> Result<(), LoadError> {
+    match record {
+        Record::Aux { key, value } => gathered.aux(key, value),
+        Record::Entry(entry) => {
+            how.insert(keyspace, entry, offset)?;
+            gathered.facts.keys += 1;
+        }
+        Record::FunctionCode(code) => gathered.facts.functions.push(code.to_vec()),
+        Record::SelectDb(_) | Record::ResizeDb { .. } | Record::End { .. } => {}
+    }
+    Ok(())
+}
+
+/// A snapshot that arrives piece by piece, say from a primary: it goes into a keyspace of its own, and its bytes into
+/// a file that can become the base of a generation. Nothing that serves is touched.
+pub struct Staging {
+    keyspace: Keyspace,
+    how: Inserting,
+    reader: FeedReader,
+    gathered: Gathered,
+    ended: bool,
+    tee: Option<Tee>,
+}
+
+struct Tee {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    /// The file, or why there will be none.
+    file: Result<PacedFile, DiskError>,
+}
+
+impl Drop for Tee {
+    fn drop(&mut self) {
+        // Whoever wanted the file has taken its path out.
+        if !self.path.as_os_str().is_empty() {
+            let _ = self.disk.remove_file(&self.path);
+        }
+    }
+}
+
+/// A snapshot that has arrived.
+pub struct Staged {
+    /// Its keys.
+    pub keyspace: Keyspace,
+    /// What it says about itself.
+    pub facts: Facts,
+    /// The file of its bytes, fsynced; `None` if none was wanted, or why there is none. A disk that fails does not
+    /// fail the snapshot. The file is the caller's to use or remove.
+    pub base: Option<Result<PathBuf, DiskError>>,
+}
+
+impl Staging {
+    /// An empty one of `databases` databases. With `tee` the bytes are also written to that new file.
+    pub fn new(databases: u32, how: Inserting, tee: Option<(Arc<dyn Disk>, &Path)>) -> Staging {
+        let tee = tee.map(|(disk, path)| {
+            let file = PacedFile::create(&*disk, path);
+            Tee { disk, path: path.to_owned(), file }
+        });
+        let reader = FeedReader::new(how.read);
+        Staging {
+            keyspace: Keyspace::new(databases),
+            how,
+            reader,
+            gathered: Gathered::default(),
+            ended: false,
+            tee,
+        }
+    }
+
+    /// Takes the bytes that follow those taken before. After an error it is of no more use.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        if let Some(tee) = &mut self.tee
+            && let Ok(file) = &mut tee.file
+            && let Err(error) = file.write(bytes)
+        {
+            tee.file = Err(error);
+        }
+        self.reader.feed(bytes);
+        self.take_records(false)
+    }
+
+    fn take_records(&mut self, all_arrived: bool) -> Result<(), LoadError> {
+        loop {
+            let offset = self.reader.offset();
+            match self.reader.next_record(all_arrived)? {
+                Some(record) => {
+                    self.ended |= matches!(record, Record::End { .. });
+                    take(record, &self.keyspace, &self.how, &mut self.gathered, offset)?;
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Keys and bytes so far.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.gathered.facts.keys, self.reader.offset())
+    }
+
+    /// All bytes have come.
+    pub fn finish(mut self) -> Result<Staged, LoadError> {
+        self.take_records(true)?;
+        let offset = self.reader.offset();
+        if !self.ended {
+            return Err(LoadError::Unfinished { offset });
+        }
+        let bytes = self.reader.rest().len() as u64;
+        if bytes > 0 {
+            return Err(LoadError::Trailing { offset, bytes });
+        }
+        let base = self.tee.take().map(Tee::finish);
+        let facts = self.gathered.done(offset, self.reader.skipped_empty());
+        Ok(Staged { keyspace: self.keyspace, facts, base })
+    }
+}
+
+impl Tee {
+    fn finish(mut self) -> Result<PathBuf, DiskError> {
+        let path = self.path.clone();
+        let poisoned = || DiskError::new(crate::sys::DiskOp::Write, &path, std::io::ErrorKind::Other.into());
+        std::mem::replace(&mut self.file, Err(poisoned()))?.finish()?;
+        Ok(std::mem::take(&mut self.path))
+    }
+}
+
+/// Puts the keys of `staged` in place of those that `keyspace`, which must have as many databases, holds: all at once for
+/// whoever looks, with watches raised. Gives the old ones back, to be freed elsewhere.
+pub fn swap_in(staged: Keyspace, keyspace: &Keyspace) -> Vec<Db> {
+    let mut fresh = staged.lock_all();
+    let mut serving = keyspace.lock_all();
+    let mut old = Vec::new();
+    for ((_, from), (_, to)) in fresh.iter_mut().zip(serving.iter_mut()) {
+        for db in 0..staged.databases().min(keyspace.databases()) {
+            let slice = from.take_db(db);
+            to.touched_all(db, |shard, key| {
+                let (_, hash) = db::locate(key);
+                shard.db(db).get(hash, key).is_some() || slice.get(hash, key).is_some()
+            });
+            old.push(to.put_db(db, slice));
+        }
+    }
+    old
+}

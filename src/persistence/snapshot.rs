@@ -1,0 +1,394 @@
+//! Snapshots: an RDB of the keyspace as of one place in its history.
+//!
+//! A snapshot is taken with all shards locked. [`SnapshotJob::start`] holds them just for the fork; the child has the
+//! memory of that moment to itself and writes it to a file or a descriptor. [`save`] writes in this process and holds
+//! them throughout. Keys that have expired are written like others: the log says itself when a key goes.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
+use thiserror::Error;
+
+use super::Point;
+use crate::base::time::Clock;
+use crate::command::access;
+use crate::format::rdb::writer::{ReplicationPoint, Usage};
+use crate::format::rdb::{Header, RdbWriter, WriteOptions};
+use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
+use crate::sys::fork::{
+    ForkError, ForkHandle, ForkOptions, ForkOutcome, ForkProgress, ForkStatus, InheritedFds, fork_child,
+};
+use crate::sys::{Disk, DiskError, DiskFile};
+use crate::value::Element;
+
+/// How long a child waits for a reader that does not read before it gives another sign of life.
+const SIGN_OF_LIFE_MS: u16 = 1_000;
+/// A file is fsynced each time this many bytes were written, so that the last fsync has little left to do.
+const SYNC_EVERY_BYTES: u64 = 32 << 20;
+
+/// What the access field of an entry means, hence what of it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsageKind {
+    /// Nothing that is worth keeping.
+    #[default]
+    None,
+    /// When it was last used.
+    Lru,
+    /// How often it is used.
+    Lfu,
+}
+
+/// What is written besides the keys, and how.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotOptions {
+    /// Compression and checksum.
+    pub format: WriteOptions,
+    /// The version of Redis that the server presents itself as.
+    pub redis_version: String,
+    /// What the access field of entries means.
+    pub usage: UsageKind,
+    /// Sources of function libraries.
+    pub functions: Vec<Vec<u8>>,
+    /// Whether it is the base of an append-only file.
+    pub aof_base: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Keys.
+    pub keys: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// CRC64 of them, 0 if it was not wanted.
+    pub crc: u64,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// There is no child.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
+}
+
+/// The moment of a snapshot, as far as its header tells it.
+struct Moment {
+    point: Option<Point>,
+    unix_ms: u64,
+    used_memory_bytes: u64,
+}
+
+/// Writes everything that is locked, which must be all shards, to `sink`, and counts the keys in `done`.
+fn write_all<E>(
+    locked: &Locked<'_>,
+    databases: u32,
+    moment: &Moment,
+    options: &SnapshotOptions,
+    done: &Cell<u64>,
+    sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Written, E> {
+    let mut rdb = RdbWriter::new(options.format, sink);
+    rdb.header(&Header {
+        redis_version: &options.redis_version,
+        ctime_s: moment.unix_ms / 1000,
+        used_memory_bytes: moment.used_memory_bytes,
+        aof_base: options.aof_base,
+        replication: moment.point.map(|point| ReplicationPoint {
+            lineage: point.lineage,
+            offset: point.offset,
+            stream_db: point.db.into(),
+        }),
+        ours: &[],
+    })?;
+    for code in &options.functions {
+        rdb.function(code)?;
+    }
+    let now_ms = i64::try_from(moment.unix_ms).unwrap_or(i64::MAX);
+    let mut keys = 0u64;
+    for db in 0..databases {
+        let count = |of: fn(&Shard, u32) -> usize| locked.iter().map(|(_, shard)| of(shard, db) as u64).sum();
+        let in_db: u64 = count(|shard, db| shard.db(db).len());
+        if in_db == 0 {
+            continue;
+        }
+        rdb.select_db(db, in_db, count(|shard, db| shard.db(db).expiring()))?;
+        for entry in locked.iter().flat_map(|(_, shard)| shard.db(db).iter()) {
+            write_entry(&mut rdb, entry, options.usage, now_ms)?;
+            keys += 1;
+            done.set(keys);
+        }
+    }
+    let (crc, bytes) = rdb.finish()?;
+    Ok(Written { keys, bytes, crc })
+}
+
+fn write_entry<E, S: FnMut(&[u8]) -> Result<(), E>>(
+    rdb: &mut RdbWriter<S>,
+    entry: &Entry,
+    usage: UsageKind,
+    now_ms: i64,
+) -> Result<(), E> {
+    let usage = match usage {
+        UsageKind::None => Usage::None,
+        UsageKind::Lru => Usage::IdleS(access::lru_idle_s(entry.access(), now_ms)),
+        UsageKind::Lfu => Usage::Lfu((entry.access() & 0xff) as u8),
+    };
+    let expiry = entry.expire_at_ms();
+    match entry.value() {
+        ValueRef::Int(int) => rdb.string_entry(entry.key(), Element::Int(int), expiry, usage),
+        ValueRef::Bytes(bytes) => rdb.string_entry(entry.key(), Element::Bytes(bytes), expiry, usage),
+        ValueRef::Object(value) => rdb.entry(entry.key(), value, expiry, usage),
+    }
+}
+
+fn moment(point: Option<Point>, clock: &dyn Clock) -> Moment {
+    let used = crate::sys::memory::allocator_figures().allocated;
+    Moment { point, unix_ms: clock.unix_ms(), used_memory_bytes: used }
+}
+
+/// Writes a snapshot to `path`, whole and durable, without a child (SAVE): all shards are locked meanwhile. `at` is
+/// called once they are, and says which place in the history this is.
+pub fn save(
+    keyspace: &Keyspace,
+    at: impl FnOnce() -> Option<Point>,
+    disk: &dyn Disk,
+    path: &Path,
+    clock: &dyn Clock,
+    options: &SnapshotOptions,
+) -> Result<Written, SnapshotError> {
+    let locked = keyspace.lock_all();
+    let moment = moment(at(), clock);
+    let mut written = Err(io::Error::other("nothing was written"));
+    disk.write_whole(path, &mut |out| {
+        let sink = |bytes: &[u8]| out.write_all(bytes);
+        let all = write_all(&locked, keyspace.databases(), &moment, options, &Cell::new(0), sink)?;
+        written = Ok(all);
+        Ok(())
+    })?;
+    Ok(written.map_err(|error| DiskError::new(crate::sys::DiskOp::Write, path, error))?)
+}
+
+/// Where a child writes.
+pub enum Target {
+    /// A file of its own in the folder of `temporary`, fsynced.
+    File {
+        /// The disk; it must be one that a child shares with its parent.
+        disk: Arc<dyn Disk>,
+        /// The file while it is being written. It must not exist; removed if the child fails.
+        temporary: PathBuf,
+        /// What it is renamed to, durably, once it is whole; `None` to leave that to the parent.
+        rename_to: Option<PathBuf>,
+    },
+    /// A pipe or socket, which the child makes non-blocking. The parent's copy is closed as soon as the child has its own.
+    Descriptor(OwnedFd),
+}
+
+/// A child at work on a snapshot. Dropped before the end, it kills the child.
+pub struct SnapshotJob {
+    handle: ForkHandle,
+    point: Option<Point>,
+    /// Disk and file to clean up after a child that failed.
+    temporary: Option<(Arc<dyn Disk>, PathBuf)>,
+}
+
+/// What a look at a snapshot's child found.
+#[derive(Debug)]
+pub enum SnapshotStatus {
+    /// At work.
+    Running(ForkProgress),
+    /// The snapshot is whole.
+    Done {
+        /// Figures of the child at its end; `copied_bytes` is what copy-on-write has cost.
+        progress: ForkProgress,
+        /// CRC64 of the bytes, 0 if it was not wanted.
+        crc: u64,
+    },
+    /// There will be none.
+    Failed(String),
+}
+
+impl SnapshotJob {
+    /// Locks all shards, calls `at` (which says what place in the history this is, and may ask the writer to rotate
+    /// there), forks, and unlocks.
+    ///
+    /// The calling thread must outlive the child; see [`fork_child`].
+    pub fn start(
+        name: &'static str,
+        keyspace: &Keyspace,
+        at: impl FnOnce() -> Option<Point>,
+        target: Target,
+        clock: &dyn Clock,
+        options: &SnapshotOptions,
+        mut fork: ForkOptions,
+    ) -> Result<SnapshotJob, SnapshotError> {
+        let temporary = match &target {
+            Target::File { disk, temporary, .. } => Some((Arc::clone(disk), temporary.clone())),
+            Target::Descriptor(fd) => {
+                if let InheritedFds::CloseAllBut(keep) = &mut fork.fds {
+                    keep.push(fd.as_raw_fd());
+                }
+                None
+            }
+        };
+        let mut moment = moment(None, clock);
+        let locked = keyspace.lock_all();
+        moment.point = at();
+        let handle = fork_child(name, &fork, |pipe| {
+            let databases = keyspace.databases();
+            let keys = Cell::new(0);
+            let mut bytes_done = 0;
+            let mut alive = |bytes: usize| {
+                bytes_done += bytes as u64;
+                pipe.progress(keys.get(), bytes_done);
+            };
+            let outcome = match &target {
+                Target::File { disk, temporary, rename_to } => {
+                    to_file(&**disk, temporary, rename_to.as_deref(), |file| {
+                        write_all(&locked, databases, &moment, options, &keys, |bytes| {
+                            alive(bytes.len());
+                            file.write(bytes)
+                        })
+                    })
+                    .map_err(|error| error.to_string())
+                }
+                Target::Descriptor(fd) => {
+                    // A write that blocks would pass for a child that hangs.
+                    let _ = fcntl(fd.as_fd(), FcntlArg::F_SETFL(OFlag::O_WRONLY | OFlag::O_NONBLOCK));
+                    let sink = |bytes: &[u8]| to_descriptor(fd.as_fd(), bytes, &mut alive);
+                    write_all(&locked, databases, &moment, options, &keys, sink)
+                        .map_err(|errno| format!("writing to the descriptor: {errno}"))
+                }
+            };
+            match outcome {
+                Ok(written) => pipe.done(written.keys, written.bytes, written.crc),
+                Err(reason) => pipe.fail(&reason),
+            }
+        })?;
+        drop(locked);
+        Ok(SnapshotJob { handle, point: moment.point, temporary })
+    }
+
+    /// The place in the history of which this is a snapshot.
+    pub fn point(&self) -> Option<Point> {
+        self.point
+    }
+
+    /// The child: its id, its age, how long the fork took.
+    pub fn child(&self) -> &ForkHandle {
+        &self.handle
+    }
+
+    /// Looks without waiting. Call it some times a second; it also ends a child that hangs.
+    pub fn check(&mut self) -> SnapshotStatus {
+        match self.handle.check() {
+            ForkStatus::Running(progress) => SnapshotStatus::Running(progress),
+            ForkStatus::Dying => SnapshotStatus::Running(self.handle.progress()),
+            ForkStatus::Ended(ForkOutcome::Done { progress, check }) => {
+                self.temporary = None;
+                SnapshotStatus::Done { progress, crc: check }
+            }
+            ForkStatus::Ended(outcome) => {
+                self.clean_up();
+                SnapshotStatus::Failed(outcome.to_string())
+            }
+        }
+    }
+
+    /// Ends the child. [`SnapshotJob::check`] goes on until it is gone.
+    pub fn cancel(&mut self) {
+        self.handle.kill();
+    }
+
+    fn clean_up(&mut self) {
+        if let Some((disk, path)) = self.temporary.take() {
+            // What stays is swept as a temporary file at the next start.
+            let _ = disk.remove_file(&path);
+        }
+    }
+}
+
+impl Drop for SnapshotJob {
+    fn drop(&mut self) {
+        if self.temporary.is_some() {
+            self.handle.kill();
+            self.clean_up();
+        }
+    }
+}
+
+/// Writes a file through `fill`, fsyncs it and gives it its name.
+fn to_file(
+    disk: &dyn Disk,
+    temporary: &Path,
+    rename_to: Option<&Path>,
+    fill: impl FnOnce(&mut PacedFile) -> Result<Written, DiskError>,
+) -> Result<Written, DiskError> {
+    let mut file = PacedFile::create(disk, temporary)?;
+    let written = fill(&mut file)?;
+    file.finish()?;
+    if let Some(path) = rename_to {
+        disk.rename_durable(temporary, path)?;
+    }
+    Ok(written)
+}
+
+/// A file that is fsynced as it grows.
+pub(super) struct PacedFile {
+    file: Box<dyn DiskFile>,
+    unsynced: u64,
+}
+
+impl PacedFile {
+    pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<PacedFile, DiskError> {
+        Ok(PacedFile { file: disk.create_new(path)?, unsynced: 0 })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.write_all(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNC_EVERY_BYTES {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+
+    /// Makes it durable; returns its length in bytes.
+    pub(super) fn finish(mut self) -> Result<u64, DiskError> {
+        self.file.sync_data()
+    }
+}
+
+/// Writes all of `bytes`, however slowly the other end reads, and says so to `alive`: for how long a reader may be slow
+/// the parent decides.
+fn to_descriptor(fd: BorrowedFd<'_>, mut bytes: &[u8], alive: &mut dyn FnMut(usize)) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(fd, bytes) {
+            Ok(n) => {
+                bytes = bytes.get(n..).unwrap_or_default();
+                alive(n);
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
+                match poll(&mut fds, PollTimeout::from(SIGN_OF_LIFE_MS)) {
+                    Ok(_) | Err(Errno::EINTR) => alive(0),
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
