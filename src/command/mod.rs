@@ -7,6 +7,7 @@ pub mod changing;
 pub mod context;
 pub mod digest;
 pub mod effect;
+pub mod elements;
 pub mod error;
 pub mod families;
 pub mod locking;

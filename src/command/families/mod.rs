@@ -1,10 +1,12 @@
 //! The command table, one file a family.
 
 pub mod connection;
+pub mod hash;
 pub mod string;
 pub mod transactions;
 
 use super::table::Command;
 
 /// The families, each a slice of the table.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS, transactions::COMMANDS];
+pub const FAMILIES: &[&[Command]] =
+    &[connection::COMMANDS, hash::COMMANDS, string::COMMANDS, transactions::COMMANDS];
