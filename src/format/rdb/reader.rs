@@ -11,6 +11,9 @@ use crate::value::{Limits, Value};
 /// Since this version eight bytes of checksum stand behind the end.
 const FIRST_WITH_CHECKSUM: u16 = 5;
 
+/// What a [`FeedReader`] keeps of its buffer after a long record, in bytes.
+const IDLE_BUFFER_BYTES: usize = 1 << 20;
+
 /// How a snapshot is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions {
@@ -349,6 +352,9 @@ impl FeedReader {
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.done > 0 {
             self.buffer.drain(..self.done);
+            if self.buffer.capacity() > IDLE_BUFFER_BYTES && self.buffer.len() < IDLE_BUFFER_BYTES / 2 {
+                self.buffer.shrink_to(IDLE_BUFFER_BYTES);
+            }
             self.start += self.done as u64;
             self.done = 0;
         }
