@@ -5,7 +5,7 @@ use super::error::CommandError;
 use crate::base::random::Rng;
 use crate::keyspace::{Entry, Locked, ValueRef};
 use crate::resp::reply::Reply;
-use crate::value::{Set, Value, hash_bytes};
+use crate::value::{Element, Set, Value, hash_bytes};
 
 /// The locked shards, shared: entries of any number of keys may be held at the same time.
 #[derive(Clone, Copy)]
@@ -59,5 +59,14 @@ impl<'a, 'k> Context<'a, 'k> {
     pub fn modified_times(&mut self, key: &[u8], changes: usize) {
         self.modified(key);
         self.dirty += (changes as u64).saturating_sub(1);
+    }
+}
+
+/// Writes a member of a collection as a bulk string.
+#[inline]
+pub fn reply_element(reply: &mut Reply<'_>, element: Element<'_>) {
+    match element {
+        Element::Int(int) => reply.bulk_int(int),
+        Element::Bytes(bytes) => reply.bulk(bytes),
     }
 }

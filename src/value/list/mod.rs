@@ -268,6 +268,16 @@ impl List {
         self.settle(limits, true);
     }
 
+    /// Removes up to `count` elements from an end.
+    pub fn remove_end(&mut self, end: Direction, count: usize, limits: &Limits) {
+        let len = self.len();
+        let count = count.min(len);
+        match end {
+            Direction::Forward => self.remove_range(0..count, limits),
+            Direction::Backward => self.remove_range(len - count..len, limits),
+        }
+    }
+
     /// Removes all elements but those whose indexes are in `keep`.
     pub fn trim(&mut self, keep: Range<usize>, limits: &Limits) {
         let len = self.len();
