@@ -28,6 +28,16 @@ pub fn at_least(arg: &[u8], min: i64, text: &'static str) -> Result<i64, Command
     parse_i64(arg).filter(|value| *value >= min).ok_or(CommandError::text(text))
 }
 
+/// An integer whose negation is one, too.
+pub fn negatable(arg: &[u8]) -> Result<i64, CommandError> {
+    match int(arg)? {
+        i64::MIN => Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        value => Ok(value),
+    }
+}
+
 /// How long a blocking command waits, in ms; the argument is in seconds with a fraction, 0 for ever.
 pub fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::text("ERR timeout is out of range");
@@ -45,8 +55,11 @@ pub fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
     if ms >= i64::MAX as f64 { Err(OUT_OF_RANGE) } else { Ok(ms as u64) }
 }
 
-/// A scan cursor: an unsigned number, with the signs that C's `strtoul` lets pass.
+/// A scan cursor: an unsigned number, with the signs that C's `strtoul` lets pass; empty text is 0.
 pub fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
+    if arg.is_empty() {
+        return Ok(0);
+    }
     let (negative, digits) = match arg.split_first() {
         Some((b'-', digits)) => (true, digits),
         Some((b'+', digits)) => (false, digits),
@@ -115,12 +128,7 @@ pub enum RandomCount {
 impl RandomCount {
     /// Reads the count of SRANDMEMBER, HRANDFIELD or ZRANDMEMBER: negative for [`RandomCount::Repeating`].
     pub fn parse(arg: &[u8]) -> Result<Self, CommandError> {
-        let count = int(arg)?;
-        if count == i64::MIN {
-            return Err(CommandError::text(
-                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-            ));
-        }
+        let count = negatable(arg)?;
         let size = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
         Ok(if count < 0 { RandomCount::Repeating(size) } else { RandomCount::Distinct(size) })
     }
@@ -164,7 +172,8 @@ mod tests {
     fn cursors_pass_as_strtoul_reads_them() {
         assert_eq!(cursor(b"18446744073709551615").ok(), Some(u64::MAX));
         assert_eq!((cursor(b"+1").ok(), cursor(b"-1").ok()), (Some(1), Some(u64::MAX)));
-        for text in [&b""[..], b"-", b"1x", b" 1", b"18446744073709551616"] {
+        assert_eq!(cursor(b"").ok(), Some(0));
+        for text in [&b"-"[..], b"1x", b" 1", b"18446744073709551616"] {
             assert_eq!(refusal(cursor(text)), "ERR invalid cursor");
         }
     }

@@ -11,7 +11,6 @@ pub mod elements;
 pub mod error;
 pub mod families;
 pub mod locking;
-pub mod parse;
 pub mod reading;
 pub mod registry;
 pub mod table;

@@ -1,7 +1,7 @@
 //! List commands that never wait. Those that do are in [`super::list_blocking`].
 
+use crate::command::args::{at_least, int, negatable, non_negative, pop_count};
 use crate::command::context::release;
-use crate::command::parse::{at_least, integer, negatable, pop_count};
 use crate::command::reading::reply_element;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE};
@@ -299,7 +299,7 @@ fn llen(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 fn lrange(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let (start, stop) = (integer(args[2])?, integer(args[3])?);
+    let (start, stop) = (int(args[2])?, int(args[3])?);
     let (value, reply) = ctx.read_with_reply(args[1]);
     match value {
         None => reply.array(0),
@@ -318,7 +318,7 @@ fn lindex(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (value, reply) = ctx.read_with_reply(args[1]);
     match value {
         None => reply.null(),
-        Some(ValueRef::Object(Value::List(list))) => match list.get(integer(args[2])?) {
+        Some(ValueRef::Object(Value::List(list))) => match list.get(int(args[2])?) {
             Some(element) => reply_element(reply, element),
             None => reply.null(),
         },
@@ -355,7 +355,7 @@ fn lset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let key = args[1];
     let limits = &ctx.settings.limits;
     let list = ctx.list_mut(key)?.ok_or(CommandError::NoSuchKey)?;
-    if !list.set(integer(args[2])?, args[3], limits) {
+    if !list.set(int(args[2])?, args[3], limits) {
         return Err(CommandError::IndexOutOfRange);
     }
     ctx.modified(key);
@@ -365,7 +365,7 @@ fn lset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn lrem(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let key = args[1];
-    let count = integer(args[2])?;
+    let count = int(args[2])?;
     let direction = if count < 0 { Direction::Backward } else { Direction::Forward };
     let limit = match count.unsigned_abs() {
         0 => usize::MAX,
@@ -387,7 +387,7 @@ fn lrem(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn ltrim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let key = args[1];
-    let (start, stop) = (integer(args[2])?, integer(args[3])?);
+    let (start, stop) = (int(args[2])?, int(args[3])?);
     let limits = &ctx.settings.limits;
     if let Some(list) = ctx.list_mut(key)? {
         let len = list.len();
@@ -427,9 +427,9 @@ fn pos_options(args: &[&[u8]]) -> Result<PosOptions, CommandError> {
             options.direction = if rank < 0 { Direction::Backward } else { Direction::Forward };
             options.skip = (rank.unsigned_abs() as usize).checked_sub(1).ok_or(RANK_ZERO)?;
         } else if word.eq_ignore_ascii_case(b"count") {
-            options.count = Some(at_least(value, 0, "ERR COUNT can't be negative")? as usize);
+            options.count = Some(non_negative(value, "ERR COUNT can't be negative")? as usize);
         } else if word.eq_ignore_ascii_case(b"maxlen") {
-            let max = at_least(value, 0, "ERR MAXLEN can't be negative")? as usize;
+            let max = non_negative(value, "ERR MAXLEN can't be negative")? as usize;
             options.max_compared = if max == 0 { usize::MAX } else { max };
         } else {
             return Err(CommandError::Syntax);

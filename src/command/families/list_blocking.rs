@@ -4,7 +4,7 @@
 //! and asks to wait if it finds nothing. What is logged is the form that does not wait.
 
 use super::list::{MOVED, ManyPop, end_word, move_element, pop_one};
-use crate::command::parse::timeout_ms;
+use crate::command::args::timeout_ms;
 use crate::command::table::{Command, KeySpec, TimeoutReply, acl, flags::*, key};
 use crate::command::{CommandResult, Context, DONE};
 use crate::value::Direction;
@@ -65,7 +65,7 @@ pub const COMMANDS: &[Command] = &[
 fn pop(ctx: &mut Context<'_, '_>, args: &[&[u8]], end: Direction) -> CommandResult {
     // The arity promises a name, a key and a time-out.
     let keys = &args[1..args.len() - 1];
-    let timeout_ms = timeout_ms(args[args.len() - 1], ctx.now_ms)?;
+    let timeout_ms = timeout_ms(args[args.len() - 1])?;
     for key in keys {
         if ctx.list_mut(key)?.is_none() {
             continue;
@@ -91,7 +91,7 @@ fn wait_for_source(ctx: &mut Context<'_, '_>, source: &[u8], timeout_ms: u64) ->
 
 fn brpoplpush(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (source, destination) = (args[1], args[2]);
-    let timeout_ms = timeout_ms(args[3], ctx.now_ms)?;
+    let timeout_ms = timeout_ms(args[3])?;
     if !move_element(ctx, (source, Direction::Backward), (destination, Direction::Forward))? {
         return wait_for_source(ctx, source, timeout_ms);
     }
@@ -102,7 +102,7 @@ fn brpoplpush(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 fn blmove(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (source, destination) = (args[1], args[2]);
     let (from, to) = (end_word(args[3])?, end_word(args[4])?);
-    let timeout_ms = timeout_ms(args[5], ctx.now_ms)?;
+    let timeout_ms = timeout_ms(args[5])?;
     if !move_element(ctx, (source, from), (destination, to))? {
         return wait_for_source(ctx, source, timeout_ms);
     }
@@ -112,7 +112,7 @@ fn blmove(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn blmpop(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let wanted = ManyPop::parse(&args[2..])?;
-    let timeout_ms = timeout_ms(args[1], ctx.now_ms)?;
+    let timeout_ms = timeout_ms(args[1])?;
     if wanted.run(ctx)? {
         return DONE;
     }
