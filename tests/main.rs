@@ -1,3 +1,9 @@
 //! The integration tests: one binary, one module a subject.
+//!
+//! Environment: `OUTRIGGER_REQUIRE_PEERS=1` fails tests that need programs which are missing (otherwise they say so
+//! and pass); `OUTRIGGER_SEED` replays random tests (a number, or `random`); `OUTRIGGER_TEST_SCALE` multiplies the length of long ones.
 
+mod commands;
+mod layout;
 mod sorted_sets;
+mod support;

@@ -1,0 +1,3 @@
+//! Commands over real connections.
+
+mod protocol;

@@ -1,0 +1,44 @@
+//! What the integration tests share: servers to talk to, a client, peers, seeds.
+
+pub mod client;
+pub mod peer;
+pub mod rng;
+pub mod server;
+
+pub use client::Client;
+pub use server::Server;
+
+use std::time::{Duration, Instant};
+
+/// `OUTRIGGER_TEST_SCALE`: how many times longer than by default the long tests run; 1 by default.
+pub fn scale() -> f64 {
+    match std::env::var("OUTRIGGER_TEST_SCALE") {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("OUTRIGGER_TEST_SCALE={text} is no number")),
+        Err(_) => 1.0,
+    }
+}
+
+/// `count`, scaled.
+pub fn scaled(count: usize) -> usize {
+    (count as f64 * scale()).ceil() as usize
+}
+
+/// Asks `condition` every few milliseconds until it holds; panics with `what` after `limit`.
+pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A file's or reply's bytes for a person: printable ASCII as it is, long ones cut.
+pub fn show(bytes: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 120;
+    let mut text =
+        bytes.iter().take(SHOWN_BYTES).flat_map(|b| b.escape_ascii()).map(char::from).collect::<String>();
+    if bytes.len() > SHOWN_BYTES {
+        text.push_str(&format!("…({} bytes)", bytes.len()));
+    }
+    text
+}
