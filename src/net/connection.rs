@@ -92,6 +92,7 @@ impl Connection {
         let config = node.config();
         let authenticated = config.requirepass.0.is_empty();
         let session = Session::new(info, node.settings(), authenticated);
+        let limits = RequestLimits { max_bulk_bytes: session.settings.max_bulk_bytes as i64, authenticated };
         Connection {
             config_version: node.config_version(),
             max_query_bytes: config.client_query_buffer_limit_bytes as usize,
@@ -100,7 +101,7 @@ impl Connection {
             session,
             input: BytesMut::new(),
             output: Vec::new(),
-            parser: RequestParser::new(RequestLimits::default()),
+            parser: RequestParser::new(limits),
             args: ArgSpans::new(),
         }
     }
@@ -153,6 +154,7 @@ impl Connection {
     fn run_batch(&mut self) -> Step {
         self.begin_batch();
         loop {
+            self.parser.limits.authenticated = self.session.authenticated;
             match self.parser.parse(&self.input, &mut self.args) {
                 Ok(Parsed::Complete { consumed }) => {
                     let next = self.run_one();
@@ -199,6 +201,7 @@ impl Connection {
         if version != self.config_version {
             self.config_version = version;
             self.session.settings = self.node.settings();
+            self.parser.limits.max_bulk_bytes = self.session.settings.max_bulk_bytes as i64;
             self.max_query_bytes = self.node.config().client_query_buffer_limit_bytes as usize;
         }
     }
