@@ -1,0 +1,205 @@
+//! What keeps a history from being replaced by a lesser one.
+//!
+//! The guard compares lineage and offset, never sizes: an empty data set after FLUSHALL is legitimate, an
+//! empty primary after a crash is not.
+
+use super::Lineage;
+use std::fmt;
+
+/// A place in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The history.
+    pub lineage: Lineage,
+    /// How far it goes.
+    pub offset: u64,
+}
+
+/// What is known of the node that offers a full sync, from its INFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Where the snapshot stands.
+    pub place: Place,
+    /// The lineage that the offering node left at a promotion, if it left one.
+    pub previous: Lineage,
+    /// Up to this offset the previous lineage is part of its history; -1 for none.
+    pub previous_end: i64,
+}
+
+/// Whether a full sync may replace what a replica has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may, for this reason.
+    Accept(Reason),
+    /// It would lose history.
+    Refuse(Refusal),
+}
+
+/// Why a full sync is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// This node has no history.
+    Empty,
+    /// An operator ordered this node to follow that primary.
+    Ordered,
+    /// The same lineage, and not less of it.
+    Ahead,
+    /// Our lineage is the beginning of theirs.
+    Successor,
+}
+
+/// Why a full sync is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The same lineage, but it ends before ours.
+    Regressed {
+        /// What we have.
+        own: Place,
+        /// What is offered.
+        offered: Place,
+    },
+    /// Another lineage, with no sign that it contains ours.
+    Unrelated {
+        /// What we have.
+        own: Place,
+        /// What is offered.
+        offered: Place,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, own, offered) = match self {
+            Refusal::Regressed { own, offered } => ("it ends before what this replica has", own, offered),
+            Refusal::Unrelated { own, offered } => ("it is another history than this replica's", own, offered),
+        };
+        write!(
+            f,
+            "full sync refused: {what} (offered {} at {}, have {} at {}); if it is right to drop this \
+             replica's history, order it with REPLICAOF",
+            offered.lineage, offered.offset, own.lineage, own.offset
+        )
+    }
+}
+
+/// Judges a full sync. `own` is `None` for a node without history; `ordered` is set when an operator gave
+/// REPLICAOF and it has not been fulfilled yet.
+pub fn judge(own: Option<Place>, offer: &Offer, ordered: bool) -> Verdict {
+    let Some(own) = own else { return Verdict::Accept(Reason::Empty) };
+    if ordered {
+        return Verdict::Accept(Reason::Ordered);
+    }
+    let offered = offer.place;
+    if own.lineage == offered.lineage {
+        return match own.offset <= offered.offset {
+            true => Verdict::Accept(Reason::Ahead),
+            false => Verdict::Refuse(Refusal::Regressed { own, offered }),
+        };
+    }
+    if own.lineage.is_some() && own.lineage == offer.previous && own.offset as i64 <= offer.previous_end {
+        return Verdict::Accept(Reason::Successor);
+    }
+    Verdict::Refuse(Refusal::Unrelated { own, offered })
+}
+
+/// What a peer said of its history when a fenced primary asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerAnswer {
+    /// It could not be reached, or could not tell.
+    Silent,
+    /// It has no history.
+    Nothing,
+    /// It stands here.
+    At(Offer),
+}
+
+/// What a fenced primary does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Stay fenced and ask again.
+    Wait,
+    /// Every peer answered and none has a history: begin one.
+    StartNew,
+    /// Take the history of the peer with this index.
+    Take {
+        /// Its index among the answers.
+        peer: usize,
+        /// Every peer answered, so that nobody can be ahead: the lineage may be gone on with. Otherwise
+        /// the node goes on under a new one that names this as its past.
+        keep_lineage: bool,
+    },
+    /// Peers have histories of which none contains the other: an operator must choose.
+    Conflict,
+}
+
+/// Whether `a` contains `b`.
+fn contains(a: &Offer, b: &Offer) -> bool {
+    if a.place.lineage == b.place.lineage {
+        return a.place.offset >= b.place.offset;
+    }
+    b.place.lineage == a.previous && b.place.offset as i64 <= a.previous_end
+}
+
+/// Chooses the most advanced history among the peers.
+pub fn choose(answers: &[PeerAnswer]) -> Choice {
+    let all_answered = !answers.contains(&PeerAnswer::Silent);
+    let offers = || {
+        answers.iter().enumerate().filter_map(|(index, answer)| match answer {
+            PeerAnswer::At(offer) => Some((index, offer)),
+            _ => None,
+        })
+    };
+    if offers().next().is_none() {
+        return if all_answered && !answers.is_empty() { Choice::StartNew } else { Choice::Wait };
+    }
+    let best = offers().find(|(_, offer)| offers().all(|(_, other)| contains(offer, other)));
+    match best {
+        Some((peer, _)) => Choice::Take { peer, keep_lineage: all_answered },
+        None => Choice::Conflict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Rng;
+
+    fn offer(lineage: u64, offset: u64) -> Offer {
+        let place = Place { lineage: Lineage::random(&mut Rng::from_seed(lineage)), offset };
+        Offer { place, previous: Lineage::NONE, previous_end: -1 }
+    }
+
+    #[test]
+    fn an_empty_primary_wipes_nobody() {
+        let own = offer(1, 500).place;
+        assert!(matches!(judge(Some(own), &offer(2, 0), false), Verdict::Refuse(Refusal::Unrelated { .. })));
+        assert!(matches!(judge(Some(own), &offer(2, 9_999), false), Verdict::Refuse(_)));
+        assert!(matches!(judge(Some(own), &offer(1, 499), false), Verdict::Refuse(Refusal::Regressed { .. })));
+        assert_eq!(judge(Some(own), &offer(1, 500), false), Verdict::Accept(Reason::Ahead));
+        assert_eq!(judge(Some(own), &offer(2, 0), true), Verdict::Accept(Reason::Ordered));
+        assert_eq!(judge(None, &offer(2, 0), false), Verdict::Accept(Reason::Empty));
+    }
+
+    #[test]
+    fn a_promoted_primary_is_a_successor_only_of_its_own_past() {
+        let own = offer(1, 500).place;
+        let mut promoted = offer(2, 800);
+        promoted.previous = own.lineage;
+        promoted.previous_end = 500;
+        assert_eq!(judge(Some(own), &promoted, false), Verdict::Accept(Reason::Successor));
+        promoted.previous_end = 499;
+        assert!(matches!(judge(Some(own), &promoted, false), Verdict::Refuse(_)));
+    }
+
+    #[test]
+    fn the_most_advanced_peer_is_chosen() {
+        use PeerAnswer::*;
+        assert_eq!(choose(&[]), Choice::Wait);
+        assert_eq!(choose(&[Nothing, Silent]), Choice::Wait);
+        assert_eq!(choose(&[Nothing, Nothing]), Choice::StartNew);
+        let (a, b) = (At(offer(1, 10)), At(offer(1, 20)));
+        assert_eq!(choose(&[a, b, Nothing]), Choice::Take { peer: 1, keep_lineage: true });
+        assert_eq!(choose(&[a, Silent]), Choice::Take { peer: 0, keep_lineage: false });
+        assert_eq!(choose(&[a, At(offer(2, 5))]), Choice::Conflict);
+    }
+}
