@@ -29,6 +29,9 @@ pub enum LogError {
         /// The first position the log can serve.
         start: u64,
     },
+    /// The log began another history; its earlier readers are cut off.
+    #[error("the log began another history")]
+    Restarted,
     /// The position lies ahead of the log.
     #[error("the log ends at offset {end}, before the position {position} asked for")]
     Ahead {
@@ -180,15 +183,19 @@ impl Log {
         self.inner.lock().db = None;
     }
 
-    /// Starts another history at `offset`: everything held is dropped.
+    /// Starts another history at `offset`: everything held is dropped, and readers are cut off.
     pub fn restart(&self, history: History, offset: u64, db: Option<u32>) {
         let mut inner = self.inner.lock();
         inner.blocks.clear();
+        inner.readers.clear();
         inner.start = offset;
         inner.end = offset;
         inner.history = history;
         inner.db = db;
         self.end.store(offset, Ordering::Release);
+        drop(inner);
+        // They wake up and find that they are cut off.
+        self.wakes.lock().drain(..).for_each(|(_, wake)| wake());
     }
 
     /// Takes another lineage for what follows; what was written so far stays known by the old one
@@ -254,15 +261,23 @@ impl Log {
     }
 
     /// Copies up to `max` bytes that follow the reader's position to `out`, and advances it. 0 bytes: it
-    /// has caught up. On [`LogError::Trimmed`] the reader has been too slow.
+    /// has caught up. On [`LogError::Trimmed`] the reader has been too slow; on [`LogError::Restarted`] it must
+    /// begin anew.
     pub fn read(&self, id: ReaderId, out: &mut Vec<u8>, max: usize) -> Result<usize, LogError> {
         let mut inner = self.inner.lock();
-        let Some(at) = inner.readers.iter().position(|reader| reader.id == id) else { return Ok(0) };
+        let Some(at) = inner.readers.iter().position(|reader| reader.id == id) else {
+            return Err(LogError::Restarted);
+        };
         let position = inner.readers[at].position;
         inner.check(position)?;
         let count = inner.copy(position, out, max);
         inner.readers[at].position = position + count as u64;
         Ok(count)
+    }
+
+    /// How far the reader has read; `None` when it was cut off.
+    pub fn reader_position(&self, id: ReaderId) -> Option<u64> {
+        self.inner.lock().readers.iter().find(|reader| reader.id == id).map(|reader| reader.position)
     }
 
     /// Tells readers that there is more, if there is; called once after a batch of commands.

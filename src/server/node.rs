@@ -2,8 +2,9 @@
 
 use super::blocked::BlockedClients;
 use super::clients::Clients;
-use super::config::Config;
+use super::config::{Address, Config};
 use super::gate::{Gate, bits};
+use super::replication::{Replicas, Role};
 use super::session::Session;
 use super::stats::{Rates, Stats, add};
 use crate::base::random::Rng;
@@ -15,6 +16,7 @@ use crate::value::Limits;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Notify;
 
 /// All that one server is.
 pub struct Node {
@@ -32,6 +34,14 @@ pub struct Node {
     pub clients: Clients,
     /// Clients in blocking commands.
     pub blocked: BlockedClients,
+    /// Whom this node follows.
+    pub role: Role,
+    /// Who follows it.
+    pub replicas: Replicas,
+    /// The offset up to which this node's own files are fsynced; `u64::MAX` while it writes none.
+    durable: AtomicU64,
+    /// Told when that offset moves.
+    pub durable_moved: Notify,
     /// Changes since the last snapshot.
     pub changes: AtomicU64,
     /// A name of this process's run, 40 hex digits.
@@ -60,6 +70,10 @@ impl Node {
             rates: Rates::default(),
             clients: Clients::default(),
             blocked: BlockedClients::default(),
+            role: Role::default(),
+            replicas: Replicas::default(),
+            durable: AtomicU64::new(u64::MAX),
+            durable_moved: Notify::new(),
             changes: AtomicU64::new(0),
             run_id: rng.hex(40),
             started_at_ms: clock.unix_ms() as i64,
@@ -113,6 +127,66 @@ impl Node {
     /// True while this node follows another.
     pub fn is_replica(&self) -> bool {
         self.gate.has(bits::REPLICA)
+    }
+
+    /// The offset up to which this node's own files are fsynced; `None` while it writes none.
+    pub fn durable_offset(&self) -> Option<u64> {
+        let offset = self.durable.load(Ordering::Acquire);
+        (offset != u64::MAX).then_some(offset)
+    }
+
+    /// Sets that offset, and tells who waits for it. May be called from any thread.
+    pub fn set_durable_offset(&self, offset: Option<u64>) {
+        self.durable.store(offset.unwrap_or(u64::MAX), Ordering::Release);
+        self.durable_moved.notify_waiters();
+    }
+
+    /// Asks all replicas to acknowledge at once.
+    pub fn ask_for_acks(&self) {
+        if !self.is_replica() && !self.replicas.is_empty() {
+            self.log.append_neutral(b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
+            self.log.wake_readers();
+        }
+    }
+
+    /// Makes this node a replica of another, or a primary. On a promotion the log takes a new lineage that
+    /// names the old one as its past.
+    pub fn follow(&self, address: Option<Address>, ordered: bool) {
+        let was_replica = self.is_replica();
+        let now_replica = address.is_some();
+        let config = self.config();
+        // Under all locks: no write of a client may fall between the two roles.
+        let locked = self.keyspace.lock_all();
+        if was_replica && !now_replica && self.role.has_history() {
+            self.log.change_lineage(Lineage::random(&mut Rng::from_os()));
+        }
+        self.gate.set(bits::REPLICA, now_replica);
+        self.gate.set(bits::READ_ONLY, now_replica && config.replica_read_only);
+        self.gate.set(bits::STALE, now_replica && !config.replica_serve_stale_data);
+        if !now_replica {
+            self.role.set_has_history(true);
+            self.gate.unfence();
+        }
+        drop(locked);
+        let target = address.clone();
+        let _ = self.change_config(|config| {
+            config.follow(target);
+            Ok::<(), ()>(())
+        });
+        self.role.follow(address, ordered);
+        if now_replica {
+            self.unblock_all();
+        }
+    }
+
+    /// Ends the wait of every blocked client: the node's role has changed.
+    fn unblock_all(&self) {
+        for client in self.clients.list() {
+            if client.blocked.load(Ordering::Acquire) {
+                client.unblock_as.store(3, Ordering::Release);
+                client.unblock.notify_one();
+            }
+        }
     }
 
     /// Takes a batch's figures from a session.

@@ -1,7 +1,54 @@
-//! Replication as the node sees it: its role, its replicas, its link to a primary.
+//! Replication as the node sees it: whom it follows, who follows it, and how far they are.
+
+pub mod info;
+pub mod intake;
+pub mod replicas;
+pub mod role;
+pub mod wait;
+
+pub use intake::Intake;
+pub use replicas::{Replica, ReplicaStage, Replicas};
+pub use role::{LinkPhase, Role, Target};
+
+use crate::replication::{Lineage, Place};
 
 /// How a connection is to be fed once it is a replica's.
-pub struct FeedStart {
-    /// The log position from which the replica goes on; `None` after a full sync that is still to be made.
-    pub position: Option<u64>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedStart {
+    /// Go on after this position; the answer to PSYNC is written already.
+    Partial(u64),
+    /// Make a snapshot first. `answer` says whether the replica knows PSYNC (and expects `+FULLRESYNC`).
+    Full {
+        /// It sent PSYNC, not SYNC.
+        answer: bool,
+    },
+}
+
+/// What PSYNC came to on the primary's side.
+pub enum PsyncDecision {
+    /// Go on after this position, under this lineage.
+    Continue(u64, Lineage),
+    /// A snapshot is needed.
+    Full,
+}
+
+/// Decides what a replica that asks for `lineage` from `offset` on gets. `place` is what it has.
+pub fn decide_psync(log: &crate::replication::Log, asked: &[u8], offset: i64) -> PsyncDecision {
+    // A replica that has everything up to n asks for n + 1.
+    let position = u64::try_from(offset - 1).ok();
+    match (Lineage::parse(asked), position) {
+        (Some(lineage), Some(position)) if log.can_continue(lineage, position) => {
+            PsyncDecision::Continue(position, log.history().lineage)
+        }
+        _ => PsyncDecision::Full,
+    }
+}
+
+/// Where the node stands in its history.
+pub fn own_place(node: &super::Node) -> Option<Place> {
+    if !node.role.has_history() {
+        return None;
+    }
+    let (history, offset, _) = node.log.position();
+    Some(Place { lineage: history.lineage, offset })
 }

@@ -1,0 +1,239 @@
+//! ROLE, REPLICAOF, SLAVEOF, PSYNC, SYNC, REPLCONF, WAIT, WAITAOF.
+
+use super::Call;
+use crate::base::num::parse_i64;
+use crate::command::CommandError;
+use crate::command::table::Command;
+use crate::server::clients::ClientKind;
+use crate::server::config::Address;
+use crate::server::dispatch::Next;
+use crate::server::replication::wait::{WaitFor, wait_reply};
+use crate::server::replication::{FeedStart, PsyncDecision, decide_psync};
+use crate::server::stats::add;
+use std::sync::atomic::Ordering;
+
+/// Runs one of these commands; `None` when it is not one of them.
+pub fn route(call: &mut Call<'_, '_>, command: &Command) -> Option<Next> {
+    Some(match command.name {
+        "role" => role(call),
+        "replicaof" | "slaveof" => replicaof(call),
+        "psync" => psync(call),
+        "sync" => sync(call),
+        "replconf" => replconf(call),
+        "wait" => wait(call),
+        "waitaof" => waitaof(call),
+        _ => return None,
+    })
+}
+
+fn role(call: &mut Call<'_, '_>) -> Next {
+    let node = call.node;
+    let offset = node.log.end();
+    let mut reply = call.reply();
+    if let Some(target) = node.role.target() {
+        reply.array(5);
+        reply.bulk("slave");
+        reply.bulk(&target.address.host);
+        reply.int(i64::from(target.address.port));
+        reply.bulk(node.role.phase().word());
+        reply.int(if node.role.has_history() { offset as i64 } else { -1 });
+        return Next::Continue;
+    }
+    let replicas = node.replicas.list();
+    reply.array(3);
+    reply.bulk("master");
+    reply.int(offset as i64);
+    reply.array(replicas.len());
+    for replica in replicas {
+        reply.array(3);
+        reply.bulk(&replica.ip);
+        reply.bulk(replica.port.to_string());
+        reply.bulk(replica.received().to_string());
+    }
+    Next::Continue
+}
+
+fn replicaof(call: &mut Call<'_, '_>) -> Next {
+    let (host, port) = (call.args[1], call.args[2]);
+    if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
+        if call.node.role.target().is_some() {
+            tracing::info!("promoted to primary by an operator");
+            call.node.follow(None, true);
+        }
+        return call.ok();
+    }
+    let Some(port) = parse_i64(port).and_then(|port| u16::try_from(port).ok()) else {
+        return call.error("ERR Invalid master port");
+    };
+    let host = String::from_utf8_lossy(host).into_owned();
+    let address = Address { host, port };
+    if call.node.role.target().is_some_and(|target| target.address == address) {
+        // An operator who repeats the order means it: a refused sync is now allowed.
+        if call.node.role.refusal().is_some() {
+            call.node.follow(Some(address), true);
+        }
+        call.reply().simple("OK Already connected to specified master");
+        return Next::Continue;
+    }
+    if call.held.is_some() {
+        return call.error("ERR REPLICAOF is not allowed in transactions");
+    }
+    tracing::info!(%address, "following another primary by an operator's order");
+    call.node.follow(Some(address), true);
+    call.ok()
+}
+
+fn refuse_sync(call: &mut Call<'_, '_>) -> Option<Next> {
+    if call.node.role.target().is_some()
+        && call.node.role.phase() != crate::server::replication::LinkPhase::Connected
+        && !call.node.role.has_history()
+    {
+        return Some(call.error("NOMASTERLINK Can't SYNC while not connected with my master"));
+    }
+    None
+}
+
+fn psync(call: &mut Call<'_, '_>) -> Next {
+    if let Some(refused) = refuse_sync(call) {
+        return refused;
+    }
+    let Some(offset) = parse_i64(call.args[2]) else {
+        return call.error(CommandError::NotInteger.to_string());
+    };
+    match decide_psync(&call.node.log, call.args[1], offset) {
+        PsyncDecision::Continue(position, lineage) => {
+            add(&call.node.stats.sync_partial_ok, 1);
+            let text = match call.session.peer.capa_psync2 {
+                true => format!("CONTINUE {lineage}"),
+                false => "CONTINUE".into(),
+            };
+            call.reply().simple(text);
+            call.session.info.set_kind(ClientKind::Replica);
+            Next::Feed(FeedStart::Partial(position))
+        }
+        PsyncDecision::Full => {
+            if call.args[1] != b"?" {
+                add(&call.node.stats.sync_partial_err, 1);
+            }
+            call.session.info.set_kind(ClientKind::Replica);
+            Next::Feed(FeedStart::Full { answer: true })
+        }
+    }
+}
+
+fn sync(call: &mut Call<'_, '_>) -> Next {
+    if let Some(refused) = refuse_sync(call) {
+        return refused;
+    }
+    call.session.info.set_kind(ClientKind::Replica);
+    Next::Feed(FeedStart::Full { answer: false })
+}
+
+/// REPLCONF option value …: what a replica tells before PSYNC, and its acknowledgements after it.
+fn replconf(call: &mut Call<'_, '_>) -> Next {
+    let args = call.args;
+    if args.len() % 2 == 0 {
+        return call.error(CommandError::Syntax.to_string());
+    }
+    for pair in args[1..].chunks_exact(2) {
+        let (word, value) = (pair[0].to_ascii_lowercase(), pair[1]);
+        let text = String::from_utf8_lossy(value).into_owned();
+        let peer = &mut call.session.peer;
+        match &word[..] {
+            b"listening-port" => match text.parse() {
+                Ok(port) => peer.listening_port = port,
+                Err(_) => return call.error(CommandError::NotInteger.to_string()),
+            },
+            b"ip-address" => peer.ip_address = text,
+            b"capa" if value.eq_ignore_ascii_case(b"eof") => peer.capa_eof = true,
+            b"capa" if value.eq_ignore_ascii_case(b"psync2") => peer.capa_psync2 = true,
+            b"capa" | b"rdb-only" | b"rdb-filter-only" | b"version" => {}
+            // Acknowledgements are never answered.
+            b"ack" => return acknowledge(call),
+            b"getack" => return Next::Continue,
+            _ => {
+                let shown = String::from_utf8_lossy(pair[0]).into_owned();
+                return call.error(format!("ERR Unrecognized REPLCONF option: {shown}"));
+            }
+        }
+    }
+    call.ok()
+}
+
+fn acknowledge(call: &mut Call<'_, '_>) -> Next {
+    let number = |at: usize| call.args.get(at).and_then(|arg| parse_i64(arg)).map(|n| n.max(0) as u64);
+    let Some(received) = number(2) else { return Next::Continue };
+    let says_durable = call.args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"fack"));
+    let durable = if says_durable { number(4) } else { None };
+    if let Some(replica) = call.node.replicas.of_client(call.session.info.id) {
+        call.node.replicas.acknowledge(&replica, received, durable, call.session.now_ms);
+    }
+    Next::Continue
+}
+
+fn timeout_arg(arg: &[u8]) -> Result<u64, &'static str> {
+    match parse_i64(arg) {
+        None => Err("ERR timeout is not an integer or out of range"),
+        Some(ms) => u64::try_from(ms).map_err(|_| "ERR timeout is negative"),
+    }
+}
+
+fn wait(call: &mut Call<'_, '_>) -> Next {
+    if call.node.is_replica() {
+        return call.error(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a \
+             replica is configured to be writable (which is not the default) writes to replicas are just \
+             local and are not propagated.",
+        );
+    }
+    let Some(wanted) = parse_i64(call.args[1]) else {
+        return call.error(CommandError::NotInteger.to_string());
+    };
+    let timeout_ms = match timeout_arg(call.args[2]) {
+        Ok(ms) => ms,
+        Err(text) => return call.error(text),
+    };
+    hold(call, WaitFor::Received(wanted.max(0) as usize), timeout_ms)
+}
+
+fn waitaof(call: &mut Call<'_, '_>) -> Next {
+    let (Some(local), Some(replicas)) = (parse_i64(call.args[1]), parse_i64(call.args[2])) else {
+        return call.error(CommandError::NotInteger.to_string());
+    };
+    if !(0..=1).contains(&local) {
+        return call.error("ERR value is out of range, must be between 0 and 1");
+    }
+    if replicas < 0 {
+        return call.error(CommandError::MustBePositive.to_string());
+    }
+    let timeout_ms = match timeout_arg(call.args[3]) {
+        Ok(ms) => ms,
+        Err(text) => return call.error(text),
+    };
+    if call.node.is_replica() {
+        return call.error(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas \
+             are just local and are not propagated.",
+        );
+    }
+    if local > 0 && call.node.durable_offset().is_none() {
+        return call.error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+    }
+    let what = WaitFor::Durable { local: local as usize, replicas: replicas as usize };
+    hold(call, what, timeout_ms)
+}
+
+fn hold(call: &mut Call<'_, '_>, what: WaitFor, timeout_ms: u64) -> Next {
+    let session = &call.session;
+    let may_wait = call.held.is_none();
+    match wait_reply(call.node, what, session.last_write, timeout_ms, session.resp3, may_wait) {
+        Ok(bytes) => {
+            call.out.extend_from_slice(&bytes);
+            Next::Continue
+        }
+        Err(later) => {
+            call.session.info.blocked.store(false, Ordering::Relaxed);
+            Next::Later(later)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! INFO replication.
+
+use super::role::LinkPhase;
+use crate::server::Node;
+use crate::server::stats::get;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+/// The section's lines (with line ends, without the heading).
+pub fn section(node: &Node, now_ms: i64) -> String {
+    let mut text = String::new();
+    let (history, offset, _) = node.log.position();
+    // Writing to a String cannot fail.
+    let _ = match node.role.target() {
+        None => write!(text, "role:master\r\n"),
+        Some(target) => {
+            text.push_str("role:slave\r\n");
+            let _ = write!(text, "master_host:{}\r\nmaster_port:{}\r\n", target.address.host, target.address.port);
+            replica_lines(node, now_ms, offset, &mut text)
+        }
+    };
+    let replicas = node.replicas.list();
+    let _ = write!(text, "connected_slaves:{}\r\n", replicas.len());
+    let config = node.config();
+    if config.min_replicas_to_write > 0 && config.min_replicas_max_lag_seconds > 0 {
+        let lag_ms = i64::from(config.min_replicas_max_lag_seconds) * 1000;
+        let _ = write!(text, "min_slaves_good_slaves:{}\r\n", node.replicas.count_good(now_ms, lag_ms));
+    }
+    for (index, replica) in replicas.iter().enumerate() {
+        let lag_s = (now_ms - replica.ack_at_ms.load(Ordering::Relaxed)) / 1000;
+        let durable = match replica.acks_durable.load(Ordering::Relaxed) {
+            true => format!(",durable_offset={}", replica.durable()),
+            false => String::new(),
+        };
+        let _ = write!(
+            text,
+            "slave{index}:ip={},port={},state={},offset={},lag={lag_s}{durable}\r\n",
+            replica.ip,
+            replica.port,
+            replica.stage().word(),
+            replica.received(),
+        );
+    }
+    let second = if history.previous_end >= 0 { history.previous_end + 1 } else { -1 };
+    let held = node.log.held_bytes();
+    let _ = write!(
+        text,
+        "master_failover_state:no-failover\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\n\
+         master_repl_offset:{offset}\r\nsecond_repl_offset:{second}\r\nrepl_backlog_active:1\r\n\
+         repl_backlog_size:{}\r\nrepl_backlog_first_byte_offset:{}\r\nrepl_backlog_histlen:{held}\r\n",
+        history.lineage,
+        history.previous,
+        config.repl_backlog_size_bytes,
+        node.log.start() + 1,
+    );
+    own_lines(node, &mut text);
+    text
+}
+
+fn replica_lines(node: &Node, now_ms: i64, offset: u64, text: &mut String) -> std::fmt::Result {
+    let role = &node.role;
+    let phase = role.phase();
+    let up = if phase == LinkPhase::Connected { "up" } else { "down" };
+    let last_io = role.last_io_ms.load(Ordering::Relaxed);
+    let last_io_s = if last_io > 0 { (now_ms - last_io) / 1000 } else { -1 };
+    let syncing = u8::from(phase == LinkPhase::Sync);
+    let own = if role.has_history() { offset as i64 } else { -1 };
+    write!(
+        text,
+        "master_link_status:{up}\r\nmaster_last_io_seconds_ago:{last_io_s}\r\n\
+         master_sync_in_progress:{syncing}\r\nslave_read_repl_offset:{own}\r\nslave_repl_offset:{own}\r\n"
+    )?;
+    if phase == LinkPhase::Sync {
+        let done = get(&role.sync_bytes);
+        let total = get(&role.sync_total_bytes);
+        write!(text, "master_sync_total_bytes:{total}\r\nmaster_sync_read_bytes:{done}\r\n")?;
+        write!(text, "master_sync_left_bytes:{}\r\n", total as i64 - done as i64)?;
+    }
+    if phase != LinkPhase::Connected {
+        let since = role.down_since_ms.load(Ordering::Relaxed);
+        let seconds = if since > 0 { (now_ms - since) / 1000 } else { -1 };
+        write!(text, "master_link_down_since_seconds:{seconds}\r\n")?;
+    }
+    let config = node.config();
+    write!(
+        text,
+        "slave_priority:{}\r\nslave_read_only:{}\r\nreplica_announced:1\r\n",
+        config.replica_priority,
+        u8::from(config.replica_read_only)
+    )
+}
+
+/// What only this server tells.
+fn own_lines(node: &Node, text: &mut String) {
+    let role = &node.role;
+    let history = if role.has_history() { "yes" } else { "no" };
+    let durable = node.durable_offset().map_or(-1, |offset| offset as i64);
+    let fenced = node.gate.has(crate::server::gate::bits::FENCED);
+    let _ = write!(
+        text,
+        "outrigger_history:{history}\r\noutrigger_durable_offset:{durable}\r\noutrigger_fenced:{}\r\n\
+         outrigger_partial_syncs:{}\r\noutrigger_full_syncs:{}\r\noutrigger_refused_syncs:{}\r\n",
+        u8::from(fenced),
+        get(&role.partial_syncs),
+        get(&role.full_syncs),
+        get(&node.stats.refused_syncs),
+    );
+    if fenced {
+        let _ = write!(text, "outrigger_fence_reason:{}\r\n", node.gate.fence_reason());
+    }
+    if let Some(refusal) = role.refusal() {
+        let _ = write!(text, "outrigger_refused_sync_reason:{refusal}\r\n");
+    }
+}

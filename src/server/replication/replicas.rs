@@ -1,0 +1,163 @@
+//! Who follows this node, and how far each is.
+
+use crate::server::clients::ClientInfo;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use tokio::sync::Notify;
+
+/// Where a replica is on its way to being fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ReplicaStage {
+    /// Waits for its snapshot to begin.
+    WaitSnapshot = 0,
+    /// Receives its snapshot.
+    SendSnapshot = 1,
+    /// Is fed the stream.
+    Online = 2,
+}
+
+impl ReplicaStage {
+    /// INFO's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            ReplicaStage::WaitSnapshot => "wait_bgsave",
+            ReplicaStage::SendSnapshot => "send_bulk",
+            ReplicaStage::Online => "online",
+        }
+    }
+}
+
+/// One replica.
+pub struct Replica {
+    /// Its connection.
+    pub client: Arc<ClientInfo>,
+    /// The address it announced, or the one it came from.
+    pub ip: String,
+    /// The port it listens on.
+    pub port: u16,
+    stage: AtomicU32,
+    received: AtomicU64,
+    durable: AtomicU64,
+    /// Unix ms of its last ACK.
+    pub ack_at_ms: AtomicI64,
+    /// It acknowledges what it fsynced.
+    pub acks_durable: std::sync::atomic::AtomicBool,
+}
+
+impl Replica {
+    /// A replica that has just asked to sync.
+    pub fn new(client: Arc<ClientInfo>, ip: String, port: u16, now_ms: i64) -> Replica {
+        Replica {
+            client,
+            ip,
+            port,
+            stage: AtomicU32::new(ReplicaStage::WaitSnapshot as u32),
+            received: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            ack_at_ms: AtomicI64::new(now_ms),
+            acks_durable: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// Its stage.
+    pub fn stage(&self) -> ReplicaStage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => ReplicaStage::WaitSnapshot,
+            1 => ReplicaStage::SendSnapshot,
+            _ => ReplicaStage::Online,
+        }
+    }
+
+    /// Moves it on.
+    pub fn set_stage(&self, stage: ReplicaStage) {
+        self.stage.store(stage as u32, Ordering::Release);
+    }
+
+    /// The offset it has received.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
+    }
+
+    /// The offset it has fsynced.
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+}
+
+/// All replicas of this node.
+#[derive(Default)]
+pub struct Replicas {
+    all: Mutex<Vec<Arc<Replica>>>,
+    /// Told at each acknowledgement.
+    pub acked: Notify,
+    /// Only one snapshot for a sync is made at a time.
+    pub snapshot_turn: tokio::sync::Mutex<()>,
+}
+
+impl Replicas {
+    /// Adds one.
+    pub fn add(&self, replica: Arc<Replica>) {
+        self.all.lock().push(replica);
+    }
+
+    /// Removes one.
+    pub fn remove(&self, replica: &Arc<Replica>) {
+        self.all.lock().retain(|other| !Arc::ptr_eq(other, replica));
+        self.acked.notify_waiters();
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn list(&self) -> Vec<Arc<Replica>> {
+        self.all.lock().clone()
+    }
+
+    /// The replica behind a connection.
+    pub fn of_client(&self, id: u64) -> Option<Arc<Replica>> {
+        self.all.lock().iter().find(|replica| replica.client.id == id).cloned()
+    }
+
+    /// Number of replicas.
+    pub fn len(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// True when nobody follows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes an acknowledgement.
+    pub fn acknowledge(&self, replica: &Replica, received: u64, durable: Option<u64>, now_ms: i64) {
+        replica.received.fetch_max(received, Ordering::AcqRel);
+        if let Some(durable) = durable {
+            replica.acks_durable.store(true, Ordering::Relaxed);
+            replica.durable.fetch_max(durable, Ordering::AcqRel);
+        }
+        replica.ack_at_ms.store(now_ms, Ordering::Relaxed);
+        self.acked.notify_waiters();
+    }
+
+    /// Replicas online that have received `offset`.
+    pub fn count_received(&self, offset: u64) -> usize {
+        self.count(|replica| replica.received() >= offset)
+    }
+
+    /// Replicas online that have fsynced `offset`.
+    pub fn count_durable(&self, offset: u64) -> usize {
+        self.count(|replica| replica.durable() >= offset)
+    }
+
+    /// Replicas online whose last acknowledgement is at most `max_lag_ms` old; 0 means any age.
+    pub fn count_good(&self, now_ms: i64, max_lag_ms: i64) -> usize {
+        self.count(|replica| {
+            max_lag_ms == 0 || now_ms - replica.ack_at_ms.load(Ordering::Relaxed) <= max_lag_ms
+        })
+    }
+
+    fn count(&self, good: impl Fn(&Replica) -> bool) -> usize {
+        let online = |replica: &&Arc<Replica>| replica.stage() == ReplicaStage::Online && good(replica);
+        self.all.lock().iter().filter(online).count()
+    }
+}
