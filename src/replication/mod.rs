@@ -2,9 +2,8 @@
 
 pub mod guard;
 pub mod handshake;
-pub mod lineage;
 pub mod log;
 
+pub use crate::format::aof::seal::Lineage;
 pub use guard::{Offer, Place};
-pub use lineage::Lineage;
 pub use log::{Log, LogError, ReaderId};

@@ -19,6 +19,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::base::crc::crc64;
+use crate::base::random::Rng;
 use crate::resp::write_command;
 
 /// What every line of ours begins with.
@@ -37,6 +38,24 @@ pub struct Lineage([u8; LINEAGE_LEN]);
 pub struct BadLineage;
 
 impl Lineage {
+    /// No lineage: forty zeros, as Redis shows an unset `master_replid2`.
+    pub const NONE: Lineage = Lineage([b'0'; LINEAGE_LEN]);
+
+    /// A new random lineage.
+    pub fn random(rng: &mut Rng) -> Lineage {
+        Lineage::from_bytes(rng.hex(LINEAGE_LEN).as_bytes()).unwrap_or(Lineage::NONE)
+    }
+
+    /// Reads forty hex digits in either case; `None` for anything else.
+    pub fn parse(text: &[u8]) -> Option<Lineage> {
+        Lineage::from_bytes(&text.to_ascii_lowercase()).ok()
+    }
+
+    /// False for [`Lineage::NONE`].
+    pub fn is_some(&self) -> bool {
+        *self != Lineage::NONE
+    }
+
     /// The lineage these 40 digits name.
     pub fn from_bytes(digits: &[u8]) -> Result<Self, BadLineage> {
         let digits: [u8; LINEAGE_LEN] = digits.try_into().map_err(|_| BadLineage)?;

@@ -1,35 +1,21 @@
 //! Takes a snapshot in while it arrives, beside the data that is being served; only when it is whole and
 //! sound does it take the data's place.
 
-use crate::format::rdb::{FeedReader, ReadOptions, Record};
+use crate::keyspace::SHARD_COUNT;
 use crate::keyspace::freeing::free_later;
-use crate::keyspace::{Entry, Keyspace, SHARD_COUNT};
-use crate::replication::Place;
+use crate::persistence::Point;
+use crate::persistence::load::{Inserting, Staged, Staging};
 use crate::replication::log::History;
+use crate::replication::{Lineage, Place};
 use crate::server::Node;
-use crate::value::Limits;
+use crate::sys::Disk;
 use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Pieces of a snapshot that may wait between the socket and the decoder.
 const PIECES_WAITING: usize = 64;
-
-/// Who else gets the bytes of a snapshot as they come (a file that will be the base of a log).
-pub trait SnapshotTee: Send {
-    /// Takes a piece.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), String>;
-}
-
-/// A snapshot that has been read whole.
-pub struct Staged {
-    keyspace: Keyspace,
-    /// Keys in it.
-    pub keys: u64,
-    /// The database selected after it, if it told.
-    pub stream_db: Option<u32>,
-    /// Where the bytes also went.
-    pub tee: Option<Box<dyn SnapshotTee>>,
-}
 
 /// A decoder on a thread of its own, fed through a channel.
 pub struct Intake {
@@ -38,13 +24,20 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Starts the decoder.
-    pub fn start(databases: u32, limits: Limits, tee: Option<Box<dyn SnapshotTee>>) -> std::io::Result<Intake> {
+    /// Starts the decoder. With `base` the bytes also go to that new file, which can become the base of a
+    /// log.
+    pub fn start(
+        databases: u32,
+        how: Inserting,
+        base: Option<(Arc<dyn Disk>, PathBuf)>,
+    ) -> std::io::Result<Intake> {
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING);
         let (sender, result) = oneshot::channel();
         std::thread::Builder::new().name("sync-load".into()).spawn(move || {
+            let tee = base.as_ref().map(|(disk, path)| (disk.clone(), path.as_path()));
+            let staging = Staging::new(databases, how, tee);
             // Nobody listens any more when the link was cut: the staged data is dropped.
-            let _ = sender.send(decode(receiver, databases, limits, tee));
+            let _ = sender.send(decode(receiver, staging));
         })?;
         Ok(Intake { pieces: Some(pieces), result })
     }
@@ -65,86 +58,46 @@ impl Intake {
     }
 }
 
-fn decode(
-    mut pieces: mpsc::Receiver<Bytes>,
-    databases: u32,
-    limits: Limits,
-    mut tee: Option<Box<dyn SnapshotTee>>,
-) -> Result<Staged, String> {
-    let mut reader = FeedReader::new(ReadOptions { limits, ..ReadOptions::default() });
-    let mut staged = Staged { keyspace: Keyspace::new(databases), keys: 0, stream_db: None, tee: None };
-    let mut ended = false;
+fn decode(mut pieces: mpsc::Receiver<Bytes>, mut staging: Staging) -> Result<Staged, String> {
     while let Some(bytes) = pieces.blocking_recv() {
-        if let Some(tee) = &mut tee {
-            tee.write(&bytes)?;
-        }
-        reader.feed(&bytes);
-        ended |= take_records(&mut reader, false, &mut staged)?;
+        staging.feed(&bytes).map_err(|error| error.to_string())?;
     }
-    ended |= take_records(&mut reader, true, &mut staged)?;
-    if !ended {
-        return Err("the snapshot ends before its end mark".into());
-    }
-    if !reader.rest().is_empty() {
-        return Err(format!("{} bytes follow the snapshot's end", reader.rest().len()));
-    }
-    staged.tee = tee;
-    Ok(staged)
+    staging.finish().map_err(|error| error.to_string())
 }
 
-/// Stages the records that are whole; true at the snapshot's end.
-fn take_records(reader: &mut FeedReader, all_arrived: bool, staged: &mut Staged) -> Result<bool, String> {
-    while let Some(record) = reader.next_record(all_arrived).map_err(|error| error.to_string())? {
-        match record {
-            Record::Aux { key: b"repl-stream-db", value } => {
-                let text = std::str::from_utf8(value).unwrap_or_default();
-                staged.stream_db = text.parse().ok();
-            }
-            Record::Entry(entry) => {
-                if entry.db >= staged.keyspace.databases() {
-                    return Err(format!("the snapshot has a database {} (see 'databases')", entry.db));
-                }
-                let (shard, hash) = crate::keyspace::db::locate(entry.key);
-                let mut shard = staged.keyspace.lock_shard(shard);
-                let db = shard.db_mut(entry.db);
-                if db.get(hash, entry.key).is_some() {
-                    let key = String::from_utf8_lossy(entry.key).into_owned();
-                    return Err(format!("the snapshot has the key '{key}' twice"));
-                }
-                db.insert(hash, Entry::new(entry.key, entry.value, entry.expire_at_ms));
-                staged.keys += 1;
-            }
-            Record::End { .. } => return Ok(true),
-            Record::FunctionCode(_) => {
-                tracing::warn!("the snapshot holds a function library, which this server does not run");
-            }
-            _ => {}
+/// Puts a staged snapshot in place of the node's data, and the log at `place`, in one step that nobody sees
+/// half done. `previous` is the past of that lineage, where one is known. Gives back the place with its
+/// database and the base file, if there is one.
+pub fn install(
+    node: &Node,
+    staged: Staged,
+    place: Place,
+    previous: Option<(Lineage, i64)>,
+) -> (Point, Option<PathBuf>) {
+    let db = staged.facts.point.map_or(0, |point| point.db);
+    let mut locked = node.keyspace.lock_all();
+    let mut old = Vec::new();
+    for index in 0..SHARD_COUNT {
+        let mut fresh = staged.keyspace.lock_shard(index);
+        let shard = locked.shard_mut(crate::keyspace::db::shard_start(index));
+        for db in 0..node.keyspace.databases() {
+            shard.touched_all(db, |_, _| true);
+            old.push(shard.put_db(db, fresh.take_db(db)));
         }
     }
-    Ok(false)
-}
-
-impl Staged {
-    /// Puts the snapshot in place of the node's data and the log at `place`, in one step that nobody sees
-    /// half done. Gives back the tee.
-    pub fn install(self, node: &Node, place: Place, previous: Option<(crate::replication::Lineage, i64)>) -> Option<Box<dyn SnapshotTee>> {
-        let mut locked = node.keyspace.lock_all();
-        let mut old = Vec::new();
-        for index in 0..SHARD_COUNT {
-            let mut fresh = self.keyspace.lock_shard(index);
-            let start = crate::keyspace::db::shard_start(index);
-            for db in 0..node.keyspace.databases() {
-                let shard = locked.shard_mut(start);
-                shard.touched_all(db, |_, _| true);
-                old.push(shard.put_db(db, fresh.take_db(db)));
-            }
+    let (previous, previous_end) = previous.unwrap_or((Lineage::NONE, -1));
+    let history = History { lineage: place.lineage, previous, previous_end };
+    node.log.restart(history, place.offset, Some(db));
+    drop(locked);
+    free_later(old);
+    node.role.set_has_history(true);
+    let base = match staged.base {
+        Some(Ok(path)) => Some(path),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the snapshot could not be kept as a file");
+            None
         }
-        let (previous, previous_end) = previous.unwrap_or((crate::replication::Lineage::NONE, -1));
-        let history = History { lineage: place.lineage, previous, previous_end };
-        node.log.restart(history, place.offset, self.stream_db);
-        drop(locked);
-        free_later(old);
-        node.role.set_has_history(true);
-        self.tee
-    }
+        None => None,
+    };
+    (Point { lineage: place.lineage, offset: place.offset, db }, base)
 }
