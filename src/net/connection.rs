@@ -215,7 +215,7 @@ impl Connection {
     }
 
     /// Writes all output.
-    async fn flush(&mut self) -> io::Result<()> {
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
         let mut written = 0;
         while written < self.output.len() {
             match self.stream.try_write(&self.output[written..]) {
@@ -257,7 +257,69 @@ impl Connection {
         self.flush().await
     }
 
-    async fn feed(&mut self, _start: crate::server::replication::FeedStart) -> io::Result<()> {
+    async fn feed(&mut self, start: crate::server::replication::FeedStart) -> io::Result<()> {
+        super::feed::feed(self, start).await
+    }
+
+    /// The node.
+    pub(super) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The session.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What is still to be written.
+    pub(super) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Reads and runs what a replica says; its acknowledgements are not answered.
+    pub(super) async fn read_commands(&mut self) -> io::Result<()> {
+        let got = read_ahead(&self.stream, &mut self.input, self.max_query_bytes).await?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.run_commands()
+    }
+
+    fn run_commands(&mut self) -> io::Result<()> {
+        let mark = self.output.len();
+        let step = self.run_batch();
+        self.output.truncate(mark);
+        self.end_batch();
+        match step {
+            Step::Drained | Step::Flush => Ok(()),
+            _ => Err(io::Error::other("a replica sent what no replica sends")),
+        }
+    }
+
+    /// Writes all output to a replica, taking in its acknowledgements while it is slow.
+    pub(super) async fn flush_to_replica(&mut self) -> io::Result<()> {
+        let mut output = std::mem::take(&mut self.output);
+        let mut written = 0;
+        while written < output.len() {
+            match self.stream.try_write(&output[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::select! {
+                        writable = self.stream.writable() => writable?,
+                        read = read_ahead(&self.stream, &mut self.input, self.max_query_bytes) => {
+                            if read? == 0 {
+                                return Err(io::ErrorKind::UnexpectedEof.into());
+                            }
+                            self.run_commands()?;
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        output.clear();
+        self.output = output;
         Ok(())
     }
 }

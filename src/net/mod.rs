@@ -4,6 +4,10 @@
 //! pipelined commands are parsed from one read, run in place, and answered by one write.
 
 pub mod connection;
+mod feed;
+pub mod link;
+mod peer;
+pub mod recover;
 pub mod threads;
 
 pub use threads::{IoThreads, Serving};

@@ -275,6 +275,17 @@ impl Log {
         Ok(count)
     }
 
+    /// Moves a reader forward to `position`, giving up what lies before it.
+    pub fn seek_reader(&self, id: ReaderId, position: u64) -> Result<(), LogError> {
+        let mut inner = self.inner.lock();
+        inner.check(position)?;
+        match inner.readers.iter_mut().find(|reader| reader.id == id) {
+            Some(reader) => reader.position = position,
+            None => return Err(LogError::Restarted),
+        }
+        Ok(())
+    }
+
     /// How far the reader has read; `None` when it was cut off.
     pub fn reader_position(&self, id: ReaderId) -> Option<u64> {
         self.inner.lock().readers.iter().find(|reader| reader.id == id).map(|reader| reader.position)

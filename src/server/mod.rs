@@ -5,12 +5,17 @@ pub mod clients;
 pub mod commands;
 pub mod config;
 pub mod dispatch;
+pub mod durability;
 pub mod gate;
 pub mod node;
 pub mod replication;
 pub mod session;
+pub mod shutdown;
 pub mod stats;
 pub mod transaction;
 
 pub use node::Node;
 pub use session::Session;
+
+/// The version of Redis whose behaviour this server presents.
+pub const REDIS_VERSION: &str = "7.2.4";

@@ -3,15 +3,18 @@
 use super::blocked::BlockedClients;
 use super::clients::Clients;
 use super::config::{Address, Config};
+use super::durability::Durability;
 use super::gate::{Gate, bits};
 use super::replication::{Replicas, Role};
 use super::session::Session;
+use super::shutdown::Shutdown;
 use super::stats::{Rates, Stats, add};
 use crate::base::random::Rng;
 use crate::base::time::{Clock, SystemClock};
 use crate::command::{Counts, Settings};
 use crate::keyspace::Keyspace;
 use crate::replication::{Lineage, Log};
+use crate::sys::fork::ForkOptions;
 use crate::value::Limits;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -40,6 +43,10 @@ pub struct Node {
     pub replicas: Replicas,
     /// The offset up to which this node's own files are fsynced; `u64::MAX` while it writes none.
     durable: AtomicU64,
+    /// What it writes to disk.
+    pub durability: Durability,
+    /// Its orderly end.
+    pub shutdown: Shutdown,
     /// Told when that offset moves.
     pub durable_moved: Notify,
     /// Changes since the last snapshot.
@@ -73,6 +80,8 @@ impl Node {
             role: Role::default(),
             replicas: Replicas::default(),
             durable: AtomicU64::new(u64::MAX),
+            durability: Durability::default(),
+            shutdown: Shutdown::default(),
             durable_moved: Notify::new(),
             changes: AtomicU64::new(0),
             run_id: rng.hex(40),
@@ -120,8 +129,15 @@ impl Node {
         self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
         *self.settings.write() = Arc::new(handler_settings(&next));
         *config = Arc::new(next);
+        self.durability.configure(&config);
         self.config_version.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// How children are forked.
+    pub fn fork_options(&self) -> ForkOptions {
+        let hang_after = std::time::Duration::from_millis(self.config().snapshot_child_timeout_ms);
+        ForkOptions { hang_after, ..ForkOptions::default() }
     }
 
     /// True while this node follows another.

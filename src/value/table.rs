@@ -314,11 +314,15 @@ impl<T: Hashed> Table<T> {
         let skip = self.skip_bits;
         let bit = 63 - skip - depth;
         let old = &mut self.segments[index];
+        // Both halves are built anew: removals would leave tombstones, and those make a table double.
+        let mut lower = HashTable::with_capacity(SEGMENT_MAX);
         let mut upper = HashTable::with_capacity(SEGMENT_MAX);
-        for item in old.items.extract_if(|it| it.table_hash() >> bit & 1 == 1) {
-            let hash = inner_hash(item.table_hash());
-            upper.insert_unique(hash, item, |it| inner_hash(it.table_hash()));
+        for item in std::mem::take(&mut old.items) {
+            let hash = item.table_hash();
+            let half = if hash >> bit & 1 == 1 { &mut upper } else { &mut lower };
+            half.insert_unique(inner_hash(hash), item, |it| inner_hash(it.table_hash()));
         }
+        old.items = lower;
         old.depth = depth + 1;
         old.prefix = prefix << 1;
         let new_index = self.segments.len() as u32;

@@ -4,6 +4,7 @@ pub mod info;
 pub mod intake;
 pub mod replicas;
 pub mod role;
+pub mod sync;
 pub mod wait;
 
 pub use intake::Intake;

@@ -3,7 +3,7 @@
 use crate::server::clients::ClientInfo;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// Where a replica is on its way to being fed.
@@ -43,7 +43,8 @@ pub struct Replica {
     /// Unix ms of its last ACK.
     pub ack_at_ms: AtomicI64,
     /// It acknowledges what it fsynced.
-    pub acks_durable: std::sync::atomic::AtomicBool,
+    pub acks_durable: AtomicBool,
+    acked: AtomicBool,
 }
 
 impl Replica {
@@ -57,7 +58,8 @@ impl Replica {
             received: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             ack_at_ms: AtomicI64::new(now_ms),
-            acks_durable: std::sync::atomic::AtomicBool::new(false),
+            acks_durable: AtomicBool::new(false),
+            acked: AtomicBool::new(false),
         }
     }
 
@@ -73,6 +75,11 @@ impl Replica {
     /// Moves it on.
     pub fn set_stage(&self, stage: ReplicaStage) {
         self.stage.store(stage as u32, Ordering::Release);
+    }
+
+    /// True once it has acknowledged anything on this connection.
+    pub fn has_acked(&self) -> bool {
+        self.acked.load(Ordering::Acquire)
     }
 
     /// The offset it has received.
@@ -130,6 +137,7 @@ impl Replicas {
 
     /// Takes an acknowledgement.
     pub fn acknowledge(&self, replica: &Replica, received: u64, durable: Option<u64>, now_ms: i64) {
+        replica.acked.store(true, Ordering::Release);
         replica.received.fetch_max(received, Ordering::AcqRel);
         if let Some(durable) = durable {
             replica.acks_durable.store(true, Ordering::Relaxed);

@@ -1,0 +1,116 @@
+//! What a node does with the files it finds when it starts.
+
+use super::{Durability, names_of, role_of, snapshot_path};
+use crate::base::random::Rng;
+use crate::persistence::Point;
+use crate::persistence::recovery::{LoadFrom, LoadedFrom, RecoverOptions, Recovered, recover};
+use crate::replication::Lineage;
+use crate::replication::log::History;
+use crate::server::Node;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Durability {
+    /// Loads what is on disk into the node's empty keyspace, sets its log, and starts the writer where the
+    /// role asks for one. The error is what to print before giving up.
+    pub fn boot(&self, node: &Arc<Node>) -> Result<(), String> {
+        let config = node.config();
+        let role = role_of(node);
+        let appends = config.effective_appendonly(role);
+        let writes = appends || !config.effective_save(role).is_empty();
+        if !writes && !config.recover_from_peers.is_empty() {
+            // A primary that takes its history from its peers neither reads nor writes a folder.
+            return Ok(());
+        }
+        if writes {
+            self.lock_folder(&config)?;
+        }
+        let names = names_of(&config)?;
+        let options = RecoverOptions {
+            from: if appends || config.role_decides() { LoadFrom::Either } else { LoadFrom::Snapshot },
+            may_cut: config.aof_load_truncated,
+            settings: (*node.settings()).clone(),
+            now_ms: node.now_ms(),
+        };
+        let started = std::time::Instant::now();
+        let path = snapshot_path(&config);
+        let recovered = recover(&*self.disk, &names, &path, &node.keyspace, &options, &mut |_, _| ())
+            .map_err(|error| error.to_string())?;
+        report(&recovered, started.elapsed());
+        let point = self.take_place(node, &recovered);
+        if let Some(point) = point.filter(|_| appends) {
+            self.go_on(node, &recovered, point)?;
+        }
+        self.status.lock().last_save_s = node.now_ms() / 1000;
+        Ok(())
+    }
+
+    /// Sets the node's log to where the load ended; `None` if nothing says where that is and this node is
+    /// a replica, which then knows nothing that a primary could go on from.
+    fn take_place(&self, node: &Arc<Node>, recovered: &Recovered) -> Option<Point> {
+        let fresh = || Lineage::random(&mut Rng::from_os());
+        let found = recovered.source != LoadedFrom::Nothing;
+        if node.is_replica() {
+            let point = recovered.point?;
+            let history = History { lineage: point.lineage, previous: Lineage::NONE, previous_end: -1 };
+            node.log.restart(history, point.offset, Some(point.db));
+            node.role.set_has_history(true);
+            return Some(point);
+        }
+        if !found {
+            return None;
+        }
+        // What this process writes next must not be taken for what an earlier one wrote after its last
+        // fsync: the history goes on under a new lineage that names the old one as its past.
+        let lineage = fresh();
+        let (previous, offset) = match recovered.point {
+            Some(point) => (point.lineage, point.offset),
+            None => (Lineage::NONE, 0),
+        };
+        let previous_end = if previous.is_some() { offset as i64 } else { -1 };
+        node.log.restart(History { lineage, previous, previous_end }, offset, None);
+        node.role.set_has_history(true);
+        Some(Point { lineage, offset, db: 0 })
+    }
+
+    fn go_on(&self, node: &Arc<Node>, recovered: &Recovered, point: Point) -> Result<(), String> {
+        let config = node.config();
+        let keep = config.keep_generations as usize;
+        let time_ms = node.now_ms().max(0) as u64;
+        let (generation, incr) = recovered
+            .go_on(self.disk.clone(), names_of(&config)?, keep, &point, time_ms)
+            .map_err(|error| error.to_string())?;
+        let goes_on = incr.is_some();
+        self.start_writer(node, generation, incr.map(|incr| (incr, point.offset)))?;
+        if goes_on {
+            self.publishing.store(true, Ordering::Release);
+            node.set_durable_offset(Some(self.written_durable().max(point.offset)));
+        }
+        Ok(())
+    }
+}
+
+fn report(recovered: &Recovered, took: std::time::Duration) {
+    let (from, bytes) = (&recovered.source, recovered.bytes);
+    let ms = took.as_millis() as u64;
+    match from {
+        LoadedFrom::Nothing => tracing::info!("no data on disk"),
+        LoadedFrom::Snapshot(path) | LoadedFrom::Folder(path) | LoadedFrom::SingleFile(path) => {
+            let (keys, commands) = (recovered.snapshot_keys, recovered.commands);
+            tracing::info!(from = %path.display(), bytes, keys, commands, ms, "data loaded");
+        }
+    }
+    if let Some(cut) = &recovered.cut {
+        tracing::warn!(
+            file = %cut.file.display(),
+            at = cut.at,
+            bytes = cut.bytes,
+            whole_commands_bytes = cut.whole_commands_bytes,
+            why = %cut.why,
+            "a torn end was cut"
+        );
+    }
+    if !recovered.functions.is_empty() {
+        tracing::warn!(libraries = recovered.functions.len(), "function libraries are not run by this server");
+    }
+}

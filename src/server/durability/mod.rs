@@ -1,0 +1,253 @@
+//! What this node writes to disk: the append-only file, snapshots, and who decides about them.
+//!
+//! A primary whose role decides writes nothing. A replica appends the primary's stream and takes snapshots.
+//! One thread, the keeper ([`keeper`]), starts children, looks after them and reconciles what is written
+//! with what the role and the configuration ask for.
+
+pub mod boot;
+pub mod info;
+pub mod keeper;
+pub mod reload;
+pub mod source;
+
+use super::config::{AppendFsync, Config, Role};
+use super::node::Node;
+use crate::persistence::Point;
+use crate::persistence::generation::Generation;
+use crate::persistence::names::Names;
+use crate::persistence::writer::{AofWriter, FsyncPolicy, Pending, Phase, WriterConfig, WriterEvent};
+use crate::sys::lock::FolderLock;
+use crate::sys::{Disk, RealDisk};
+use parking_lot::Mutex;
+use source::{NodeLog, WakerSlot};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+pub use keeper::{JobKind, SaveStatus};
+
+/// The durable side of a node.
+pub struct Durability {
+    disk: Arc<dyn Disk>,
+    inner: Mutex<Inner>,
+    status: Mutex<SaveStatus>,
+    /// Whether what the writer says of durable offsets is about the present history.
+    publishing: Arc<AtomicBool>,
+    /// The writer asked for a new generation.
+    generation_wanted: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Inner {
+    writer: Option<AofWriter>,
+    waker: WakerSlot,
+    lock: Option<FolderLock>,
+    requests: Vec<JobKind>,
+}
+
+impl Default for Durability {
+    fn default() -> Self {
+        Durability {
+            disk: Arc::new(RealDisk),
+            inner: Mutex::default(),
+            status: Mutex::default(),
+            publishing: Arc::new(AtomicBool::new(false)),
+            generation_wanted: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+/// The role as the configuration sees it.
+pub fn role_of(node: &Node) -> Role {
+    if node.is_replica() { Role::Replica } else { Role::Primary }
+}
+
+fn policy_of(config: &Config) -> FsyncPolicy {
+    match config.appendfsync {
+        AppendFsync::Always => FsyncPolicy::Always,
+        AppendFsync::EverySec => FsyncPolicy::EverySec,
+        AppendFsync::No => FsyncPolicy::No,
+    }
+}
+
+/// Names of the append-only files.
+pub fn names_of(config: &Config) -> Result<Names, String> {
+    Names::new(&config.dir, &config.appenddirname, &config.appendfilename).map_err(|error| error.to_string())
+}
+
+/// The snapshot file.
+pub fn snapshot_path(config: &Config) -> PathBuf {
+    config.dir.join(&config.dbfilename)
+}
+
+impl Durability {
+    /// The disk.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Takes the data folder for this process alone, once.
+    pub fn lock_folder(&self, config: &Config) -> Result<(), String> {
+        let mut inner = self.inner.lock();
+        if inner.lock.is_none() {
+            inner.lock = Some(FolderLock::acquire(&config.dir).map_err(|error| error.to_string())?);
+        }
+        Ok(())
+    }
+
+    /// Where a snapshot that arrives is to be kept as the base of a new generation; `None` when this node
+    /// does not append.
+    pub fn base_for_sync(&self, node: &Node) -> Result<Option<(Arc<dyn Disk>, PathBuf)>, String> {
+        let config = node.config();
+        if !config.effective_appendonly(Role::Replica) {
+            return Ok(None);
+        }
+        self.lock_folder(&config)?;
+        let names = names_of(&config)?;
+        self.disk.create_dir_all(&names.folder()).map_err(|error| error.to_string())?;
+        let path = names.temporary_base("sync");
+        // A leftover of a sync that was cut.
+        let _ = self.disk.remove_file(&path);
+        Ok(Some((self.disk.clone(), path)))
+    }
+
+    /// The node has another history now, which stands at `point`; `base` is its snapshot as a file.
+    pub fn synced(&self, node: &Arc<Node>, point: Point, base: Option<PathBuf>) {
+        self.publishing.store(false, Ordering::Release);
+        node.set_durable_offset(None);
+        let Some(base) = base else { return };
+        let installed = self.install(node, point, base);
+        let node = node.clone();
+        let waited = std::thread::Builder::new().name("aof-install".into()).spawn(move || {
+            let outcome = installed.and_then(|pending| pending.wait().map_err(|error| error.to_string()));
+            match outcome {
+                Ok(finished) => {
+                    let durability = &node.durability;
+                    durability.publishing.store(true, Ordering::Release);
+                    node.set_durable_offset(Some(finished.durable_offset.max(durability.written_durable())));
+                    tracing::info!(offset = point.offset, "the snapshot is the base of a new generation");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the snapshot could not become the base of a new generation");
+                    node.durability.generation_wanted.store(true, Ordering::Release);
+                }
+            }
+        });
+        if let Err(error) = waited {
+            tracing::error!(%error, "no thread to wait for the new generation");
+        }
+    }
+
+    fn written_durable(&self) -> u64 {
+        self.inner.lock().writer.as_ref().map_or(0, AofWriter::durable_offset)
+    }
+
+    fn install(
+        &self,
+        node: &Arc<Node>,
+        point: Point,
+        base: PathBuf,
+    ) -> Result<Pending<crate::persistence::writer::Finished>, String> {
+        self.ensure_writer(node)?;
+        let inner = self.inner.lock();
+        let source = NodeLog::new(&node.log, point.offset, &inner.waker).map_err(|error| error.to_string())?;
+        let writer = inner.writer.as_ref().ok_or("there is no writer")?;
+        Ok(writer.install(base, point, Box::new(source)))
+    }
+
+    /// Starts the writer, off, on the folder as it is.
+    fn ensure_writer(&self, node: &Arc<Node>) -> Result<(), String> {
+        if self.inner.lock().writer.is_some() {
+            return Ok(());
+        }
+        let config = node.config();
+        self.lock_folder(&config)?;
+        let keep = config.keep_generations as usize;
+        let generation =
+            Generation::open(self.disk.clone(), names_of(&config)?, keep).map_err(|error| error.to_string())?;
+        self.start_writer(node, generation, None)
+    }
+
+    fn start_writer(
+        &self,
+        node: &Arc<Node>,
+        generation: Generation,
+        going_on: Option<(crate::persistence::generation::IncrFile, u64)>,
+    ) -> Result<(), String> {
+        let config = node.config();
+        let mut inner = self.inner.lock();
+        let going_on = match going_on {
+            Some((incr, position)) => {
+                let source =
+                    NodeLog::new(&node.log, position, &inner.waker).map_err(|error| error.to_string())?;
+                let source: Box<dyn crate::persistence::writer::LogSource> = Box::new(source);
+                Some((incr, source))
+            }
+            None => None,
+        };
+        let writer_config = WriterConfig { policy: policy_of(&config), ..WriterConfig::default() };
+        let clock = Arc::new(crate::base::time::SystemClock::new());
+        let events = self.event_sink(Arc::downgrade(node));
+        let writer = AofWriter::start(generation, going_on, writer_config, clock, events)
+            .map_err(|error| error.to_string())?;
+        // Set once for the life of the node: the writer is never replaced.
+        let _ = inner.waker.set(writer.waker());
+        inner.writer = Some(writer);
+        Ok(())
+    }
+
+    fn event_sink(&self, node: Weak<Node>) -> Arc<dyn Fn(WriterEvent) + Send + Sync> {
+        let (publishing, wanted) = (self.publishing.clone(), self.generation_wanted.clone());
+        Arc::new(move |event| {
+            let Some(node) = node.upgrade() else { return };
+            match event {
+                WriterEvent::Durable { offset } => {
+                    if publishing.load(Ordering::Acquire) {
+                        node.set_durable_offset(Some(offset));
+                    }
+                }
+                WriterEvent::Broken { error, durable_offset } => {
+                    tracing::error!(%error, durable_offset, "appending failed: what follows is not durable");
+                }
+                WriterEvent::NeedsGeneration => wanted.store(true, Ordering::Release),
+                WriterEvent::Whole { durable_offset } => {
+                    tracing::info!(durable_offset, "a new generation is whole");
+                    publishing.store(true, Ordering::Release);
+                    node.set_durable_offset(Some(durable_offset));
+                }
+            }
+        })
+    }
+
+    /// What the writer is doing; `Off` when there is none.
+    pub fn phase(&self) -> Phase {
+        self.inner.lock().writer.as_ref().map_or(Phase::Off, AofWriter::phase)
+    }
+
+    /// Writes and fsyncs all that the log has; waits for it. The durable offset, if this node appends.
+    pub fn flush(&self) -> Result<Option<u64>, String> {
+        let pending = self.inner.lock().writer.as_ref().map(AofWriter::flush_and_sync);
+        match pending {
+            Some(pending) if self.phase() == Phase::Writing => {
+                pending.wait().map(Some).map_err(|error| error.to_string())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Ends the writer with everything fsynced.
+    pub fn stop(&self) -> Result<(), String> {
+        self.flush()?;
+        let writer = self.inner.lock().writer.take();
+        drop(writer);
+        Ok(())
+    }
+
+    /// Takes settings that can change at run time.
+    pub fn configure(&self, config: &Config) {
+        if let Some(writer) = &self.inner.lock().writer {
+            writer.set_policy(policy_of(config));
+            writer.set_keep_generations(config.keep_generations as usize);
+        }
+    }
+}
