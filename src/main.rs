@@ -1,11 +1,8 @@
 //! The `outrigger` program: the server and its `pair` supervisor.
 
-use outrigger::net::{IoThreads, Serving};
-use outrigger::server::Node;
 use outrigger::server::config::{CommandLine, DiskSource, Invocation};
 use outrigger::sys::RealDisk;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -29,20 +26,19 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(*line) {
-        Ok(()) => ExitCode::SUCCESS,
+    tracing_subscriber::fmt().with_target(false).with_ansi(false).with_writer(std::io::stderr).init();
+    match outrigger::net::start(line.config, || std::process::exit(0)) {
+        Ok(running) => {
+            for address in &running.serving.addresses {
+                tracing::info!(%address, "ready to accept connections");
+            }
+            loop {
+                std::thread::park();
+            }
+        }
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("outrigger: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn run(line: CommandLine) -> std::io::Result<()> {
-    let node = Arc::new(Node::new(line.config));
-    let threads = IoThreads::start(node.config().io_threads)?;
-    let _serving = Serving::start(&node, &threads)?;
-    loop {
-        std::thread::park();
     }
 }

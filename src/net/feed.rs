@@ -90,7 +90,9 @@ async fn full_sync(connection: &mut Connection, fed: &mut Fed, answer: bool) -> 
     let place = snapshot.place;
     tracing::info!(replica = %fed.replica.ip, port = fed.replica.port, offset = place.offset, "full sync");
     if answer {
-        connection.output().extend_from_slice(format!("+FULLRESYNC {} {}\r\n", place.lineage, place.offset).as_bytes());
+        connection
+            .output()
+            .extend_from_slice(format!("+FULLRESYNC {} {}\r\n", place.lineage, place.offset).as_bytes());
     }
     let marked = connection.session().peer.capa_eof;
     if marked {

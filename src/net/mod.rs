@@ -8,6 +8,8 @@ mod feed;
 pub mod link;
 mod peer;
 pub mod recover;
+pub mod start;
 pub mod threads;
 
+pub use start::{Running, start};
 pub use threads::{IoThreads, Serving};

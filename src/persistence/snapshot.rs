@@ -392,3 +392,22 @@ fn to_descriptor(fd: BorrowedFd<'_>, mut bytes: &[u8], alive: &mut dyn FnMut(usi
     }
     Ok(())
 }
+
+/// Encodes everything that is locked, which must be all shards, as a snapshot in memory.
+pub fn encode(
+    locked: &Locked<'_>,
+    databases: u32,
+    point: Option<Point>,
+    clock: &dyn Clock,
+    options: &SnapshotOptions,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let sink = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok::<(), std::convert::Infallible>(())
+    };
+    match write_all(locked, databases, &moment(point, clock), options, &Cell::new(0), sink) {
+        Ok(_) => bytes,
+        Err(never) => match never {},
+    }
+}

@@ -71,7 +71,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, own, offered) = match self {
             Refusal::Regressed { own, offered } => ("it ends before what this replica has", own, offered),
-            Refusal::Unrelated { own, offered } => ("it is another history than this replica's", own, offered),
+            Refusal::Unrelated { own, offered } => {
+                ("it is another history than this replica's", own, offered)
+            }
         };
         write!(
             f,
@@ -174,7 +176,10 @@ mod tests {
         let own = offer(1, 500).place;
         assert!(matches!(judge(Some(own), &offer(2, 0), false), Verdict::Refuse(Refusal::Unrelated { .. })));
         assert!(matches!(judge(Some(own), &offer(2, 9_999), false), Verdict::Refuse(_)));
-        assert!(matches!(judge(Some(own), &offer(1, 499), false), Verdict::Refuse(Refusal::Regressed { .. })));
+        assert!(matches!(
+            judge(Some(own), &offer(1, 499), false),
+            Verdict::Refuse(Refusal::Regressed { .. })
+        ));
         assert_eq!(judge(Some(own), &offer(1, 500), false), Verdict::Accept(Reason::Ahead));
         assert_eq!(judge(Some(own), &offer(2, 0), true), Verdict::Accept(Reason::Ordered));
         assert_eq!(judge(None, &offer(2, 0), false), Verdict::Accept(Reason::Empty));

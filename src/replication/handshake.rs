@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn history_of_peers() {
-        let info = format!("role:slave\r\nmaster_replid:{ID}\r\nslave_repl_offset:12\r\noutrigger_history:yes\r\n");
+        let info =
+            format!("role:slave\r\nmaster_replid:{ID}\r\nslave_repl_offset:12\r\noutrigger_history:yes\r\n");
         assert!(matches!(read_history(&info), PeerAnswer::At(offer) if offer.place.offset == 12));
         let fresh = format!("role:master\r\nmaster_replid:{ID}\r\nmaster_repl_offset:0\r\n");
         assert_eq!(read_history(&fresh), PeerAnswer::Nothing);

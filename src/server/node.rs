@@ -165,6 +165,15 @@ impl Node {
         }
     }
 
+    /// Sets the role of a node that has just been made, before it serves anybody.
+    pub fn begin_as_replica(&self, address: Option<Address>) {
+        let config = self.config();
+        self.gate.set(bits::REPLICA, true);
+        self.gate.set(bits::READ_ONLY, config.replica_read_only);
+        self.gate.set(bits::STALE, !config.replica_serve_stale_data);
+        self.role.follow(address, false);
+    }
+
     /// Makes this node a replica of another, or a primary. On a promotion the log takes a new lineage that
     /// names the old one as its past.
     pub fn follow(&self, address: Option<Address>, ordered: bool) {

@@ -4,6 +4,8 @@ pub mod connection;
 pub mod hash;
 pub mod list;
 pub mod list_blocking;
+pub mod persistence;
+pub mod replication;
 pub mod string;
 pub mod transactions;
 
@@ -15,6 +17,8 @@ pub const FAMILIES: &[&[Command]] = &[
     hash::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,
+    persistence::COMMANDS,
+    replication::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

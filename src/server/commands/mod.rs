@@ -72,7 +72,8 @@ pub fn run<'k>(
         _ => {}
     }
     let mut call = Call { node, session, args, out, held };
-    let routed = connection::route(&mut call, command).or_else(|| replication::route(&mut call, command))
+    let routed = connection::route(&mut call, command)
+        .or_else(|| replication::route(&mut call, command))
         .or_else(|| persistence::route(&mut call, command));
     routed.unwrap_or_else(|| {
         let name = super::dispatch::full_name(args, command);

@@ -111,6 +111,9 @@ fn report(recovered: &Recovered, took: std::time::Duration) {
         );
     }
     if !recovered.functions.is_empty() {
-        tracing::warn!(libraries = recovered.functions.len(), "function libraries are not run by this server");
+        tracing::warn!(
+            libraries = recovered.functions.len(),
+            "function libraries are not run by this server"
+        );
     }
 }

@@ -161,7 +161,10 @@ pub(super) fn point_of(node: &Node) -> Point {
 pub(super) fn snapshot_options(node: &Node, aof_base: bool) -> SnapshotOptions {
     let config = node.config();
     SnapshotOptions {
-        format: crate::format::rdb::WriteOptions { compress: config.rdbcompression, checksum: config.rdbchecksum },
+        format: crate::format::rdb::WriteOptions {
+            compress: config.rdbcompression,
+            checksum: config.rdbchecksum,
+        },
         redis_version: crate::server::REDIS_VERSION.into(),
         usage: if node.settings().lfu { UsageKind::Lfu } else { UsageKind::None },
         functions: Vec::new(),
@@ -262,7 +265,10 @@ impl Keeper {
                 let temporary = config.dir.join(format!("temp-{}.rdb", crate::sys::process::pid()));
                 let _ = durability.disk.remove_file(&temporary);
                 let rename_to = Some(snapshot_path(&config));
-                (Target::File { disk: durability.disk.clone(), temporary: temporary.clone(), rename_to }, temporary)
+                (
+                    Target::File { disk: durability.disk.clone(), temporary: temporary.clone(), rename_to },
+                    temporary,
+                )
             }
             JobKind::Rewrite => {
                 durability.ensure_writer(node)?;

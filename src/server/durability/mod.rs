@@ -150,7 +150,8 @@ impl Durability {
     ) -> Result<Pending<crate::persistence::writer::Finished>, String> {
         self.ensure_writer(node)?;
         let inner = self.inner.lock();
-        let source = NodeLog::new(&node.log, point.offset, &inner.waker).map_err(|error| error.to_string())?;
+        let source =
+            NodeLog::new(&node.log, point.offset, &inner.waker).map_err(|error| error.to_string())?;
         let writer = inner.writer.as_ref().ok_or("there is no writer")?;
         Ok(writer.install(base, point, Box::new(source)))
     }
@@ -163,8 +164,8 @@ impl Durability {
         let config = node.config();
         self.lock_folder(&config)?;
         let keep = config.keep_generations as usize;
-        let generation =
-            Generation::open(self.disk.clone(), names_of(&config)?, keep).map_err(|error| error.to_string())?;
+        let generation = Generation::open(self.disk.clone(), names_of(&config)?, keep)
+            .map_err(|error| error.to_string())?;
         self.start_writer(node, generation, None)
     }
 

@@ -54,7 +54,8 @@ impl Durability {
             now_ms: node.now_ms(),
         };
         let path = snapshot_path(&config);
-        recover(&*self.disk, &names, &path, &fresh, &options, &mut |_, _| ()).map_err(|error| error.to_string())?;
+        recover(&*self.disk, &names, &path, &fresh, &options, &mut |_, _| ())
+            .map_err(|error| error.to_string())?;
         swap(node, locked, &fresh);
         Ok(())
     }

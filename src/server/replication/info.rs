@@ -15,7 +15,11 @@ pub fn section(node: &Node, now_ms: i64) -> String {
         None => write!(text, "role:master\r\n"),
         Some(target) => {
             text.push_str("role:slave\r\n");
-            let _ = write!(text, "master_host:{}\r\nmaster_port:{}\r\n", target.address.host, target.address.port);
+            let _ = write!(
+                text,
+                "master_host:{}\r\nmaster_port:{}\r\n",
+                target.address.host, target.address.port
+            );
             replica_lines(node, now_ms, offset, &mut text)
         }
     };

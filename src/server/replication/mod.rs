@@ -1,5 +1,6 @@
 //! Replication as the node sees it: whom it follows, who follows it, and how far they are.
 
+pub mod cron;
 pub mod info;
 pub mod intake;
 pub mod replicas;

@@ -1,0 +1,81 @@
+//! Starts a node: threads, data, listeners, replication.
+
+use super::threads::{IoThreads, Serving};
+use super::{link, recover};
+use crate::server::config::{Config, ShutdownOptions};
+use crate::server::shutdown::{Asked, SaveWish};
+use crate::server::{Node, durability, replication, shutdown};
+use std::io;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A running server.
+pub struct Running {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Its I/O threads.
+    pub threads: IoThreads,
+    /// Its listeners.
+    pub serving: Serving,
+}
+
+/// Loads the data, and serves. `on_end` ends the process; it is called at the end of an orderly shutdown.
+pub fn start(config: Config, on_end: impl Fn() + Send + Sync + 'static) -> io::Result<Running> {
+    let _ = crate::sys::process::raise_open_files(u64::from(config.maxclients) + 128);
+    let primary = config.replicaof.clone();
+    let peers = config.recover_from_peers.clone();
+    let starts_new = config.start_new_history;
+    let count = config.io_threads;
+    let node = Arc::new(Node::new(config));
+    node.shutdown.on_end(on_end);
+    if primary.is_some() {
+        node.begin_as_replica(primary);
+    }
+    node.durability.boot(&node).map_err(io::Error::other)?;
+    if !node.is_replica() && !node.role.has_history() {
+        match peers.is_empty() || starts_new {
+            true => node.role.set_has_history(true),
+            false => node.gate.fence("waiting for the history of the peers".into()),
+        }
+    }
+    durability::keeper::start(&node)?;
+    let threads = IoThreads::start(count)?;
+    let serving = Serving::start(&node, &threads)?;
+    let for_link = node.clone();
+    threads.spawn_on(threads.count() - 1, move || link::run(for_link));
+    let for_cron = node.clone();
+    threads.spawn_on(0, move || replication::cron::run(for_cron));
+    if node.gate.has(crate::server::gate::bits::FENCED) {
+        let for_recovery = node.clone();
+        threads.spawn_on(0, move || recover::run(for_recovery, peers));
+    }
+    let for_signals = node.clone();
+    threads.spawn_on(0, move || signals(for_signals));
+    Ok(Running { node, threads, serving })
+}
+
+fn asked(options: &ShutdownOptions) -> Asked {
+    let save = match (options.save, options.nosave) {
+        (true, _) => SaveWish::Yes,
+        (_, true) => SaveWish::No,
+        _ => SaveWish::ByRules,
+    };
+    Asked { save, now: options.now, force: options.force }
+}
+
+/// Ends the node on SIGTERM and SIGINT.
+async fn signals(node: Arc<Node>) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return tracing::error!("signals cannot be caught: only SHUTDOWN will end this server in order");
+    };
+    loop {
+        let asked = tokio::select! {
+            _ = term.recv() => asked(&node.config().shutdown_on_sigterm),
+            _ = int.recv() => asked(&node.config().shutdown_on_sigint),
+        };
+        tracing::info!("a signal asks for the end");
+        let reason = shutdown::run(&node, asked).await;
+        tracing::error!(%reason, "the server goes on");
+    }
+}

@@ -1,0 +1,31 @@
+//! The periodic work of replication on a primary.
+
+use crate::server::Node;
+use crate::server::gate::bits;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is done.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Runs for ever: PINGs replicas, and watches over `min-replicas-to-write`.
+pub async fn run(node: Arc<Node>) {
+    let mut last_ping_ms = node.now_ms();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let config = node.config();
+        let now_ms = node.now_ms();
+        let period_ms = i64::from(config.repl_ping_replica_period_seconds) * 1000;
+        if now_ms - last_ping_ms >= period_ms {
+            last_ping_ms = now_ms;
+            if !node.is_replica() && !node.replicas.is_empty() {
+                node.log.append_neutral(b"*1\r\n$4\r\nPING\r\n");
+                node.log.wake_readers();
+            }
+        }
+        let wanted = config.min_replicas_to_write as usize;
+        let lag_ms = i64::from(config.min_replicas_max_lag_seconds) * 1000;
+        let few = wanted > 0 && lag_ms > 0 && node.replicas.count_good(now_ms, lag_ms) < wanted;
+        node.gate.set(bits::FEW_REPLICAS, few && !node.is_replica());
+    }
+}
