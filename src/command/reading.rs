@@ -5,7 +5,7 @@ use super::error::CommandError;
 use crate::base::random::Rng;
 use crate::keyspace::{Entry, Locked, ValueRef};
 use crate::resp::reply::Reply;
-use crate::value::{Element, Set, Value, hash_bytes};
+use crate::value::{Set, Value, hash_bytes};
 
 /// The locked shards, shared: entries of any number of keys may be held at the same time.
 #[derive(Clone, Copy)]
@@ -44,14 +44,15 @@ impl<'a, 'k> Context<'a, 'k> {
         (reading, &mut self.reply, self.rng)
     }
 
-    /// As [`Context::lookup`], together with the reply: to write out what is then removed from the value.
+    /// As [`Context::lookup`], together with the reply and the randomness: to write out what is then removed from the
+    /// value.
     #[inline]
-    pub fn lookup_with_reply(&mut self, key: &[u8]) -> (Option<&mut Entry>, &mut Reply<'a>) {
-        let reply: *mut Reply<'a> = &raw mut self.reply;
-        let entry = self.lookup(key);
-        // SAFETY: the entry borrows from the shards behind `self.keys` and nothing in `self.reply`, which
-        // `lookup` does not touch; both borrows end with this borrow of self.
-        (entry, unsafe { &mut *reply })
+    pub fn lookup_with(&mut self, key: &[u8]) -> (Option<&mut Entry>, &mut Reply<'a>, &mut Rng) {
+        let entry: Option<*mut Entry> = self.lookup(key).map(std::ptr::from_mut);
+        // SAFETY: the pointer comes from a unique borrow of self, which the result goes on with, and points into the
+        // shards behind `self.keys`: not into the two other fields that are lent out, and `keys` itself is not.
+        let entry = entry.map(|entry| unsafe { &mut *entry });
+        (entry, &mut self.reply, self.rng)
     }
 
     /// As [`Context::modified`], where one command made several changes to the key.
@@ -59,14 +60,5 @@ impl<'a, 'k> Context<'a, 'k> {
     pub fn modified_times(&mut self, key: &[u8], changes: usize) {
         self.modified(key);
         self.dirty += (changes as u64).saturating_sub(1);
-    }
-}
-
-/// Writes a member of a collection as a bulk string.
-#[inline]
-pub fn reply_element(reply: &mut Reply<'_>, element: Element<'_>) {
-    match element {
-        Element::Int(int) => reply.bulk_int(int),
-        Element::Bytes(bytes) => reply.bulk(bytes),
     }
 }

@@ -5,6 +5,7 @@ use super::listpack::{ListpackError, ListpackErrorKind};
 use super::table::Table;
 use super::{Element, Intset, Limits, Listpack, Needle, hash_bytes, intset};
 use crate::base::Rng;
+use std::collections::HashSet;
 
 /// A set. Integers alone stay an intset, few short members a listpack, the rest a table; a set never goes back to
 /// a smaller encoding by itself.
@@ -268,6 +269,35 @@ impl Set {
                 listpack.view().get_index(index)
             }
             Form::Table(table) => table.random(|| rng.next_u64()).map(|blob| Element::Bytes(blob.bytes())),
+        }
+    }
+
+    /// Visits `count` different members chosen at random (all, if there are no more).
+    pub fn sample<'s>(&'s self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Element<'s>)) {
+        match &self.form {
+            // Few of many: drawing one twice is rare, so draw until there are enough different ones.
+            Form::Table(table) if count < table.len() / 3 => {
+                let mut seen = HashSet::with_capacity(count);
+                while seen.len() < count {
+                    let Some(blob) = table.random(|| rng.next_u64()) else { return };
+                    if seen.insert(std::ptr::from_ref(blob)) {
+                        visit(Element::Bytes(blob.bytes()));
+                    }
+                }
+            }
+            // One walk, taking each member with the chance that just leaves enough for those to come.
+            _ => {
+                let (mut wanted, mut left) = (count.min(self.len()), self.len());
+                let mut members = self.iter();
+                while wanted > 0 {
+                    let Some(member) = members.next() else { return };
+                    if rng.below(left as u64) < wanted as u64 {
+                        visit(member);
+                        wanted -= 1;
+                    }
+                    left -= 1;
+                }
+            }
         }
     }
 

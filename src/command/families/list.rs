@@ -2,7 +2,7 @@
 
 use crate::command::args::{at_least, int, negatable, non_negative, pop_count};
 use crate::command::context::release;
-use crate::command::reading::reply_element;
+use crate::command::elements::bulk_element;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE};
 use crate::keyspace::{Entry, ValueRef};
@@ -217,7 +217,7 @@ fn end_index(end: Direction) -> i64 {
 fn reply_from_end(reply: &mut Reply<'_>, list: &List, end: Direction, count: usize) {
     let start = if end == Direction::Forward { 0 } else { list.len().saturating_sub(1) };
     reply.array(count.min(list.len()));
-    list.iter_from(start, end).take(count).for_each(|element| reply_element(reply, element));
+    list.iter_from(start, end).take(count).for_each(|element| bulk_element(reply, element));
 }
 
 /// Ends a removal of `count` elements: counts the changes, and removes the key with its last element.
@@ -231,10 +231,10 @@ fn removed(ctx: &mut Context<'_, '_>, key: &[u8], count: usize, is_empty: bool) 
 /// Pops one element into the reply; false if there is no list.
 pub(super) fn pop_one(ctx: &mut Context<'_, '_>, key: &[u8], end: Direction) -> Result<bool, CommandError> {
     let limits = &ctx.settings.limits;
-    let (entry, reply) = ctx.lookup_with_reply(key);
+    let (entry, reply, _) = ctx.lookup_with(key);
     let Some(list) = as_list(entry)? else { return Ok(false) };
     match list.get(end_index(end)) {
-        Some(element) => reply_element(reply, element),
+        Some(element) => bulk_element(reply, element),
         None => reply.null(),
     }
     list.remove_end(end, 1, limits);
@@ -251,7 +251,7 @@ pub(super) fn pop_many(
     count: usize,
 ) -> Result<Option<usize>, CommandError> {
     let limits = &ctx.settings.limits;
-    let (entry, reply) = ctx.lookup_with_reply(key);
+    let (entry, reply, _) = ctx.lookup_with(key);
     let Some(list) = as_list(entry)? else { return Ok(None) };
     let count = count.min(list.len());
     reply_from_end(reply, list, end, count);
@@ -307,7 +307,7 @@ fn lrange(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
             let range = resolve_range(start, stop, list.len());
             reply.array(range.len());
             let elements = list.iter_from(range.start, Direction::Forward);
-            elements.take(range.len()).for_each(|element| reply_element(reply, element));
+            elements.take(range.len()).for_each(|element| bulk_element(reply, element));
         }
         Some(_) => return Err(CommandError::WrongType),
     }
@@ -319,7 +319,7 @@ fn lindex(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     match value {
         None => reply.null(),
         Some(ValueRef::Object(Value::List(list))) => match list.get(int(args[2])?) {
-            Some(element) => reply_element(reply, element),
+            Some(element) => bulk_element(reply, element),
             None => reply.null(),
         },
         Some(_) => return Err(CommandError::WrongType),

@@ -6,6 +6,8 @@ pub mod list;
 pub mod list_blocking;
 pub mod persistence;
 pub mod replication;
+pub mod set;
+pub mod set_algebra;
 pub mod string;
 pub mod transactions;
 
@@ -19,6 +21,8 @@ pub const FAMILIES: &[&[Command]] = &[
     list_blocking::COMMANDS,
     persistence::COMMANDS,
     replication::COMMANDS,
+    set::COMMANDS,
+    set_algebra::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

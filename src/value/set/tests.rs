@@ -140,6 +140,30 @@ fn scan_gives_what_stays() {
     set.scan(u64::MAX, 10, |_| ());
 }
 
+#[test]
+fn samples_are_distinct_and_reach_every_member() {
+    let limits = Limits::default();
+    let mut rng = Rng::from_seed(11);
+    let words: Vec<String> = (0..200).map(|n| format!("m{n}")).collect();
+    let numbers: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    for (members, encoding) in
+        [(&numbers[..], "intset"), (&words[..40], "listpack"), (&words[..], "hashtable")]
+    {
+        let set = set_of(members.iter().map(String::as_str), &limits);
+        assert_eq!(set.encoding(), encoding);
+        let mut seen = HashSet::new();
+        for count in [0, 1, 5, 30, members.len() - 1, members.len(), usize::MAX].repeat(20) {
+            let mut sample = HashSet::new();
+            set.sample(count, &mut rng, |member| assert!(sample.insert(member.to_vec())));
+            assert_eq!(sample.len(), count.min(members.len()));
+            if count == 30 {
+                seen.extend(sample);
+            }
+        }
+        assert!(seen.len() * 10 > members.len() * 9, "{encoding}: {}", seen.len());
+    }
+}
+
 fn member() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => (-15i64..15).prop_map(|n| n.to_string().into_bytes()),
