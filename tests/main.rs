@@ -5,5 +5,6 @@
 
 mod commands;
 mod layout;
+mod peer;
 mod sorted_sets;
 mod support;

@@ -1,0 +1,269 @@
+//! Random arguments of each kind.
+
+use super::grammar::Arg;
+use crate::support::rng::Pick;
+use outrigger::base::random::Rng;
+
+type Make = fn(&mut Rng) -> Arg;
+
+/// Every atom the grammar may name.
+const ATOMS: &[(&str, Make)] = &[
+    ("key", any_key),
+    ("str", |rng| key_of(b's', rng)),
+    ("list", |rng| key_of(b'l', rng)),
+    ("set", |rng| key_of(b'e', rng)),
+    ("zset", |rng| key_of(b'z', rng)),
+    ("hash", |rng| key_of(b'h', rng)),
+    ("lex", |rng| vec![b'x', b'1' + rng.below(2) as u8]),
+    ("small", |rng| vec![b't', b'1' + rng.below(3) as u8]),
+    ("letters", |rng| bytes_of(rng, 0, 40)),
+    ("setz", |rng| key_of(*rng.pick(&[&b'e', &b'z']), rng)),
+    ("val", value),
+    ("num", stored_number),
+    ("int", integer),
+    ("posint", |rng| usual(rng, |rng| text(rng.between(0, 20)), integer)),
+    ("float", float),
+    ("idx", |rng| usual(rng, |rng| text(rng.between(-12, 12)), integer)),
+    ("rank", |rng| usual(rng, |rng| text(rng.between(-3, 5)), integer)),
+    ("offset", |rng| {
+        usual(
+            rng,
+            |rng| text(rng.between(0, 60)),
+            |rng| words(rng, &["-1", "536870912", "9223372036854775807", "x"]),
+        )
+    }),
+    ("count", |rng| usual(rng, |rng| text(rng.between(-2, 12)), integer)),
+    ("member", member),
+    ("field", |rng| text(rng.below(12)).into_iter().chain(*b"f").collect()),
+    ("score", score),
+    ("smin", score_bound),
+    ("lmin", lex_bound),
+    ("secs", |rng| usual(rng, |rng| text(rng.between(100, 1_000_000)), |rng| odd_time(rng))),
+    ("ms", |rng| usual(rng, |rng| text(rng.between(100_000, 1_000_000_000)), |rng| odd_time(rng))),
+    ("at", |rng| usual(rng, |rng| text(rng.between(2_000_000_000, 2_000_000_020)), |rng| odd_time(rng))),
+    ("at-ms", |rng| {
+        usual(rng, |rng| text(rng.between(2_000_000_000_000, 2_000_000_000_020)), |rng| odd_time(rng))
+    }),
+    ("timeout", |rng| {
+        usual(rng, |_| b"0.003".to_vec(), |rng| words(rng, &["-1", "x", "nan", "-0.1", "0.002", "1e-3", ""]))
+    }),
+    ("pattern", pattern),
+    ("db", |rng| {
+        usual(rng, |rng| text(rng.between(0, 2)), |rng| words(rng, &["-1", "16", "99999999999", "x"]))
+    }),
+    ("type", |rng| words(rng, &["string", "list", "set", "zset", "hash", "STRING", "nosuchtype"])),
+    ("junk", junk),
+    ("text", |rng| words(rng, &["hello", "a b", "", "x", "with\nline"])),
+];
+
+/// Is there an atom of this name?
+pub fn exists(name: &str) -> bool {
+    ATOMS.iter().any(|(atom, _)| *atom == name)
+}
+
+/// A random argument of this kind.
+pub fn random(name: &str, rng: &mut Rng) -> Arg {
+    let (_, make) = ATOMS.iter().find(|(atom, _)| *atom == name).expect("checked by the parser");
+    make(rng)
+}
+
+fn text(number: impl ToString) -> Arg {
+    number.to_string().into_bytes()
+}
+
+fn words(rng: &mut Rng, words: &[&str]) -> Arg {
+    rng.pick(words).as_bytes().to_vec()
+}
+
+/// Mostly the usual, sometimes the odd.
+fn usual(rng: &mut Rng, usual: fn(&mut Rng) -> Arg, odd: fn(&mut Rng) -> Arg) -> Arg {
+    if rng.percent(94) { usual(rng) } else { odd(rng) }
+}
+
+/// Few keys a type, and now and then one of another type.
+fn key_of(kind: u8, rng: &mut Rng) -> Arg {
+    if rng.percent(3) {
+        return any_key(rng);
+    }
+    vec![kind, b'1' + rng.below(4) as u8]
+}
+
+fn any_key(rng: &mut Rng) -> Arg {
+    let kind = *rng.pick(&[&b's', &b'l', &b'e', &b'z', &b'h']);
+    vec![kind, b'1' + rng.below(4) as u8]
+}
+
+fn value(rng: &mut Rng) -> Arg {
+    match rng.below(24) {
+        0..=7 => words(rng, &["a", "b", "c", "abc", "hello world", "foobar"]),
+        8..=13 => stored_number(rng),
+        14 => Vec::new(),
+        15 => bytes_of(rng, 43, 46),
+        16 => bytes_of(rng, 62, 66),
+        17 => bytes_of(rng, 250, 260),
+        18 => b"a\0b\r\n\xff\x80".to_vec(),
+        19 if rng.percent(20) => bytes_of(rng, 8_000, 9_000),
+        20 if rng.percent(10) => bytes_of(rng, 60_000, 70_000),
+        _ => bytes_of(rng, 1, 30),
+    }
+}
+
+/// Half compressible, half not.
+fn bytes_of(rng: &mut Rng, low: i64, high: i64) -> Arg {
+    let len = rng.between(low, high);
+    let letters = if rng.percent(50) { 2 } else { 26 };
+    (0..len).map(|_| b'a' + rng.below(letters) as u8).collect()
+}
+
+/// Numbers as values: of each width that encodings tell apart, and texts that only look like numbers.
+fn stored_number(rng: &mut Rng) -> Arg {
+    match rng.below(12) {
+        0..=4 => text(rng.between(-20, 300)),
+        5 => text(rng.between(-40_000, 40_000)),
+        6 => text(rng.between(-9_000_000, 9_000_000)),
+        7 => text(rng.next_u64() as i64),
+        8 => float(rng),
+        9 => words(
+            rng,
+            &["9223372036854775807", "-9223372036854775808", "9223372036854775808", "4095", "4096", "-4097"],
+        ),
+        10 => words(
+            rng,
+            &[
+                "127",
+                "128",
+                "-128",
+                "-129",
+                "32767",
+                "32768",
+                "8388607",
+                "8388608",
+                "2147483647",
+                "2147483648",
+                "10000",
+                "9999",
+            ],
+        ),
+        _ => words(rng, &["007", "+5", "-0", " 1", "1 ", "1e3", "0x10", "3.0", "10.5"]),
+    }
+}
+
+fn integer(rng: &mut Rng) -> Arg {
+    match rng.below(10) {
+        0..=5 => text(rng.between(-20, 20)),
+        6 => words(
+            rng,
+            &["9223372036854775807", "-9223372036854775808", "9223372036854775806", "-9223372036854775807"],
+        ),
+        7 => words(rng, &["9223372036854775808", "-9223372036854775809", "99999999999999999999"]),
+        8 => words(rng, &["", "x", "1.5", "01", "-0", "+1", " 1", "0x1"]),
+        _ => text(rng.next_u64() as i64),
+    }
+}
+
+fn float(rng: &mut Rng) -> Arg {
+    match rng.below(12) {
+        0..=4 => format!("{}.{}", rng.between(-50, 50), rng.below(1_000)).into_bytes(),
+        5 | 6 => text(rng.between(-1_000, 1_000)),
+        7 => words(rng, &["1e20", "-1e20", "1e-10", "3e5", "1.7976931348623157e308", "5e-324", "1e300"]),
+        8 => words(rng, &["inf", "-inf", "+inf", "Infinity", "nan", "-nan"]),
+        9 => words(rng, &["", "x", "1.5x", " 1.5", "1,5", "1e400", "--1"]),
+        10 => words(rng, &["0.1", "0.2", "0.3", "-0.0", "0", "1e0", ".5", "5.", "+.5e1"]),
+        _ => format!("{}e{}", rng.unit_f64(), rng.between(-20, 20)).into_bytes(),
+    }
+}
+
+fn score(rng: &mut Rng) -> Arg {
+    match rng.below(10) {
+        0..=5 => text(rng.between(-5, 15)),
+        6 => format!("{}.5", rng.between(-5, 15)).into_bytes(),
+        _ => float(rng),
+    }
+}
+
+fn score_bound(rng: &mut Rng) -> Arg {
+    match rng.below(12) {
+        0..=5 => text(rng.between(-6, 16)),
+        6 | 7 => format!("({}", rng.between(-6, 16)).into_bytes(),
+        8 => words(rng, &["-inf", "+inf", "(-inf", "(+inf", "inf"]),
+        9 => words(rng, &["(", "x", "", "((1", "[1", "nan"]),
+        _ => score(rng),
+    }
+}
+
+fn lex_bound(rng: &mut Rng) -> Arg {
+    match rng.below(12) {
+        0..=2 => b"-".to_vec(),
+        3..=5 => b"+".to_vec(),
+        6..=8 => [b"[".to_vec(), member(rng)].concat(),
+        9 | 10 => [b"(".to_vec(), member(rng)].concat(),
+        _ => words(rng, &["", "a", "-x", "+x", "[", "("]),
+    }
+}
+
+/// Members from a small pool, so that sets overlap; now and then integers, so that sets of integers exist.
+fn member(rng: &mut Rng) -> Arg {
+    match rng.below(20) {
+        0..=7 => text(rng.below(30)),
+        8..=13 => vec![b'm', b'a' + rng.below(20) as u8],
+        14 => text(rng.below(700)),
+        15 => stored_number(rng),
+        16 => value(rng),
+        _ => words(rng, &["a", "b", "c", "ab", "abc", "A", "B", "aa"]),
+    }
+}
+
+fn odd_time(rng: &mut Rng) -> Arg {
+    words(
+        rng,
+        &[
+            "0",
+            "-1",
+            "x",
+            "",
+            "1.5",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9223372036854775",
+            "-100",
+        ],
+    )
+}
+
+fn pattern(rng: &mut Rng) -> Arg {
+    words(
+        rng,
+        &[
+            "*", "s*", "?1", "[se]*", "[^s]*", "l[1-2]", "", "nosuch", "*1", "**2", "\\s1", "m[a-c]", "1*",
+            "*f",
+        ],
+    )
+}
+
+fn junk(rng: &mut Rng) -> Arg {
+    match rng.below(5) {
+        0 => integer(rng),
+        1 => float(rng),
+        2 => words(
+            rng,
+            &[
+                "NX",
+                "XX",
+                "GT",
+                "LT",
+                "EX",
+                "COUNT",
+                "MATCH",
+                "LIMIT",
+                "WITHSCORES",
+                "GET",
+                "BYSCORE",
+                "REV",
+                "LEFT",
+                "ASC",
+            ],
+        ),
+        3 => any_key(rng),
+        _ => value(rng),
+    }
+}

@@ -1,0 +1,271 @@
+//! Comparing two replies, by the mode of the command.
+
+use super::grammar::Arg;
+use super::table::Mode;
+use crate::support::client::{Client, RawReply};
+use outrigger::resp::RespValue;
+use std::collections::BTreeMap;
+use std::io;
+
+/// Both servers' connections of one protocol.
+pub struct Pair {
+    /// To ours.
+    pub ours: Client,
+    /// To the stock server.
+    pub theirs: Client,
+}
+
+/// Two replies that should have been equal.
+#[derive(Debug, Clone)]
+pub struct Replies {
+    /// What ours said.
+    pub ours: RawReply,
+    /// What the stock server said.
+    pub theirs: RawReply,
+}
+
+/// The end of one comparison.
+pub enum Verdict {
+    /// Equal by the command's measure.
+    Equal(Replies),
+    /// Not equal, and why.
+    Differs(Replies, &'static str),
+}
+
+const TEMPORARY_KEY: &[u8] = b"\0differential";
+
+impl Pair {
+    /// Sends the command to both and compares by `mode`.
+    pub fn run(&mut self, mode: Mode, args: &[Arg]) -> io::Result<Verdict> {
+        match mode {
+            Mode::Scan(cursor) if args.get(cursor).is_some_and(|arg| arg == b"0") => self.scan(args, cursor),
+            Mode::Spop if args.len() >= 2 => self.spop(args),
+            _ => {
+                let replies = self.both(args)?;
+                self.judge(mode, args, replies)
+            }
+        }
+    }
+
+    /// Sends the command to both at once and reads both replies.
+    pub fn both(&mut self, args: &[Arg]) -> io::Result<Replies> {
+        self.ours.send(args)?;
+        self.theirs.send(args)?;
+        Ok(Replies { theirs: self.theirs.read_raw_reply()?, ours: self.ours.read_raw_reply()? })
+    }
+
+    /// Compares two replies; modes that need more than one exchange fall back to their shapes.
+    pub fn judge(&mut self, mode: Mode, args: &[Arg], replies: Replies) -> io::Result<Verdict> {
+        let Replies { ours, theirs } = &replies;
+        if ours.raw == theirs.raw && !matches!(mode, Mode::Random(_) | Mode::Spop | Mode::RandomKey) {
+            return Ok(Verdict::Equal(replies));
+        }
+        let differs = match mode {
+            Mode::Exact => Some("not the same bytes"),
+            Mode::Unordered => {
+                (sorted(&ours.value) != sorted(&theirs.value)).then_some("not the same elements")
+            }
+            Mode::Pairs => (pairs(&ours.value) != pairs(&theirs.value)).then_some("not the same pairs"),
+            Mode::Near(tolerance) => (!near(&ours.value, &theirs.value, tolerance)).then_some("not near"),
+            Mode::Scan(_) => {
+                (kind(&ours.value) != kind(&theirs.value)).then_some("not the same kind of reply")
+            }
+            Mode::Random(list) => self.misfit(list, args, &replies)?,
+            Mode::RandomKey => match ours.value.as_bytes() {
+                None => (ours.raw != theirs.raw).then_some("not the same bytes"),
+                Some(key) => {
+                    let known = self.theirs.try_command(&[b"EXISTS", key])?;
+                    (known != RespValue::Int(1)).then_some("no such key")
+                }
+            },
+            Mode::Spop => (kind(&ours.value) != kind(&theirs.value)).then_some("not the same kind of reply"),
+        };
+        Ok(match differs {
+            None => Verdict::Equal(replies),
+            Some(why) => Verdict::Differs(replies, why),
+        })
+    }
+
+    /// What is wrong with random elements, if anything.
+    fn misfit(&mut self, list: &str, args: &[Arg], replies: &Replies) -> io::Result<Option<&'static str>> {
+        let Replies { ours, theirs } = replies;
+        if kind(&ours.value) != kind(&theirs.value) {
+            return Ok(Some("not the same kind of reply"));
+        }
+        let (mut got, width) = match (&ours.value, &theirs.value) {
+            (RespValue::Bulk(_), _) => (vec![vec![ours.value.clone()]], 1),
+            (a, b) => match (a.as_slice(), b.as_slice()) {
+                (Some(a), Some(b)) if a.len() != b.len() => return Ok(Some("not as many elements")),
+                (Some(_), _) => {
+                    let width = if args.len() > 3 { 2 } else { 1 };
+                    (units(a, width), width)
+                }
+                _ => return Ok((ours.raw != theirs.raw).then_some("not the same bytes")),
+            },
+        };
+        let key = args.get(1).map_or(&b""[..], Vec::as_slice);
+        let all = match (list, width) {
+            ("ZRANGE", 2) => self.theirs.try_command(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])?,
+            ("ZRANGE", _) => self.theirs.try_command(&[b"ZRANGE", key, b"0", b"-1"])?,
+            ("HGETALL", 1) => self.theirs.try_command(&[b"HKEYS", key])?,
+            _ => self.theirs.try_command(&[list.as_bytes(), key])?,
+        };
+        let all: Vec<String> = units(&all, width).iter().map(|unit| format!("{unit:?}")).collect();
+        if got.iter().any(|unit| !all.contains(&format!("{unit:?}"))) {
+            return Ok(Some("an element that does not exist"));
+        }
+        let count = got.len();
+        let repeats = args.get(2).is_some_and(|count| count.starts_with(b"-"));
+        got.sort_by_key(|unit| format!("{unit:?}"));
+        got.dedup();
+        Ok((!repeats && got.len() != count).then_some("an element twice"))
+    }
+
+    /// Iterates to the end on both.
+    fn scan(&mut self, args: &[Arg], cursor: usize) -> io::Result<Verdict> {
+        let first = self.both(args)?;
+        if first.ours.value.as_error().is_some() || first.theirs.value.as_error().is_some() {
+            return self.judge(Mode::Exact, args, first);
+        }
+        let width =
+            if matches!(args[0].to_ascii_uppercase().as_slice(), b"HSCAN" | b"ZSCAN") { 2 } else { 1 };
+        let ours = iterate(&mut self.ours, args, cursor, &first.ours.value)?;
+        let theirs = iterate(&mut self.theirs, args, cursor, &first.theirs.value)?;
+        let distinct = |elements: &[RespValue]| -> BTreeMap<String, usize> {
+            elements.chunks(width).map(|unit| (format!("{unit:?}"), 1)).collect()
+        };
+        Ok(match (ours, theirs) {
+            (Some(a), Some(b)) if distinct(&a) == distinct(&b) => Verdict::Equal(first),
+            (None, _) => Verdict::Differs(first, "an iteration without end, or not a cursor and an array"),
+            _ => Verdict::Differs(first, "iterations yield different elements"),
+        })
+    }
+
+    /// SPOP: the stock server pops from a copy, and loses the members that ours popped.
+    fn spop(&mut self, args: &[Arg]) -> io::Result<Verdict> {
+        let key = args[1].clone();
+        self.theirs.try_command(&[b"COPY".as_slice(), &key, TEMPORARY_KEY, b"REPLACE"])?;
+        let mut on_copy = args.to_vec();
+        on_copy[1] = TEMPORARY_KEY.to_vec();
+        self.theirs.send(&on_copy)?;
+        let theirs = self.theirs.read_raw_reply()?;
+        self.theirs.try_command(&[b"DEL", TEMPORARY_KEY])?;
+        let before = self.theirs.try_command(&[b"SMEMBERS".to_vec(), key.clone()])?;
+        self.ours.send(args)?;
+        let replies = Replies { ours: self.ours.read_raw_reply()?, theirs };
+        let popped: Vec<RespValue> = match &replies.ours.value {
+            RespValue::Bulk(_) => vec![replies.ours.value.clone()],
+            value => value.as_slice().map(<[_]>::to_vec).unwrap_or_default(),
+        };
+        let sizes = |reply: &RawReply| (kind(&reply.value), reply.value.as_slice().map(<[_]>::len));
+        if sizes(&replies.ours) != sizes(&replies.theirs)
+            || (popped.is_empty() && replies.ours.raw != replies.theirs.raw)
+        {
+            return Ok(Verdict::Differs(replies, "not the same kind or number"));
+        }
+        let members = before.as_slice().unwrap_or_default();
+        let mut remove = vec![b"SREM".to_vec(), key.clone()];
+        for member in &popped {
+            if !members.contains(member) || remove[2..].iter().any(|m| Some(&m[..]) == member.as_bytes()) {
+                return Ok(Verdict::Differs(replies, "a member that does not exist, or one twice"));
+            }
+            remove.extend(member.as_bytes().map(<[u8]>::to_vec));
+        }
+        if !popped.is_empty() {
+            self.theirs.try_command(&remove)?;
+        }
+        if args.len() > 2 && !popped.is_empty() {
+            // How a set is encoded after many were popped depends on which ones were.
+            self.both(&[b"DEL".to_vec(), key])?;
+        }
+        Ok(Verdict::Equal(replies))
+    }
+}
+
+/// Everything an iteration yields, from its first reply on; `None` when it does not end.
+fn iterate(
+    client: &mut Client,
+    args: &[Arg],
+    cursor: usize,
+    first: &RespValue,
+) -> io::Result<Option<Vec<RespValue>>> {
+    const MAX_STEPS: usize = 5_000;
+    let mut found = Vec::new();
+    let mut reply = first.clone();
+    for _ in 0..MAX_STEPS {
+        let Some([next, elements]) = reply.as_slice() else { return Ok(None) };
+        let (Some(next), Some(elements)) = (next.as_bytes(), elements.as_slice()) else { return Ok(None) };
+        found.extend_from_slice(elements);
+        if next == b"0" {
+            return Ok(Some(found));
+        }
+        let mut args = args.to_vec();
+        args[cursor] = next.to_vec();
+        reply = client.try_command(&args)?;
+    }
+    Ok(None)
+}
+
+/// The elements in an order of their own; other replies as they are.
+fn sorted(value: &RespValue) -> Vec<String> {
+    let mut texts: Vec<String> = match value.as_slice() {
+        Some(items) => items.iter().map(|item| format!("{item:?}")).collect(),
+        None => return vec![format!("{value:?}")],
+    };
+    texts.sort();
+    texts.push(kind(value).to_string());
+    texts
+}
+
+fn pairs(value: &RespValue) -> Vec<String> {
+    let mut texts: Vec<String> = match value {
+        RespValue::Map(_) | RespValue::Array(_) => {
+            units(value, 2).iter().map(|unit| format!("{unit:?}")).collect()
+        }
+        _ => return vec![format!("{value:?}")],
+    };
+    texts.sort();
+    texts.push(kind(value).to_string());
+    texts
+}
+
+/// Elements in groups: nested arrays and maps as they come, flat arrays in chunks.
+fn units(value: &RespValue, width: usize) -> Vec<Vec<RespValue>> {
+    match value {
+        RespValue::Map(pairs) => pairs.iter().map(|(k, v)| vec![k.clone(), v.clone()]).collect(),
+        _ => match value.as_slice() {
+            Some(items) if items.iter().all(|item| matches!(item, RespValue::Array(_))) => {
+                items.iter().filter_map(|item| item.as_slice().map(<[_]>::to_vec)).collect()
+            }
+            Some(items) => items.chunks(width).map(<[_]>::to_vec).collect(),
+            None => Vec::new(),
+        },
+    }
+}
+
+fn near(a: &RespValue, b: &RespValue, tolerance: i64) -> bool {
+    match (a, b) {
+        (RespValue::Int(a), RespValue::Int(b)) => *a >= 0 && *b >= 0 && a.abs_diff(*b) <= tolerance as u64,
+        _ => false,
+    }
+}
+
+/// The type of a reply, as a word.
+fn kind(value: &RespValue) -> &'static str {
+    match value {
+        RespValue::Simple(_) => "simple string",
+        RespValue::Error(_) => "error",
+        RespValue::Int(_) => "integer",
+        RespValue::Bulk(_) => "bulk string",
+        RespValue::Null => "null",
+        RespValue::NullArray => "null array",
+        RespValue::Array(_) => "array",
+        RespValue::Double(_) => "double",
+        RespValue::Bool(_) => "boolean",
+        RespValue::BigNumber(_) => "big number",
+        RespValue::Verbatim { .. } => "verbatim string",
+        RespValue::Map(_) => "map",
+        RespValue::Set(_) => "set",
+        RespValue::Push(_) => "push",
+    }
+}

@@ -1,0 +1,362 @@
+//! The same random commands to a stock server and to ours: every reply and, time and again, the whole data must be equal.
+//!
+//! What is sent comes from the table of grammars; `OUTRIGGER_TEST_SCALE` lengthens the run, `OUTRIGGER_SEED` replays it, and
+//! `OUTRIGGER_DIFF_FAMILY=list` keeps to the lines of one family.
+
+mod atoms;
+mod compare;
+mod differences;
+mod grammar;
+mod table;
+
+use crate::support::rng::{Pick, Seeded};
+use crate::support::{Client, Server, scaled, show};
+use compare::{Pair, Replies, Verdict};
+use grammar::{Arg, Part};
+use outrigger::base::random::Rng;
+use outrigger::resp::RespValue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use table::{FAMILIES, Line, Mode, RARE};
+
+/// Commands of a run at scale 1.
+const COMMANDS: usize = 20_000;
+/// How many commands apart the data sets are compared.
+const DIGEST_EVERY: usize = 1_000;
+/// A run ends early after so many differences.
+const MAX_DIFFERENCES: usize = 40;
+/// Commands of the table that ours is allowed not to have yet. Empty once a family is complete.
+const ALLOWED_MISSING: &[&str] = &[];
+
+/// A line of the table, parsed.
+struct Entry {
+    mode: Mode,
+    part: Part,
+    name: String,
+}
+
+struct Run {
+    servers: Vec<Server>,
+    pairs: [Pair; 2],
+    rng: Rng,
+    entries: Vec<Entry>,
+    rare: Vec<Entry>,
+    /// Everything sent since the data sets were last known to be equal and empty.
+    history: Vec<Vec<Arg>>,
+    differences: BTreeMap<String, String>,
+    sent: usize,
+    /// Limits of encodings and the like, for the report.
+    options: &'static [&'static str],
+}
+
+fn entries(lines: &[Line]) -> Vec<Entry> {
+    let entry = |(mode, text): &Line| Entry {
+        mode: *mode,
+        part: grammar::parse(text),
+        name: text.split([' ', '[']).next().unwrap_or_default().to_string(),
+    };
+    lines.iter().map(entry).collect()
+}
+
+fn all_entries() -> Vec<Entry> {
+    let wanted = std::env::var("OUTRIGGER_DIFF_FAMILY").ok();
+    let chosen =
+        |family: &str| wanted.as_deref().is_none_or(|wanted| wanted == family || family == "generic");
+    FAMILIES.iter().filter(|(family, _)| chosen(family)).flat_map(|(_, lines)| entries(lines)).collect()
+}
+
+/// Does this reply say that the command does not exist (yet)?
+fn is_missing(reply: &RespValue) -> bool {
+    let text = reply.as_error().map(String::from_utf8_lossy).unwrap_or_default();
+    text.contains("not implemented yet") || text.starts_with("ERR unknown command")
+}
+
+/// The names of the lines' commands that our server lacks.
+fn missing_commands(lines: &[Entry]) -> BTreeSet<String> {
+    let server = Server::ours(&["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    let mut rng = Rng::from_seed(1);
+    let mut missing = BTreeSet::new();
+    for entry in lines {
+        let mut args = Vec::new();
+        grammar::generate(&entry.part, &mut rng, &mut args);
+        if is_missing(&client.command(&args)) {
+            missing.insert(entry.name.clone());
+        }
+    }
+    missing
+}
+
+/// A fresh pair of servers and connections to them; `None` without a stock server.
+fn start(options: &[&str]) -> Option<(Vec<Server>, [Pair; 2])> {
+    let both = ["--enable-debug-command", "yes", "--hz", "500", "--databases", "3"];
+    let args = [&both[..], options].concat();
+    let theirs = Server::redis(&args)?;
+    let ours = Server::ours(&args);
+    let pairs = [
+        Pair { ours: ours.client(), theirs: theirs.client() },
+        Pair { ours: ours.client3(), theirs: theirs.client3() },
+    ];
+    Some((vec![ours, theirs], pairs))
+}
+
+/// Runs one seed.
+fn run(default_seed: u64, options: &'static [&'static str]) {
+    let Some((servers, pairs)) = start(options) else { return };
+    let seeded = Seeded::new(default_seed);
+    let (mut lines, mut rare) = (all_entries(), entries(RARE));
+    let mut missing = missing_commands(&lines);
+    missing.extend(missing_commands(&rare));
+    lines.retain(|entry| !missing.contains(&entry.name));
+    rare.retain(|entry| !missing.contains(&entry.name));
+    let mut run = Run {
+        servers,
+        pairs,
+        rng: seeded.rng.clone(),
+        entries: lines,
+        rare,
+        history: Vec::new(),
+        differences: BTreeMap::new(),
+        sent: 0,
+        options,
+    };
+    run.go(scaled(COMMANDS));
+    let mut report = run.report();
+    let unexpected: Vec<&String> =
+        missing.iter().filter(|name| !ALLOWED_MISSING.contains(&name.as_str())).collect();
+    if !unexpected.is_empty() {
+        let _ = writeln!(report, "commands that ours lacks: {unexpected:?}");
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
+impl Run {
+    fn go(&mut self, commands: usize) {
+        while self.sent < commands && self.differences.len() < MAX_DIFFERENCES {
+            let which = self.rng.index(2);
+            match self.rng.below(1_000) {
+                0 if !self.rare.is_empty() => self.step(which, true),
+                1..=15 => self.transaction(which),
+                _ => self.step(which, false),
+            }
+            if self.sent.is_multiple_of(DIGEST_EVERY) {
+                self.compare_data();
+            }
+        }
+        self.compare_data();
+    }
+
+    /// A random command, now and then a spoilt one.
+    fn command(&mut self, rare: bool) -> (Mode, Vec<Arg>) {
+        let entries = if rare { &self.rare } else { &self.entries };
+        let entry = &entries[self.rng.index(entries.len())];
+        let mut args = Vec::new();
+        grammar::generate(&entry.part, &mut self.rng, &mut args);
+        // A spoilt timeout could be for ever.
+        if self.rng.percent(3) && !entry.name.starts_with('B') {
+            grammar::spoil(&mut args, &mut self.rng);
+            if expires(&entry.name) {
+                args.iter_mut().filter(|arg| is_soon(arg)).for_each(|arg| *arg = b"x".to_vec());
+            }
+        }
+        (entry.mode, args)
+    }
+
+    fn step(&mut self, which: usize, rare: bool) {
+        let (mode, args) = self.command(rare);
+        self.sent += 1;
+        self.history.push(args.clone());
+        let verdict = self.pairs[which].run(mode, &args);
+        match verdict {
+            Ok(Verdict::Equal(_)) => {}
+            Ok(Verdict::Differs(replies, why)) if differences::intended(&args, &replies).is_none() => {
+                self.differs(&args, &replies, why, which);
+            }
+            Ok(Verdict::Differs(..)) => {}
+            Err(error) => panic!("connection lost at {}: {error}\n{}", shown(&args), self.tail(&args)),
+        }
+    }
+
+    /// A few commands in MULTI and EXEC.
+    fn transaction(&mut self, which: usize) {
+        let mut queued = Vec::new();
+        let mut sent = vec![(Mode::Exact, vec![b"MULTI".to_vec()])];
+        for _ in 0..1 + self.rng.index(5) {
+            let (mode, args) = self.command(false);
+            if matches!(mode, Mode::Exact | Mode::Unordered | Mode::Pairs | Mode::Near(_)) {
+                sent.push((mode, args));
+            }
+        }
+        for (mode, args) in &sent {
+            self.history.push(args.clone());
+            let replies = self.pairs[which].both(args).expect("replies in a transaction");
+            if replies.ours.value == RespValue::Simple(b"QUEUED".to_vec()) {
+                queued.push((*mode, args.clone()));
+            }
+            if replies.ours.raw != replies.theirs.raw {
+                self.differs(args, &replies, "not the same bytes while queueing", which);
+            }
+        }
+        let exec = vec![b"EXEC".to_vec()];
+        self.history.push(exec.clone());
+        self.sent += 1;
+        let replies = self.pairs[which].both(&exec).expect("the reply to EXEC");
+        self.judge_exec(which, &queued, replies);
+    }
+
+    fn judge_exec(&mut self, which: usize, queued: &[(Mode, Vec<Arg>)], replies: Replies) {
+        let exec = [b"EXEC".to_vec()];
+        let items = |value: &RespValue| match value {
+            RespValue::Array(items) => Some(items.clone()),
+            _ => None,
+        };
+        let (ours, theirs) = match (items(&replies.ours.value), items(&replies.theirs.value)) {
+            (Some(a), Some(b)) if a.len() == b.len() && a.len() == queued.len() => (a, b),
+            (None, None) if replies.ours.raw == replies.theirs.raw => return,
+            _ => return self.differs(&exec, &replies, "EXEC answers otherwise", which),
+        };
+        for ((mode, args), (a, b)) in queued.iter().zip(ours.into_iter().zip(theirs)) {
+            let raw = |value: &RespValue| format!("{value:?}").into_bytes();
+            let reply = |value: RespValue| crate::support::client::RawReply { raw: raw(&value), value };
+            let one = Replies { ours: reply(a), theirs: reply(b) };
+            let verdict = self.pairs[which].judge(*mode, args, one).expect("a comparison");
+            if let Verdict::Differs(replies, why) = verdict
+                && differences::intended(args, &replies).is_none()
+            {
+                self.differs(args, &replies, why, which);
+            }
+        }
+    }
+
+    /// Notes a difference (one a command and reason) and starts over with empty data.
+    fn differs(&mut self, args: &[Arg], replies: &Replies, why: &str, which: usize) {
+        let name = String::from_utf8_lossy(&args[0]).to_uppercase();
+        let group = format!("{name}: {why}");
+        if !self.differences.contains_key(&group) {
+            let text = format!(
+                "{}\n    ours:   {}\n    theirs: {}\n    RESP{}, command {}\n{}",
+                shown(args),
+                show(&replies.ours.raw),
+                show(&replies.theirs.raw),
+                which + 2,
+                self.sent,
+                self.tail(args),
+            );
+            self.differences.insert(group, text);
+        }
+        self.start_over();
+    }
+
+    fn start_over(&mut self) {
+        self.servers.clear();
+        (self.servers, self.pairs) = start(self.options).expect("it was there before");
+        self.history.clear();
+    }
+
+    /// The last commands that named a key which this one names, too.
+    fn tail(&self, args: &[Arg]) -> String {
+        const SHOWN: usize = 12;
+        let is_key = |arg: &Arg| arg.len() == 2 && b"slezhxt".contains(&arg[0]) && arg[1].is_ascii_digit();
+        let keys: Vec<&Arg> = args.iter().filter(|arg| is_key(arg)).collect();
+        let before = &self.history[..self.history.len().saturating_sub(1)];
+        let related = before.iter().rev().filter(|args| args.iter().any(|arg| keys.contains(&arg)));
+        let mut lines: Vec<String> =
+            related.take(SHOWN).map(|args| format!("      {}", shown(args))).collect();
+        lines.reverse();
+        lines.join("\n")
+    }
+
+    /// DEBUG DIGEST of both; where it differs, the keys that do.
+    fn compare_data(&mut self) {
+        let digest = [b"DEBUG".to_vec(), b"DIGEST".to_vec()];
+        let replies = self.pairs[0].both(&digest).expect("digests");
+        if replies.ours.raw == replies.theirs.raw || is_missing(&replies.ours.value) {
+            return;
+        }
+        let mut text = String::new();
+        for db in ["0", "1", "2"] {
+            let Pair { ours, theirs } = &mut self.pairs[0];
+            let (a, b) = (keys_of(ours, db), keys_of(theirs, db));
+            for key in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
+                if a.get(key) != b.get(key) {
+                    let _ =
+                        writeln!(text, "    db {db} key {}: {:?} / {:?}", show(key), a.get(key), b.get(key));
+                    let _ = writeln!(text, "{}", self.tail(&[key.clone()]));
+                }
+            }
+        }
+        let group = format!("DEBUG DIGEST at command {}", self.sent);
+        self.differences
+            .insert(group, format!("{} / {}\n{text}", show(&replies.ours.raw), show(&replies.theirs.raw)));
+        self.start_over();
+    }
+
+    fn report(&self) -> String {
+        let mut text = String::new();
+        for (group, what) in &self.differences {
+            let _ = writeln!(text, "--- {group}\n    {what}");
+        }
+        if !text.is_empty() {
+            let _ = writeln!(text, "options {:?}", self.options);
+        }
+        text
+    }
+}
+
+/// Type and digest of every key of a database.
+fn keys_of(client: &mut Client, db: &str) -> BTreeMap<Arg, String> {
+    client.ok(&format!("SELECT {db}"));
+    let keys = client.cmd("KEYS *");
+    let mut found = BTreeMap::new();
+    for key in keys.as_slice().unwrap_or_default().iter().filter_map(RespValue::as_bytes) {
+        let kind = client.command(&[b"TYPE", key]);
+        let digest = client.command(&[b"DEBUG".as_slice(), b"DIGEST-VALUE", key]);
+        let expiry = client.command(&[b"PEXPIRETIME", key]);
+        found.insert(
+            key.to_vec(),
+            format!("{kind:?} {digest:?} expires {}", expiry.as_int().unwrap_or(0) >= 0),
+        );
+    }
+    client.ok("SELECT 0");
+    found
+}
+
+fn shown(args: &[Arg]) -> String {
+    args.iter().map(|arg| format!("\"{}\"", show(arg))).collect::<Vec<_>>().join(" ")
+}
+
+/// Commands in which a stray number could make a key expire during the run, at a moment of chance.
+fn expires(name: &str) -> bool {
+    matches!(name, "SET" | "SETEX" | "PSETEX" | "GETEX" | "EXPIRE" | "PEXPIRE")
+}
+
+fn is_soon(arg: &[u8]) -> bool {
+    let number = std::str::from_utf8(arg).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    number.is_some_and(|number| (1..100_000).contains(&number))
+}
+
+#[test]
+fn same_replies_as_redis() {
+    run(1, &[]);
+}
+
+#[test]
+fn same_replies_as_redis_with_small_encodings() {
+    run(
+        2,
+        &[
+            "--set-max-intset-entries",
+            "8",
+            "--hash-max-listpack-entries",
+            "8",
+            "--hash-max-listpack-value",
+            "32",
+            "--zset-max-listpack-entries",
+            "8",
+            "--zset-max-listpack-value",
+            "32",
+            "--list-max-listpack-size",
+            "4",
+        ],
+    );
+}

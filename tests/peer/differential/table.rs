@@ -1,0 +1,227 @@
+//! The commands that are compared, a line each: add a family by adding its lines.
+
+/// How two replies are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Byte for byte.
+    Exact,
+    /// The same elements in any order.
+    Unordered,
+    /// The same pairs in any order (flat arrays of RESP2 and maps of RESP3).
+    Pairs,
+    /// Integers that may differ by so much, as time has passed between the two.
+    Near(i64),
+    /// An iteration from cursor 0 to its end yields the same elements; the number is the cursor's position.
+    Scan(usize),
+    /// Random elements, units of so many values; they must exist, and be distinct unless a negative count was asked for. The text is the
+    /// command that lists all of them.
+    Random(&'static str),
+    /// Random members are removed: the other server is made to remove the same ones.
+    Spop,
+    /// A random key: it must exist.
+    RandomKey,
+}
+
+use Mode::{Exact, Near, Pairs, Random, RandomKey, Scan, Spop, Unordered};
+
+/// A line of the table: how to compare, and the grammar (see `grammar`).
+pub type Line = (Mode, &'static str);
+
+/// Everything that is compared, by family.
+pub const FAMILIES: &[(&str, &[Line])] = &[
+    ("connection", CONNECTION),
+    ("string", STRING),
+    ("generic", GENERIC),
+    ("list", LIST),
+    ("set", SET),
+    ("sorted set", SORTED_SET),
+    ("hash", HASH),
+];
+
+const CONNECTION: &[Line] = &[(Exact, "PING [<text>]"), (Exact, "ECHO <text>"), (Exact, "SELECT <db>")];
+
+const STRING: &[Line] = &[
+    (Exact, "SET <str> <val>"),
+    (Exact, "SET <str> <num>"),
+    (Exact, "SET <str> <val> {NX|XX|GET|KEEPTTL|EX <secs>|PX <ms>|EXAT <at>|PXAT <at-ms>}"),
+    (Exact, "SETNX <str> <val>"),
+    (Exact, "SETEX <str> <secs> <val>"),
+    (Exact, "PSETEX <str> <ms> <val>"),
+    (Exact, "GET <str>"),
+    (Exact, "GETSET <str> <val>"),
+    (Exact, "GETDEL <str>"),
+    (Exact, "GETEX <str> {PERSIST|EX <secs>|PX <ms>|EXAT <at>|PXAT <at-ms>}"),
+    (Exact, "MSET (<str> <val>)+"),
+    (Exact, "MSETNX (<str> <val>)+"),
+    (Exact, "MGET <str>+"),
+    (Exact, "APPEND <str> <val>"),
+    (Exact, "STRLEN <str>"),
+    (Exact, "INCR <str>"),
+    (Exact, "DECR <str>"),
+    (Exact, "INCRBY <str> <int>"),
+    (Exact, "DECRBY <str> <int>"),
+    (Exact, "INCRBYFLOAT <str> <float>"),
+    (Exact, "GETRANGE <str> <idx> <idx>"),
+    (Exact, "SUBSTR <str> <idx> <idx>"),
+    (Exact, "SETRANGE <str> <offset> <val>"),
+    (Exact, "SET <small> <letters>"),
+    (Exact, "LCS <small> <small> {LEN|IDX|MINMATCHLEN <posint>|WITHMATCHLEN}"),
+];
+
+const GENERIC: &[Line] = &[
+    (Exact, "DEL <key>+"),
+    (Exact, "UNLINK <key>+"),
+    (Exact, "EXISTS <key>+"),
+    (Exact, "TOUCH <key>+"),
+    (Exact, "TYPE <key>"),
+    (Exact, "EXPIRE <key> <secs> {NX|XX|GT|LT}"),
+    (Exact, "PEXPIRE <key> <ms> {NX|XX|GT|LT}"),
+    (Exact, "EXPIREAT <key> <at> {NX|XX|GT|LT}"),
+    (Exact, "PEXPIREAT <key> <at-ms> {NX|XX|GT|LT}"),
+    (Near(2), "TTL <key>"),
+    (Near(2_000), "PTTL <key>"),
+    (Near(2), "EXPIRETIME <key>"),
+    (Near(2_000), "PEXPIRETIME <key>"),
+    (Exact, "PERSIST <key>"),
+    (Exact, "RENAME <key> <key>"),
+    (Exact, "RENAMENX <key> <key>"),
+    (Exact, "COPY <key> <key> {DB <db>|REPLACE}"),
+    (Exact, "MOVE <key> <db>"),
+    (Exact, "SWAPDB <db> <db>"),
+    (Unordered, "KEYS <pattern>"),
+    (Scan(1), "SCAN 0 {MATCH <pattern>|COUNT <posint>|TYPE <type>}"),
+    (RandomKey, "RANDOMKEY"),
+    (Exact, "DBSIZE"),
+    (Exact, "OBJECT ENCODING <key>"),
+    (Exact, "OBJECT ENCODING <key>"),
+    (Exact, "OBJECT ENCODING <key>"),
+    (Exact, "OBJECT REFCOUNT <key>"),
+    (Near(30), "OBJECT IDLETIME <key>"),
+    (Exact, "OBJECT FREQ <key>"),
+    (Exact, "DEBUG DIGEST-VALUE <key>+"),
+];
+
+/// Lines that empty whole databases: rarer than the others, or there would be nothing to compare.
+pub const RARE: &[Line] = &[(Exact, "FLUSHDB [ASYNC|SYNC]"), (Exact, "FLUSHALL [ASYNC|SYNC]")];
+
+const LIST: &[Line] = &[
+    (Exact, "LPUSH <list> <val>+"),
+    (Exact, "RPUSH <list> <val>+"),
+    (Exact, "RPUSH <list> <val>+"),
+    (Exact, "LPUSHX <list> <val>+"),
+    (Exact, "RPUSHX <list> <val>+"),
+    (Exact, "LPOP <list> [<count>]"),
+    (Exact, "RPOP <list> [<count>]"),
+    (Exact, "LLEN <list>"),
+    (Exact, "LINDEX <list> <idx>"),
+    (Exact, "LINSERT <list> (BEFORE|AFTER) <val> <val>"),
+    (Exact, "LSET <list> <idx> <val>"),
+    (Exact, "LREM <list> <rank> <val>"),
+    (Exact, "LTRIM <list> <idx> <idx>"),
+    (Exact, "LRANGE <list> <idx> <idx>"),
+    (Exact, "LRANGE <list> 0 -1"),
+    (Exact, "LPOS <list> <val> {RANK <rank>|COUNT <posint>|MAXLEN <posint>}"),
+    (Exact, "LMOVE <list> <list> (LEFT|RIGHT) (LEFT|RIGHT)"),
+    (Exact, "RPOPLPUSH <list> <list>"),
+    (Exact, "LMPOP #(<list>) (LEFT|RIGHT) [COUNT <posint>]"),
+    (Exact, "BLPOP <list>+ <timeout>"),
+    (Exact, "BRPOP <list>+ <timeout>"),
+    (Exact, "BLMOVE <list> <list> (LEFT|RIGHT) (LEFT|RIGHT) <timeout>"),
+    (Exact, "BRPOPLPUSH <list> <list> <timeout>"),
+    (Exact, "BLMPOP <timeout> #(<list>) (LEFT|RIGHT) [COUNT <posint>]"),
+];
+
+const SET: &[Line] = &[
+    (Exact, "SADD <set> <member>+"),
+    (Exact, "SADD <set> <member>+"),
+    (Exact, "SADD <set> <num>+"),
+    (Exact, "SREM <set> <member>+"),
+    (Exact, "SISMEMBER <set> <member>"),
+    (Exact, "SMISMEMBER <set> <member>+"),
+    (Exact, "SCARD <set>"),
+    (Unordered, "SMEMBERS <set>"),
+    (Exact, "SMOVE <set> <set> <member>"),
+    (Unordered, "SINTER <set>+"),
+    (Unordered, "SUNION <set>+"),
+    (Unordered, "SDIFF <set>+"),
+    (Exact, "SINTERSTORE <set> <set>+"),
+    (Exact, "SUNIONSTORE <set> <set>+"),
+    (Exact, "SDIFFSTORE <set> <set>+"),
+    (Exact, "SINTERCARD #(<set>) [LIMIT <posint>]"),
+    (Scan(2), "SSCAN <set> 0 {MATCH <pattern>|COUNT <posint>}"),
+    (Random("SMEMBERS"), "SRANDMEMBER <set> [<count>]"),
+    (Spop, "SPOP <set> [<count>]"),
+];
+
+const SORTED_SET: &[Line] = &[
+    (Exact, "ZADD <zset> (<score> <member>)+"),
+    (Exact, "ZADD <zset> (<score> <member>)+"),
+    (Exact, "ZADD <zset> {NX|XX|GT|LT|CH} (<score> <member>)+"),
+    (Exact, "ZADD <zset> {NX|XX|GT|LT|CH} [INCR] <score> <member>"),
+    (Exact, "ZADD <lex> 0 <member>"),
+    (Exact, "ZADD <lex> (0 <member>)+"),
+    (Exact, "ZINCRBY <zset> <score> <member>"),
+    (Exact, "ZREM <zset> <member>+"),
+    (Exact, "ZSCORE <zset> <member>"),
+    (Exact, "ZMSCORE <zset> <member>+"),
+    (Exact, "ZCARD <zset>"),
+    (Exact, "ZCOUNT <zset> <smin> <smin>"),
+    (Exact, "ZLEXCOUNT <lex> <lmin> <lmin>"),
+    (Exact, "ZRANK <zset> <member>"),
+    (Exact, "ZREVRANK <zset> <member>"),
+    (Exact, "ZRANGE <zset> <idx> <idx> {REV|WITHSCORES}"),
+    (Exact, "ZRANGE <zset> 0 -1 {REV|WITHSCORES|LIMIT <idx> <idx>}"),
+    (Exact, "ZRANGE <zset> <smin> <smin> BYSCORE {REV|WITHSCORES|LIMIT <idx> <idx>}"),
+    (Exact, "ZRANGE <lex> <lmin> <lmin> BYLEX {REV|WITHSCORES|LIMIT <idx> <idx>}"),
+    (Exact, "ZREVRANGE <zset> <idx> <idx> [WITHSCORES]"),
+    (Exact, "ZRANGEBYSCORE <zset> <smin> <smin> {WITHSCORES|LIMIT <idx> <idx>}"),
+    (Exact, "ZREVRANGEBYSCORE <zset> <smin> <smin> {WITHSCORES|LIMIT <idx> <idx>}"),
+    (Exact, "ZRANGEBYLEX <lex> <lmin> <lmin> [LIMIT <idx> <idx>]"),
+    (Exact, "ZREVRANGEBYLEX <lex> <lmin> <lmin> [LIMIT <idx> <idx>]"),
+    (Exact, "ZRANGESTORE <zset> <zset> <idx> <idx> {REV|LIMIT <idx> <idx>}"),
+    (Exact, "ZRANGESTORE <zset> <zset> <smin> <smin> BYSCORE {REV|LIMIT <idx> <idx>}"),
+    (Exact, "ZRANGESTORE <zset> <lex> <lmin> <lmin> BYLEX {REV|LIMIT <idx> <idx>}"),
+    (Exact, "ZREMRANGEBYRANK <zset> <idx> <idx>"),
+    (Exact, "ZREMRANGEBYSCORE <zset> <smin> <smin>"),
+    (Exact, "ZREMRANGEBYLEX <lex> <lmin> <lmin>"),
+    (Exact, "ZPOPMIN <zset> [<count>]"),
+    (Exact, "ZPOPMAX <zset> [<count>]"),
+    (Exact, "ZMPOP #(<zset>) (MIN|MAX) [COUNT <posint>]"),
+    (Exact, "BZPOPMIN <zset>+ <timeout>"),
+    (Exact, "BZPOPMAX <zset>+ <timeout>"),
+    (Exact, "BZMPOP <timeout> #(<zset>) (MIN|MAX) [COUNT <posint>]"),
+    (Exact, "ZUNION #(<setz>) {AGGREGATE (SUM|MIN|MAX)|WITHSCORES}"),
+    (Exact, "ZUNION 2 <setz> <setz> {WEIGHTS <score> <score>|AGGREGATE (SUM|MIN|MAX)|WITHSCORES}"),
+    (Exact, "ZINTER #(<setz>) {AGGREGATE (SUM|MIN|MAX)|WITHSCORES}"),
+    (Exact, "ZINTER 2 <setz> <setz> {WEIGHTS <score> <score>|AGGREGATE (SUM|MIN|MAX)|WITHSCORES}"),
+    (Exact, "ZDIFF #(<setz>) [WITHSCORES]"),
+    (Exact, "ZUNIONSTORE <zset> #(<setz>) {AGGREGATE (SUM|MIN|MAX)}"),
+    (Exact, "ZUNIONSTORE <zset> 2 <setz> <setz> {WEIGHTS <score> <score>|AGGREGATE (SUM|MIN|MAX)}"),
+    (Exact, "ZINTERSTORE <zset> #(<setz>) {AGGREGATE (SUM|MIN|MAX)}"),
+    (Exact, "ZINTERSTORE <zset> 2 <setz> <setz> {WEIGHTS <score> <score>|AGGREGATE (SUM|MIN|MAX)}"),
+    (Exact, "ZDIFFSTORE <zset> #(<setz>)"),
+    (Exact, "ZINTERCARD #(<setz>) [LIMIT <posint>]"),
+    (Scan(2), "ZSCAN <zset> 0 {MATCH <pattern>|COUNT <posint>}"),
+    (Random("ZRANGE"), "ZRANDMEMBER <zset> [<count> [WITHSCORES]]"),
+];
+
+const HASH: &[Line] = &[
+    (Exact, "HSET <hash> (<field> <val>)+"),
+    (Exact, "HSET <hash> (<member> <val>)+"),
+    (Exact, "HMSET <hash> (<field> <num>)+"),
+    (Exact, "HSETNX <hash> <field> <val>"),
+    (Exact, "HGET <hash> <field>"),
+    (Exact, "HMGET <hash> <field>+"),
+    (Pairs, "HGETALL <hash>"),
+    (Exact, "HDEL <hash> <field>+"),
+    (Exact, "HDEL <hash> <member>+"),
+    (Exact, "HEXISTS <hash> <field>"),
+    (Exact, "HLEN <hash>"),
+    (Exact, "HSTRLEN <hash> <field>"),
+    (Unordered, "HKEYS <hash>"),
+    (Unordered, "HVALS <hash>"),
+    (Exact, "HINCRBY <hash> <field> <int>"),
+    (Exact, "HINCRBYFLOAT <hash> <field> <float>"),
+    (Scan(2), "HSCAN <hash> 0 {MATCH <pattern>|COUNT <posint>}"),
+    (Random("HGETALL"), "HRANDFIELD <hash> [<count> [WITHVALUES]]"),
+];

@@ -1,0 +1,3 @@
+//! Against stock Redis.
+
+mod differential;
