@@ -27,7 +27,7 @@ pub struct Replies {
 /// The end of one comparison.
 pub enum Verdict {
     /// Equal by the command's measure.
-    Equal(Replies),
+    Equal,
     /// Not equal, and why.
     Differs(Replies, &'static str),
 }
@@ -58,7 +58,7 @@ impl Pair {
     pub fn judge(&mut self, mode: Mode, args: &[Arg], replies: Replies) -> io::Result<Verdict> {
         let Replies { ours, theirs } = &replies;
         if ours.raw == theirs.raw && !matches!(mode, Mode::Random(_) | Mode::Spop | Mode::RandomKey) {
-            return Ok(Verdict::Equal(replies));
+            return Ok(Verdict::Equal);
         }
         let differs = match mode {
             Mode::Exact => Some("not the same bytes"),
@@ -81,7 +81,7 @@ impl Pair {
             Mode::Spop => (kind(&ours.value) != kind(&theirs.value)).then_some("not the same kind of reply"),
         };
         Ok(match differs {
-            None => Verdict::Equal(replies),
+            None => Verdict::Equal,
             Some(why) => Verdict::Differs(replies, why),
         })
     }
@@ -135,7 +135,7 @@ impl Pair {
             elements.chunks(width).map(|unit| (format!("{unit:?}"), 1)).collect()
         };
         Ok(match (ours, theirs) {
-            (Some(a), Some(b)) if distinct(&a) == distinct(&b) => Verdict::Equal(first),
+            (Some(a), Some(b)) if distinct(&a) == distinct(&b) => Verdict::Equal,
             (None, _) => Verdict::Differs(first, "an iteration without end, or not a cursor and an array"),
             _ => Verdict::Differs(first, "iterations yield different elements"),
         })
@@ -178,7 +178,7 @@ impl Pair {
             // How a set is encoded after many were popped depends on which ones were.
             self.both(&[b"DEL".to_vec(), key])?;
         }
-        Ok(Verdict::Equal(replies))
+        Ok(Verdict::Equal)
     }
 }
 

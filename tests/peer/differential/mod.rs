@@ -23,8 +23,10 @@ use table::{FAMILIES, Line, Mode, RARE};
 const COMMANDS: usize = 20_000;
 /// How many commands apart the data sets are compared.
 const DIGEST_EVERY: usize = 1_000;
-/// A run ends early after so many differences.
+/// A run ends early after so many differences of different kinds.
 const MAX_DIFFERENCES: usize = 40;
+/// … and after so many of any kind: each starts both servers anew.
+const MAX_RESTARTS: usize = 150;
 /// Commands of the table that ours is allowed not to have yet. Empty once a family is complete.
 const ALLOWED_MISSING: &[&str] = &[];
 
@@ -45,6 +47,7 @@ struct Run {
     history: Vec<Vec<Arg>>,
     differences: BTreeMap<String, String>,
     sent: usize,
+    restarts: usize,
     /// Limits of encodings and the like, for the report.
     options: &'static [&'static str],
 }
@@ -118,6 +121,7 @@ fn run(default_seed: u64, options: &'static [&'static str]) {
         history: Vec::new(),
         differences: BTreeMap::new(),
         sent: 0,
+        restarts: 0,
         options,
     };
     run.go(scaled(COMMANDS));
@@ -132,7 +136,8 @@ fn run(default_seed: u64, options: &'static [&'static str]) {
 
 impl Run {
     fn go(&mut self, commands: usize) {
-        while self.sent < commands && self.differences.len() < MAX_DIFFERENCES {
+        while self.sent < commands && self.differences.len() < MAX_DIFFERENCES && self.restarts < MAX_RESTARTS
+        {
             let which = self.rng.index(2);
             match self.rng.below(1_000) {
                 0 if !self.rare.is_empty() => self.step(which, true),
@@ -168,7 +173,7 @@ impl Run {
         self.history.push(args.clone());
         let verdict = self.pairs[which].run(mode, &args);
         match verdict {
-            Ok(Verdict::Equal(_)) => {}
+            Ok(Verdict::Equal) => {}
             Ok(Verdict::Differs(replies, why)) if differences::intended(&args, &replies).is_none() => {
                 self.differs(&args, &replies, why, which);
             }
@@ -248,6 +253,7 @@ impl Run {
     }
 
     fn start_over(&mut self) {
+        self.restarts += 1;
         self.servers.clear();
         (self.servers, self.pairs) = start(self.options).expect("it was there before");
         self.history.clear();
