@@ -69,7 +69,7 @@ pub fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
     Ok(if negative { value.wrapping_neg() } else { value })
 }
 
-/// The options of HSCAN, SSCAN and ZSCAN.
+/// The options of SCAN (but TYPE), HSCAN, SSCAN and ZSCAN.
 pub struct ScanOptions<'a> {
     /// About how many members a call visits.
     pub count: usize,
@@ -79,10 +79,16 @@ pub struct ScanOptions<'a> {
     pub no_values: bool,
 }
 
+impl Default for ScanOptions<'_> {
+    fn default() -> Self {
+        ScanOptions { count: 10, pattern: None, no_values: false }
+    }
+}
+
 impl<'a> ScanOptions<'a> {
     /// Reads what follows the cursor; `values` says that NOVALUES makes sense.
     pub fn parse(args: &[&'a [u8]], values: bool) -> Result<Self, CommandError> {
-        let mut options = ScanOptions { count: 10, pattern: None, no_values: false };
+        let mut options = ScanOptions::default();
         let mut rest = args.iter();
         while let Some(word) = rest.next() {
             if values && word.eq_ignore_ascii_case(b"novalues") {
@@ -90,16 +96,23 @@ impl<'a> ScanOptions<'a> {
                 continue;
             }
             let value = rest.next().ok_or(CommandError::Syntax)?;
-            if word.eq_ignore_ascii_case(b"count") {
-                options.count =
-                    usize::try_from(int(value)?).ok().filter(|n| *n > 0).ok_or(CommandError::Syntax)?;
-            } else if word.eq_ignore_ascii_case(b"match") {
-                options.pattern = (*value != b"*").then_some(value);
-            } else {
+            if !options.take(word, value)? {
                 return Err(CommandError::Syntax);
             }
         }
         Ok(options)
+    }
+
+    /// Takes COUNT or MATCH with its value; false if `word` is neither.
+    pub fn take(&mut self, word: &[u8], value: &'a [u8]) -> Result<bool, CommandError> {
+        if word.eq_ignore_ascii_case(b"count") {
+            self.count = usize::try_from(int(value)?).ok().filter(|n| *n > 0).ok_or(CommandError::Syntax)?;
+        } else if word.eq_ignore_ascii_case(b"match") {
+            self.pattern = (value != b"*").then_some(value);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// Whether a name passes the pattern.

@@ -94,4 +94,18 @@ impl Context<'_, '_> {
         self.dirty += 1;
         old.map(release);
     }
+
+    /// Makes a live key expire at a time (unix ms): counts as a change, logged with that time.
+    pub fn expire_at(&mut self, key: &[u8], at_ms: i64) {
+        self.set_expiry(key, Some(at_ms));
+        self.modified(key);
+        self.log(&[b"PEXPIREAT", key, itoa::Buffer::new().format(at_ms).as_bytes()]);
+    }
+
+    /// Removes a live key that was told to expire in the past: logged as a removal.
+    pub fn remove_as_expired(&mut self, key: &[u8]) {
+        self.remove(key).map(release);
+        let word: &[u8] = if self.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
+        self.log(&[word, key]);
+    }
 }

@@ -3,6 +3,7 @@
 //! Replies are shown compactly: `+OK`, `:5`, `"text"`, `nil`, `-ERR …`, `[a, b]`, maps as `{k: v}`, sets as `~[…]`,
 //! doubles as `,1.5`, booleans `#t`, big numbers `(12`, verbatim text `=txt:…`, a blocked command as `blocked 100 [k]`.
 
+use super::access::lru_now;
 use super::context::{Context, Counts, ExpiryMode, ReadyKey, Settings};
 use super::effect::Effects;
 use super::locking::lock_for;
@@ -13,6 +14,7 @@ use crate::base::random::Rng;
 use crate::keyspace::{Keyspace, Locked};
 use crate::resp::reply::Reply;
 use crate::resp::value::{RespValue, decode_reply};
+use crate::value::{Direction, List, Value, hash_bytes};
 
 /// The time at which a harness starts, unix ms.
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -149,6 +151,18 @@ impl Harness {
             }
         }
         out
+    }
+
+    /// Puts a list at a key of the selected database, without a command: something of another type.
+    pub fn put_list(&mut self, key: &str, elements: &[&str]) {
+        let mut list = List::new();
+        for element in elements {
+            list.push(Direction::Backward, element.as_bytes(), &self.settings.limits);
+        }
+        let hash = hash_bytes(key.as_bytes());
+        let mut locked = self.keyspace.lock_one(hash);
+        let db = locked.shard_mut(hash).db_mut(self.db);
+        db.set_value(hash, key.as_bytes(), Value::List(list), None, lru_now(self.now_ms));
     }
 
     /// Runs a line and asserts its reply, as shown.

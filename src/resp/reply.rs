@@ -174,6 +174,11 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(encoded);
     }
 
+    /// Makes room for so many bytes at once, for a caller that knows how much will come.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// The current end of the output.
     #[inline]
     pub fn mark(&self) -> Mark {

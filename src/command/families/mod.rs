@@ -1,6 +1,8 @@
 //! The command table, one file a family.
 
 pub mod connection;
+pub mod expiry;
+pub mod generic;
 pub mod hash;
 pub mod list;
 pub mod list_blocking;
@@ -16,6 +18,8 @@ use super::table::Command;
 /// The families, each a slice of the table.
 pub const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
+    expiry::COMMANDS,
+    generic::COMMANDS,
     hash::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,

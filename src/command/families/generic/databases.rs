@@ -1,0 +1,80 @@
+//! Commands for whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
+
+use super::keys::{database, database_number};
+use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
+use crate::keyspace::freeing::free_later;
+use crate::keyspace::{Db, Entry, SHARD_COUNT, Shard};
+use crate::value::hash_bytes;
+
+pub(super) fn dbsize(ctx: &mut Context<'_, '_>, _args: &[&[u8]]) -> CommandResult {
+    let db = ctx.db;
+    let count: usize = (0..SHARD_COUNT).map(|index| ctx.with_shard(index, |shard| shard.db(db).len())).sum();
+    ctx.reply.int(count as i64);
+    DONE
+}
+
+pub(super) fn flushdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    check_flush_word(args)?;
+    flush(ctx, ctx.db..ctx.db + 1, args)
+}
+
+pub(super) fn flushall(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    check_flush_word(args)?;
+    flush(ctx, 0..ctx.keyspace.databases(), args)
+}
+
+/// ASYNC and SYNC are accepted and mean the same here: what is dropped is always freed on another thread.
+fn check_flush_word(args: &[&[u8]]) -> Result<(), CommandError> {
+    match args[1..] {
+        [] => Ok(()),
+        [word] if word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync") => Ok(()),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn flush(ctx: &mut Context<'_, '_>, dbs: std::ops::Range<u32>, args: &[&[u8]]) -> CommandResult {
+    let mut dropped: Vec<Db> = Vec::new();
+    for (_, shard) in ctx.keys.iter_mut() {
+        for db in dbs.clone() {
+            shard.touched_all(db, |shard, key| shard.db(db).get(hash_bytes(key), key).is_some());
+            if !shard.db(db).is_empty() {
+                dropped.push(shard.take_db(db));
+            }
+        }
+    }
+    ctx.dirty += dropped.iter().map(|db| db.len() as u64).sum::<u64>();
+    if !dropped.is_empty() {
+        free_later(dropped);
+    }
+    // Also when everything was empty already: a replica may still hold something.
+    ctx.log(args);
+    ctx.reply.ok();
+    DONE
+}
+
+pub(super) fn swapdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let a = database_number(args[1], Some("ERR invalid first DB index"))?;
+    let b = database_number(args[2], Some("ERR invalid second DB index"))?;
+    let (a, b) = (database(ctx, a)?, database(ctx, b)?);
+    let live_at = (ctx.expiry != ExpiryMode::Ignore).then_some(ctx.now_ms);
+    let is_live = |shard: &Shard, db: u32, key: &[u8]| {
+        let expired =
+            |entry: &Entry| live_at.is_some_and(|now| entry.expire_at_ms().is_some_and(|at| at < now));
+        shard.db(db).get(hash_bytes(key), key).is_some_and(|entry| !expired(entry))
+    };
+    let mut ready = Vec::new();
+    for (_, shard) in ctx.keys.iter_mut() {
+        for db in [a, b] {
+            shard.touched_all(db, |shard, key| is_live(shard, a, key) || is_live(shard, b, key));
+        }
+        shard.swap_dbs(a, b);
+        for db in [a, b] {
+            let now_there = shard.awaited_keys(db).filter(|key| is_live(shard, db, key));
+            ready.extend(now_there.map(|key| (db, Box::from(key))));
+        }
+    }
+    ctx.ready.append(&mut ready);
+    ctx.dirty += 1;
+    ctx.reply.ok();
+    DONE
+}
