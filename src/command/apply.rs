@@ -199,6 +199,7 @@ impl Applier {
             settings: &self.settings,
             rng: &mut self.rng,
             counts: &mut self.counts,
+            no_touch: false,
             ready: &mut ready,
             expiry: ExpiryMode::Ignore,
             may_block: false,

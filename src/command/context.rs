@@ -95,6 +95,8 @@ pub struct Context<'a, 'k> {
     pub rng: &'a mut Rng,
     /// Figures.
     pub counts: &'a mut Counts,
+    /// Reading a key leaves its access field alone (CLIENT NO-TOUCH).
+    pub no_touch: bool,
     /// Awaited keys that became ready.
     pub ready: &'a mut Vec<ReadyKey>,
     /// How expired keys are seen.
@@ -213,6 +215,9 @@ impl<'a, 'k> Context<'a, 'k> {
         if self.is_expired(entry) {
             self.drop_expired(db, hash, key);
             return None;
+        }
+        if self.no_touch {
+            return Some(entry);
         }
         let access = match now_access {
             Some(access) => access,

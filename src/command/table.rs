@@ -259,6 +259,7 @@ pub enum Run {
 }
 
 /// One command of the table.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// Lower-case name; of a subcommand, its own part only.
     pub name: &'static str,
@@ -322,6 +323,11 @@ impl Command {
             tips: &[],
             sub: &[],
         }
+    }
+    /// Gives a command that also runs by itself subcommands.
+    pub const fn subs(mut self, sub: &'static [Command]) -> Command {
+        self.sub = sub;
+        self
     }
     /// Sets the key specs.
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Command {

@@ -2,8 +2,9 @@
 
 use crate::resp::args::ArgSpans;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
-use crate::server::clients::ClientInfo;
+use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::{self, LaterReply, Next};
+use crate::server::gate::bits;
 use crate::server::session::ReplyMode;
 use crate::server::stats::add;
 use crate::server::{Node, Session, transaction};
@@ -70,6 +71,8 @@ enum Step {
     Later(LaterReply),
     /// The peer turned out to be a replica.
     Feed(crate::server::replication::FeedStart),
+    /// A command must wait until a pause is over; it is still in the input.
+    Paused,
     /// Enough output for now; commands may be left in the input.
     Flush,
 }
@@ -119,6 +122,7 @@ impl Connection {
                     Step::Drained => break,
                     Step::Flush => {}
                     Step::Close => return Ok(()),
+                    Step::Paused => self.wait_unpaused().await?,
                     Step::Later(reply) => self.finish_later(reply).await?,
                     Step::Feed(start) => return self.feed(start).await,
                 }
@@ -154,9 +158,13 @@ impl Connection {
     fn run_batch(&mut self) -> Step {
         self.begin_batch();
         loop {
-            self.parser.limits.authenticated = self.session.authenticated;
+            self.parser.limits.authenticated =
+                self.session.authenticated || !self.node.gate.has(bits::PASSWORD);
             match self.parser.parse(&self.input, &mut self.args) {
                 Ok(Parsed::Complete { consumed }) => {
+                    if self.node.gate.has(bits::PAUSED) && self.must_wait() {
+                        return Step::Paused;
+                    }
                     let next = self.run_one();
                     self.input.advance(consumed);
                     match next {
@@ -184,19 +192,54 @@ impl Connection {
         let view = self.args.view(&self.input);
         let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
         let mark = self.output.len();
-        let mode = self.session.reply_mode;
+        if self.session.reply_mode == ReplyMode::SkipNext {
+            self.session.reply_mode = ReplyMode::Skip;
+        }
         let next = dispatch::execute(&self.node, &mut self.session, &args, &mut self.output);
-        if mode != ReplyMode::On {
-            self.output.truncate(mark);
-            if mode == ReplyMode::SkipNext && self.session.reply_mode == ReplyMode::SkipNext {
-                self.session.reply_mode = ReplyMode::On;
+        // CLIENT REPLY may have changed the mode; what counts is the one it chose.
+        match self.session.reply_mode {
+            ReplyMode::On | ReplyMode::SkipNext => {}
+            ReplyMode::Off => self.output.truncate(mark),
+            ReplyMode::Skip => {
+                self.output.truncate(mark);
+                if !matches!(next, Next::Later(_)) {
+                    self.session.reply_mode = ReplyMode::On;
+                }
             }
         }
         next
     }
 
+    /// Must the parsed command wait for the end of a CLIENT PAUSE?
+    #[cold]
+    fn must_wait(&self) -> bool {
+        let view = self.args.view(&self.input);
+        let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
+        let queued = self.session.transaction.as_ref().map(|transaction| &transaction.queue[..]);
+        self.session.info.kind() == ClientKind::Normal && self.node.pause.holds(&args, queued)
+    }
+
+    /// Waits for the end of a pause while watching for the client's disconnect.
+    async fn wait_unpaused(&mut self) -> io::Result<()> {
+        let node = self.node.clone();
+        let pause = node.pause.wait(&node.gate, || node.now_ms());
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut pause => return Ok(()),
+                read = read_ahead(&self.stream, &mut self.input, self.max_query_bytes) => match read {
+                    Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    Ok(_) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
     fn begin_batch(&mut self) {
         self.session.now_ms = self.node.now_ms();
+        self.session.tally.begin();
         let version = self.node.config_version();
         if version != self.config_version {
             self.config_version = version;
@@ -210,6 +253,7 @@ impl Connection {
         let info = &self.session.info;
         info.active_at_ms.store(self.session.now_ms, Ordering::Relaxed);
         info.commands.fetch_add(self.session.batch_commands, Ordering::Relaxed);
+        info.last_command.store(self.session.last_command, Ordering::Relaxed);
         self.node.take_counts(&mut self.session);
         self.node.log.wake_readers();
     }
@@ -250,8 +294,10 @@ impl Connection {
                 }
             }
         };
-        if self.session.reply_mode == ReplyMode::On {
-            self.output.extend_from_slice(&bytes);
+        match self.session.reply_mode {
+            ReplyMode::On | ReplyMode::SkipNext => self.output.extend_from_slice(&bytes),
+            ReplyMode::Off => {}
+            ReplyMode::Skip => self.session.reply_mode = ReplyMode::On,
         }
         self.session.last_write = self.node.log.end();
         self.flush().await

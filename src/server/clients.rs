@@ -46,6 +46,8 @@ pub struct ClientInfo {
     pub blocked: AtomicBool,
     /// CLIENT NO-EVICT on.
     pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH on.
+    pub no_touch: AtomicBool,
     /// Will be closed once its output is written.
     pub closing: AtomicBool,
     /// Input bytes not parsed yet.
@@ -56,7 +58,9 @@ pub struct ClientInfo {
     pub output_bytes: AtomicUsize,
     /// Commands run.
     pub commands: AtomicU64,
-    /// Name, library and last command.
+    /// The number of the last command in the registry; the greatest number before the first.
+    pub last_command: AtomicUsize,
+    /// Name and library.
     pub labels: Mutex<Labels>,
     /// Ends the connection from outside: shuts its socket down.
     kill: Box<dyn Fn() + Send + Sync>,
@@ -75,8 +79,6 @@ pub struct Labels {
     pub lib_name: String,
     /// CLIENT SETINFO LIB-VER.
     pub lib_version: String,
-    /// The last command, `name` or `name|sub`.
-    pub last_command: String,
 }
 
 impl ClientInfo {
@@ -103,11 +105,13 @@ impl ClientInfo {
             watching: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             query_bytes: AtomicUsize::new(0),
             query_free_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             commands: AtomicU64::new(0),
+            last_command: AtomicUsize::new(usize::MAX),
             labels: Mutex::new(Labels::default()),
             kill,
             unblock: tokio::sync::Notify::new(),

@@ -1,9 +1,12 @@
 //! From a parsed command to its reply: look-up, gate, locks, handler, log.
 
 use super::blocked::{self, serve_ready};
+use super::command_stats::Ended;
 use super::commands;
+use super::gate::bits;
 use super::node::Node;
 use super::session::Session;
+use super::slowlog;
 use super::stats::add;
 use super::transaction;
 use crate::command::context::ReadyKey;
@@ -13,6 +16,7 @@ use crate::command::table::{Block, Command, Outcome, Run, TimeoutReply, Walk, fl
 use crate::command::{CommandError, Context, ExpiryMode};
 use crate::keyspace::Locked;
 use crate::resp::reply::Reply;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,48 +40,90 @@ pub enum Next {
 /// Runs one command of a client and appends its reply to `out`.
 pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mut Vec<u8>) -> Next {
     session.batch_commands += 1;
-    let Some(command) = registry::find(args[0]) else {
-        return refuse(node, session, out, &unknown_command(args));
+    let mark = out.len();
+    let command = match admit(node, session, args) {
+        Ok(command) => command,
+        Err(refusal) => return refuse(node, session, out, refusal),
     };
-    let mut command = command;
-    if let Run::Container = command.run {
+    if session.transaction.is_some() && !transaction::runs_at_once(command) {
+        session.tally.begin();
+        return transaction::queue(node, session, command, args, out);
+    }
+    let next = match command.run {
+        Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
+        _ => commands::run(node, session, command, args, out, None),
+    };
+    account(node, session, command, args, out.get(mark..).unwrap_or_default());
+    next
+}
+
+/// Why a command was refused before it ran, and which it was, if it is one at all.
+pub struct Refusal {
+    /// The table's entry.
+    pub command: Option<&'static Command>,
+    /// The error, code first.
+    pub text: Cow<'static, str>,
+}
+
+/// Finds the command that the arguments call, if it may run now.
+fn admit(node: &Node, session: &Session, args: &[&[u8]]) -> Result<&'static Command, Refusal> {
+    let refused = |command, text: String| Err(Refusal { command, text: text.into() });
+    let arity = |command| CommandError::Arity(registry::full_name(command).into()).to_string();
+    let Some(mut command) = registry::find(args[0]) else { return refused(None, unknown_command(args)) };
+    if !command.sub.is_empty() {
         match args.get(1).map(|name| registry::find_sub(command, name)) {
             Some(Some(sub)) => command = sub,
-            Some(None) => return refuse(node, session, out, &unknown_subcommand(args)),
-            None => return refuse(node, session, out, &CommandError::Arity(command.name.into()).to_string()),
+            Some(None) => return refused(Some(command), unknown_subcommand(args)),
+            None if matches!(command.run, Run::Container) => return refused(Some(command), arity(command)),
+            None => {}
         }
     }
     if !command.arity_fits(args.len()) {
-        return refuse(node, session, out, &CommandError::Arity(full_name(args, command)).to_string());
+        return refused(Some(command), arity(command));
     }
-    if let Some(text) = node.gate.refuse(session, command) {
-        return refuse(node, session, out, &text);
-    }
-    if session.transaction.is_some() && !transaction::runs_at_once(command) {
-        return transaction::queue(session, command, args, out);
-    }
-    match command.run {
-        Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
-        _ => commands::run(node, session, command, args, out, None),
+    match node.gate.refuse(session, command) {
+        Some(text) => Err(Refusal { command: Some(command), text }),
+        None => Ok(command),
     }
 }
 
-/// The name as errors show it: `name` or `container|sub`.
-pub fn full_name(args: &[&[u8]], command: &Command) -> String {
-    match registry::resolve(args) {
-        Some((container, Some(_))) => format!("{}|{}", container.name, command.name),
-        _ => command.name.to_string(),
+/// Counts a command that has run, its time and, where `reply` is one, its error.
+#[inline]
+pub fn account(node: &Node, session: &mut Session, command: &Command, args: &[&[u8]], reply: &[u8]) {
+    let Some(index) = registry::index(command) else { return };
+    let failed = reply.first() == Some(&b'-');
+    session.last_command = index;
+    let took = session.tally.end(index, if failed { Ended::Failed } else { Ended::Well });
+    if failed {
+        count_error(node, reply);
     }
+    if node.slowlog.is_slow(took) && !command.has(flags::SKIP_SLOWLOG) {
+        let (addr, name) = (session.info.addr.to_string(), session.info.labels.lock().name.clone());
+        node.slowlog.add(took, node.now_ms(), &slowlog::redacted(command, args), addr, name);
+    }
+}
+
+/// Counts an error reply; `reply` begins with it.
+#[cold]
+fn count_error(node: &Node, reply: &[u8]) {
+    add(&node.stats.error_replies, 1);
+    let line = reply.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    node.command_stats.count_error(line.strip_prefix(b"-").unwrap_or(line));
 }
 
 /// Refuses a command before it ran; a transaction that was being queued is broken by it.
-pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, text: &str) -> Next {
+pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, refusal: Refusal) -> Next {
     add(&node.stats.rejected_calls, 1);
-    add(&node.stats.error_replies, 1);
     if let Some(transaction) = &mut session.transaction {
         transaction.broken = true;
     }
-    Reply::new(out, session.resp3).error(text);
+    match refusal.command.and_then(registry::index) {
+        Some(index) => drop(session.tally.end(index, Ended::Refused)),
+        None => session.tally.begin(),
+    }
+    let mark = out.len();
+    Reply::new(out, session.resp3).error(refusal.text.as_bytes());
+    count_error(node, out.get(mark..).unwrap_or_default());
     Next::Continue
 }
 
@@ -125,7 +171,7 @@ pub enum Unfinished {
 }
 
 fn expiry_mode(node: &Node) -> ExpiryMode {
-    if node.is_replica() { ExpiryMode::Hide } else { ExpiryMode::Delete }
+    if node.gate.has(bits::REPLICA | bits::PAUSED) { ExpiryMode::Hide } else { ExpiryMode::Delete }
 }
 
 /// Runs a keyspace handler under locks that are held, writes its reply, and appends its effects to the log.
@@ -163,6 +209,7 @@ pub fn run_unlogged<'k>(
         settings: &session.settings,
         rng: &mut session.rng,
         counts: &mut session.counts,
+        no_touch: session.no_touch,
         ready: call.ready,
         expiry: expiry_mode(call.node),
         may_block: call.may_block,
@@ -184,7 +231,6 @@ pub fn run_unlogged<'k>(
         Ok(Outcome::Walk(walk)) => Some(Unfinished::Walk(walk)),
         Err(error) => {
             out.truncate(mark);
-            add(&call.node.stats.error_replies, 1);
             Reply::new(out, session.resp3).error(error.to_string());
             None
         }
@@ -328,6 +374,7 @@ pub fn with_context<'k, R>(
         settings: &session.settings,
         rng: &mut session.rng,
         counts: &mut session.counts,
+        no_touch: session.no_touch,
         ready: &mut Vec::new(),
         expiry: expiry_mode(node),
         may_block: false,

@@ -29,6 +29,8 @@ pub mod bits {
     pub const REPLICA: u32 = 1 << 8;
     /// Shutting down: no more writes.
     pub const CLOSING: u32 = 1 << 9;
+    /// CLIENT PAUSE: connections hold some commands back; nothing expires meanwhile.
+    pub const PAUSED: u32 = 1 << 10;
 }
 
 /// The state of the gate.

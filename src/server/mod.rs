@@ -2,15 +2,18 @@
 
 pub mod blocked;
 pub mod clients;
+pub mod command_stats;
 pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod durability;
 pub mod gate;
 pub mod node;
+pub mod pause;
 pub mod replication;
 pub mod session;
 pub mod shutdown;
+pub mod slowlog;
 pub mod stats;
 pub mod transaction;
 

@@ -2,12 +2,15 @@
 
 use super::blocked::BlockedClients;
 use super::clients::Clients;
+use super::command_stats::CommandStats;
 use super::config::{Address, Config};
 use super::durability::Durability;
 use super::gate::{Gate, bits};
+use super::pause::Pause;
 use super::replication::{Replicas, Role};
 use super::session::Session;
 use super::shutdown::Shutdown;
+use super::slowlog::SlowLog;
 use super::stats::{Rates, Stats, add};
 use crate::base::random::Rng;
 use crate::base::time::{Clock, SystemClock};
@@ -33,6 +36,12 @@ pub struct Node {
     pub stats: Stats,
     /// Figures a second.
     pub rates: Rates,
+    /// Figures of each command.
+    pub command_stats: CommandStats,
+    /// Commands that took long.
+    pub slowlog: SlowLog,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     /// Connections.
     pub clients: Clients,
     /// Clients in blocking commands.
@@ -75,6 +84,9 @@ impl Node {
             gate,
             stats: Stats::default(),
             rates: Rates::default(),
+            command_stats: CommandStats::default(),
+            slowlog: SlowLog::new(&config),
+            pause: Pause::default(),
             clients: Clients::default(),
             blocked: BlockedClients::default(),
             role: Role::default(),
@@ -127,6 +139,7 @@ impl Node {
         change(&mut next)?;
         self.gate.set(bits::PASSWORD, !next.requirepass.0.is_empty());
         self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
+        self.slowlog.configure(&next);
         *self.settings.write() = Arc::new(handler_settings(&next));
         *config = Arc::new(next);
         self.durability.configure(&config);
@@ -222,6 +235,7 @@ impl Node {
         add(&self.stats.expired_keys, expired);
         add(&self.changes, changes);
         add(&self.stats.commands, std::mem::take(&mut session.batch_commands));
+        self.command_stats.take(&mut session.tally);
     }
 }
 

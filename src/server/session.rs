@@ -1,6 +1,7 @@
 //! What the server keeps for one connection.
 
 use super::clients::ClientInfo;
+use super::command_stats::Tally;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
 use crate::command::{Counts, Effects, Settings};
@@ -16,6 +17,8 @@ pub enum ReplyMode {
     Off,
     /// Do not answer the next command.
     SkipNext,
+    /// Do not answer the command at hand.
+    Skip,
 }
 
 /// A transaction being queued.
@@ -63,6 +66,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// WATCH.
     pub watches: Watches,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// What the peer told for replication.
@@ -77,6 +82,10 @@ pub struct Session {
     pub counts: Counts,
     /// Commands run in the current batch.
     pub batch_commands: u64,
+    /// What they were and cost.
+    pub tally: Tally,
+    /// The number of the last command in the registry.
+    pub last_command: usize,
     /// Randomness of its own.
     pub rng: Rng,
     /// Effects of the command at hand; empty between commands.
@@ -93,6 +102,7 @@ impl Session {
             authenticated,
             transaction: None,
             watches: Watches::default(),
+            no_touch: false,
             reply_mode: ReplyMode::On,
             peer: PeerFacts::default(),
             last_write: 0,
@@ -100,6 +110,8 @@ impl Session {
             settings,
             counts: Counts::default(),
             batch_commands: 0,
+            tally: Tally::default(),
+            last_command: usize::MAX,
             rng: Rng::from_os(),
             effects: Effects::default(),
         }

@@ -1,10 +1,13 @@
 //! MULTI, EXEC, DISCARD, WATCH.
 
 use super::commands;
-use super::dispatch::{Next, Ran, Unfinished, append_effects, full_name, run_unlogged, walk_at_once};
+use super::dispatch::{
+    Next, Ran, Refusal, Unfinished, account, append_effects, refuse, run_unlogged, walk_at_once,
+};
 use super::node::Node;
 use super::session::{Session, Transaction};
 use crate::command::locking::{NO_HASH, lock_for_all};
+use crate::command::registry::full_name;
 use crate::command::table::{Command, Run, TimeoutReply, flags};
 use crate::keyspace::{Keyspace, Locked};
 use crate::resp::reply::Reply;
@@ -18,14 +21,19 @@ pub fn runs_at_once(command: &Command) -> bool {
 }
 
 /// Queues a command.
-pub fn queue(session: &mut Session, command: &'static Command, args: &[&[u8]], out: &mut Vec<u8>) -> Next {
+pub fn queue(
+    node: &Node,
+    session: &mut Session,
+    command: &'static Command,
+    args: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Next {
+    if command.has(flags::NO_MULTI) {
+        let text = format!("ERR {} is not allowed in transactions", full_name(command)).into();
+        return refuse(node, session, out, Refusal { command: Some(command), text });
+    }
     let mut reply = Reply::new(out, session.resp3);
     let Some(transaction) = &mut session.transaction else { return Next::Continue };
-    if command.has(flags::NO_MULTI) {
-        transaction.broken = true;
-        reply.error(format!("ERR {} is not allowed in transactions", full_name(args, command)));
-        return Next::Continue;
-    }
     let owned = args.iter().map(|arg| Box::from(*arg)).collect();
     transaction.queue.push((command, owned));
     session.info.queued.store(transaction.queue.len() as i64, Ordering::Relaxed);
@@ -150,7 +158,9 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
     let mut close = false;
     for (command, args) in &transaction.queue {
         let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+        let mark = out.len();
         close |= run_queued(node, session, &mut locked, &mut ready, command, &args, out);
+        account(node, session, command, &args, out.get(mark..).unwrap_or_default());
     }
     append_effects(node, session);
     drop(locked);
@@ -177,7 +187,7 @@ fn run_queued<'k>(
             Next::Continue => false,
             Next::Close => true,
             Next::Later(_) | Next::Feed(_) => {
-                let name = full_name(args, command);
+                let name = full_name(command);
                 Reply::new(out, session.resp3).error(format!("ERR {name} is not allowed in transactions"));
                 false
             }

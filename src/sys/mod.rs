@@ -15,6 +15,7 @@ pub mod process;
 mod real;
 #[cfg(test)]
 mod tests;
+pub mod ticks;
 
 pub use disk::{
     Disk, DiskError, DiskFile, DiskOp, DiskRead, EntryKind, FileEntry, SyncHandle, sweep_temporaries,

@@ -1,26 +1,27 @@
-//! PING, ECHO, SELECT, QUIT.
+//! PING, ECHO, SELECT, QUIT, RESET, AUTH.
 
-use super::Call;
+use super::{Call, Handler, hello};
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
-use crate::command::table::Command;
 use crate::server::dispatch::Next;
+use crate::server::session::ReplyMode;
+use crate::server::transaction;
 use std::sync::atomic::Ordering;
 
-/// Runs a connection command; `None` when it is not one of these.
-pub fn route(call: &mut Call<'_, '_>, command: &Command) -> Option<Next> {
-    Some(match command.name {
-        "ping" => ping(call),
-        "echo" => {
-            let text = call.args[1];
-            call.reply().bulk(text);
-            Next::Continue
-        }
-        "select" => select(call),
-        "quit" => {
-            call.ok();
-            Next::Close
-        }
+/// The one user there is.
+pub const DEFAULT_USER: &[u8] = b"default";
+/// The error for a wrong user or password.
+pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
+    Some(match name {
+        "ping" => ping,
+        "echo" => echo,
+        "select" => select,
+        "quit" => quit,
+        "reset" => reset,
+        "auth" => auth,
+        "hello" => hello::hello,
         _ => return None,
     })
 }
@@ -34,14 +35,89 @@ fn ping(call: &mut Call<'_, '_>) -> Next {
     Next::Continue
 }
 
+fn echo(call: &mut Call<'_, '_>) -> Next {
+    let text = call.args[1];
+    call.reply().bulk(text);
+    Next::Continue
+}
+
+fn quit(call: &mut Call<'_, '_>) -> Next {
+    call.ok();
+    Next::Close
+}
+
 fn select(call: &mut Call<'_, '_>) -> Next {
-    let Some(db) = parse_i64(call.args[1]) else {
-        return call.error("ERR invalid DB index");
+    let Some(db) = parse_i64(call.args[1]).and_then(|db| i32::try_from(db).ok()) else {
+        return call.error(CommandError::NotInteger.to_string());
     };
     match u32::try_from(db) {
-        Ok(db) if db < call.node.keyspace.databases() => call.session.db = db,
+        Ok(db) if db < call.node.keyspace.databases() => set_db(call, db),
         _ => return call.error(CommandError::DbIndex.to_string()),
     }
-    call.session.info.db.store(call.session.db, Ordering::Relaxed);
     call.ok()
+}
+
+fn set_db(call: &mut Call<'_, '_>, db: u32) {
+    call.session.db = db;
+    call.session.info.db.store(db, Ordering::Relaxed);
+}
+
+/// Puts the connection into the state of a fresh one, but for its id and its library's name.
+fn reset(call: &mut Call<'_, '_>) -> Next {
+    if call.held.is_none() {
+        transaction::abandon(call.node, call.session);
+    }
+    set_db(call, 0);
+    set_resp3(call, false);
+    let session = &mut *call.session;
+    session.authenticated = call.node.config().requirepass.0.is_empty();
+    session.reply_mode = ReplyMode::On;
+    session.info.no_evict.store(false, Ordering::Relaxed);
+    session.info.labels.lock().name.clear();
+    call.reply().simple("RESET");
+    Next::Continue
+}
+
+/// Chooses the protocol of this connection.
+pub(super) fn set_resp3(call: &mut Call<'_, '_>, resp3: bool) {
+    call.session.resp3 = resp3;
+    call.session.info.resp.store(if resp3 { 3 } else { 2 }, Ordering::Relaxed);
+}
+
+fn auth(call: &mut Call<'_, '_>) -> Next {
+    let (user, password) = match call.args {
+        [_, password] => {
+            if call.node.config().requirepass.0.is_empty() {
+                return call.error(
+                    "ERR AUTH <password> called without any password configured for the default user. Are you \
+                     sure your configuration is correct?",
+                );
+            }
+            (DEFAULT_USER, *password)
+        }
+        [_, user, password] => (*user, *password),
+        _ => return call.error(CommandError::Syntax.to_string()),
+    };
+    match authenticate(call, user, password) {
+        true => call.ok(),
+        false => call.error(WRONG_PASSWORD),
+    }
+}
+
+/// Checks user and password and, where they are right, lets the session in. Without a configured password the default
+/// user takes any.
+pub(super) fn authenticate(call: &mut Call<'_, '_>, user: &[u8], password: &[u8]) -> bool {
+    let config = call.node.config();
+    let expected = &config.requirepass.0;
+    let right = user == DEFAULT_USER && (expected.is_empty() || same_bytes(expected, password));
+    if right {
+        call.session.authenticated = true;
+    }
+    right
+}
+
+/// Compares without telling by its duration where two texts of equal length begin to differ.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    a.len() == b.len() && std::hint::black_box(difference) == 0
 }

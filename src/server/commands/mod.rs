@@ -1,17 +1,24 @@
 //! Commands that need more than the keyspace: connection, transactions, administration.
+//!
+//! Each module names its handlers by command and subcommand; they are looked up once, into a list in the order of the
+//! command table.
 
+pub mod client;
+pub mod client_kill;
 pub mod connection;
+pub mod hello;
 pub mod persistence;
 pub mod replication;
+mod transactions;
 
 use super::dispatch::Next;
 use super::node::Node;
 use super::session::Session;
-use super::transaction;
-use crate::command::table::Command;
+use crate::command::registry;
+use crate::command::table::{Command, Run};
 use crate::keyspace::Locked;
 use crate::resp::reply::Reply;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a server command runs with.
 pub struct Call<'a, 'k> {
@@ -19,6 +26,8 @@ pub struct Call<'a, 'k> {
     pub node: &'k Arc<Node>,
     /// The client's session.
     pub session: &'a mut Session,
+    /// The table's entry.
+    pub command: &'static Command,
     /// Arguments, the name first.
     pub args: &'a [&'a [u8]],
     /// Where the reply goes.
@@ -27,7 +36,7 @@ pub struct Call<'a, 'k> {
     pub held: Option<&'a mut Locked<'k>>,
 }
 
-impl Call<'_, '_> {
+impl<'k> Call<'_, 'k> {
     /// A writer for the reply, in the client's protocol.
     pub fn reply(&mut self) -> Reply<'_> {
         Reply::new(self.out, self.session.resp3)
@@ -35,7 +44,6 @@ impl Call<'_, '_> {
 
     /// Answers with an error (code first) and goes on.
     pub fn error(&mut self, text: impl AsRef<[u8]>) -> Next {
-        super::stats::add(&self.node.stats.error_replies, 1);
         self.reply().error(text);
         Next::Continue
     }
@@ -45,6 +53,66 @@ impl Call<'_, '_> {
         self.reply().ok();
         Next::Continue
     }
+
+    /// Answers with a text, which RESP3 clients learn is one.
+    pub fn text(&mut self, text: impl AsRef<[u8]>) -> Next {
+        self.reply().verbatim(b"txt", text);
+        Next::Continue
+    }
+
+    /// Runs `with` on every shard: all held for a transaction, else all locked now.
+    pub fn with_all_shards<R>(&mut self, with: impl FnOnce(&mut Locked<'k>) -> R) -> R {
+        match &mut self.held {
+            Some(held) => with(held),
+            None => with(&mut self.node.keyspace.lock_all()),
+        }
+    }
+
+    /// Answers what the subcommands of this command's container are, from the table.
+    pub fn help(&mut self) -> Next {
+        let Some(container) = registry::find(self.args[0]) else { return Next::Continue };
+        let name = container.name.to_uppercase();
+        let mut lines = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+        for sub in container.sub {
+            lines.push(format!("{} {}", sub.name.to_uppercase(), sub.usage).trim_end().to_owned());
+            lines.push(format!("    {}", sub.summary));
+        }
+        self.simple_lines(&lines)
+    }
+
+    /// Answers with an array of simple strings.
+    pub fn simple_lines<T: AsRef<[u8]>>(&mut self, lines: &[T]) -> Next {
+        let mut reply = self.reply();
+        reply.array(lines.len());
+        lines.iter().for_each(|line| reply.simple(line));
+        Next::Continue
+    }
+}
+
+/// Runs one command; whatever it answers is written to the call's output.
+pub type Handler = fn(&mut Call<'_, '_>) -> Next;
+
+/// The handler of a command (`sub` is empty) or subcommand.
+fn find_handler(name: &str, sub: &str) -> Option<Handler> {
+    connection::handler(name, sub)
+        .or_else(|| transactions::handler(name, sub))
+        .or_else(|| replication::handler(name, sub))
+        .or_else(|| persistence::handler(name, sub))
+        .or_else(|| client::handler(name, sub))
+}
+
+/// The handlers by the commands' numbers in the registry.
+fn handlers() -> &'static [Option<Handler>] {
+    static HANDLERS: OnceLock<Vec<Option<Handler>>> = OnceLock::new();
+    HANDLERS.get_or_init(|| {
+        let handler = |index| {
+            let (name, sub) =
+                registry::name_at(index).split_once('|').unwrap_or((registry::name_at(index), ""));
+            let help: Handler = |call| call.help();
+            if sub == "help" { Some(help) } else { find_handler(name, sub) }
+        };
+        (0..registry::count()).map(handler).collect()
+    })
 }
 
 /// Runs a command of the table that is marked as the server's.
@@ -56,27 +124,25 @@ pub fn run<'k>(
     out: &mut Vec<u8>,
     held: Option<&mut Locked<'k>>,
 ) -> Next {
-    match command.name {
-        "multi" => return transaction::multi(session, out),
-        "exec" => return transaction::exec(node, session, out),
-        "discard" => return transaction::discard(node, session, out),
-        "watch" => return transaction::watch(node, session, args, out),
-        "unwatch" => {
-            // In a transaction its watches are dropped by EXEC anyway, and all shards are held.
-            if held.is_none() {
-                transaction::unwatch(&node.keyspace, session);
-            }
-            Reply::new(out, session.resp3).ok();
-            return Next::Continue;
-        }
-        _ => {}
+    debug_assert!(!matches!(command.run, Run::Keyspace(_)));
+    let handler = registry::index(command).and_then(|index| handlers().get(index).copied().flatten());
+    let mut call = Call { node, session, command, args, out, held };
+    match handler {
+        Some(handler) => handler(&mut call),
+        None => call.error(format!("ERR {} is known but not implemented yet", registry::full_name(command))),
     }
-    let mut call = Call { node, session, args, out, held };
-    let routed = connection::route(&mut call, command)
-        .or_else(|| replication::route(&mut call, command))
-        .or_else(|| persistence::route(&mut call, command));
-    routed.unwrap_or_else(|| {
-        let name = super::dispatch::full_name(args, command);
-        call.error(format!("ERR {name} is known but not implemented yet"))
-    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_command_has_a_handler() {
+        for command in registry::all().flat_map(|command| std::iter::once(command).chain(command.sub)) {
+            let handler = registry::index(command).and_then(|index| handlers()[index]);
+            let wanted = matches!(command.run, Run::Server);
+            assert_eq!(handler.is_some(), wanted, "{}", registry::full_name(command));
+        }
+    }
 }

@@ -1,26 +1,26 @@
 //! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, and the reloading ones of DEBUG.
 
-use super::Call;
+use super::{Call, Handler};
 use crate::command::CommandError;
-use crate::command::table::Command;
 use crate::server::dispatch::Next;
 use crate::server::durability::JobKind;
 use crate::server::shutdown::{Asked, SaveWish};
 
-/// Runs one of these commands; `None` when it is not one of them.
-pub fn route(call: &mut Call<'_, '_>, command: &Command) -> Option<Next> {
-    Some(match command.name {
-        "save" => save(call),
-        "bgsave" => bgsave(call),
-        "bgrewriteaof" => bgrewriteaof(call),
-        "lastsave" => {
-            let at = call.node.durability.save_status().last_save_s;
-            call.reply().int(at);
-            Next::Continue
-        }
-        "shutdown" => shutdown(call),
+pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
+    Some(match name {
+        "save" => save,
+        "bgsave" => bgsave,
+        "bgrewriteaof" => bgrewriteaof,
+        "lastsave" => last_save,
+        "shutdown" => shutdown,
         _ => return None,
     })
+}
+
+fn last_save(call: &mut Call<'_, '_>) -> Next {
+    let at = call.node.durability.save_status().last_save_s;
+    call.reply().int(at);
+    Next::Continue
 }
 
 fn save(call: &mut Call<'_, '_>) -> Next {

@@ -1,9 +1,8 @@
 //! ROLE, REPLICAOF, SLAVEOF, PSYNC, SYNC, REPLCONF, WAIT, WAITAOF.
 
-use super::Call;
+use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
-use crate::command::table::Command;
 use crate::server::clients::ClientKind;
 use crate::server::config::Address;
 use crate::server::dispatch::Next;
@@ -12,16 +11,15 @@ use crate::server::replication::{FeedStart, PsyncDecision, decide_psync};
 use crate::server::stats::add;
 use std::sync::atomic::Ordering;
 
-/// Runs one of these commands; `None` when it is not one of them.
-pub fn route(call: &mut Call<'_, '_>, command: &Command) -> Option<Next> {
-    Some(match command.name {
-        "role" => role(call),
-        "replicaof" | "slaveof" => replicaof(call),
-        "psync" => psync(call),
-        "sync" => sync(call),
-        "replconf" => replconf(call),
-        "wait" => wait(call),
-        "waitaof" => waitaof(call),
+pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
+    Some(match name {
+        "role" => role,
+        "replicaof" | "slaveof" => replicaof,
+        "psync" => psync,
+        "sync" => sync,
+        "replconf" => replconf,
+        "wait" => wait,
+        "waitaof" => waitaof,
         _ => return None,
     })
 }

@@ -1,0 +1,312 @@
+//! CLIENT: who is connected, names, replies, blocked clients.
+
+use super::client_kill::{kill, kind_named};
+use super::{Call, Handler};
+use crate::base::num::parse_i64;
+use crate::command::{CommandError, registry};
+use crate::server::clients::{ClientInfo, ClientKind};
+use crate::server::dispatch::Next;
+use crate::server::session::ReplyMode;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
+    if name != "client" {
+        return None;
+    }
+    Some(match sub {
+        "id" => id,
+        "info" => info,
+        "list" => list,
+        "setname" => set_name,
+        "getname" => get_name,
+        "setinfo" => set_info,
+        "kill" => kill,
+        "no-evict" => no_evict,
+        "no-touch" => no_touch,
+        "reply" => reply,
+        "unblock" => unblock,
+        "pause" => pause,
+        "unpause" => unpause,
+        "getredir" => get_redirection,
+        "trackinginfo" => tracking_info,
+        "tracking" => tracking,
+        "caching" => caching,
+        _ => return None,
+    })
+}
+
+fn id(call: &mut Call<'_, '_>) -> Next {
+    let id = call.session.info.id;
+    call.reply().int(id as i64);
+    Next::Continue
+}
+
+/// The letters of a client's state.
+fn flag_letters(client: &ClientInfo) -> String {
+    let mut letters = String::new();
+    match client.kind() {
+        ClientKind::Replica => letters.push('S'),
+        ClientKind::Primary => letters.push('M'),
+        ClientKind::Normal => {}
+    }
+    let states = [
+        (client.queued.load(Relaxed) >= 0, 'x'),
+        (client.blocked.load(Relaxed), 'b'),
+        (client.closing.load(Relaxed), 'c'),
+        (client.no_evict.load(Relaxed), 'e'),
+        (client.no_touch.load(Relaxed), 'T'),
+    ];
+    letters.extend(states.iter().filter(|(is, _)| *is).map(|(_, letter)| letter));
+    if letters.is_empty() { "N".into() } else { letters }
+}
+
+/// One client's line of CLIENT LIST, without its end. What this server does not count apart (buffers of replies in
+/// lists, subscriptions) is 0.
+fn describe(client: &ClientInfo, now_ms: i64) -> String {
+    let labels = client.labels.lock().clone();
+    let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
+    let (input, free) = (client.query_bytes.load(Relaxed), client.query_free_bytes.load(Relaxed));
+    let output = client.output_bytes.load(Relaxed);
+    let memory = size_of::<ClientInfo>() + input + free + output;
+    let command = registry::name_at(client.last_command.load(Relaxed));
+    let mut line = String::with_capacity(400);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        line,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 \
+         tot-mem={memory} events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id,
+        client.addr,
+        client.local_addr,
+        client.fd,
+        labels.name,
+        seconds_since(client.connected_at_ms),
+        seconds_since(client.active_at_ms.load(Relaxed)),
+        flag_letters(client),
+        client.db.load(Relaxed),
+        client.queued.load(Relaxed),
+        client.watching.load(Relaxed),
+        if output > 0 { "rw" } else { "r" },
+        if command.is_empty() { "NULL" } else { command },
+        client.resp.load(Relaxed),
+        labels.lib_name,
+        labels.lib_version,
+    );
+    line
+}
+
+/// Makes what this client shows of itself that of this very moment.
+fn update_own(call: &Call<'_, '_>) {
+    let info = &call.session.info;
+    info.active_at_ms.store(call.session.now_ms, Relaxed);
+    if let Some(index) = registry::index(call.command) {
+        info.last_command.store(index, Relaxed);
+    }
+}
+
+fn info(call: &mut Call<'_, '_>) -> Next {
+    update_own(call);
+    let text = describe(&call.session.info, call.session.now_ms) + "\n";
+    call.text(text)
+}
+
+fn list(call: &mut Call<'_, '_>) -> Next {
+    update_own(call);
+    let mut clients = call.node.clients.list();
+    match call.args {
+        [_, _] => {}
+        [_, _, word, kind] if word.eq_ignore_ascii_case(b"type") => match kind_named(kind) {
+            Ok(kind) => clients.retain(|client| Some(client.kind()) == kind),
+            Err(text) => return call.error(text),
+        },
+        [_, _, word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
+            let ids: Option<Vec<i64>> = ids.iter().map(|id| parse_i64(id)).collect();
+            let Some(ids) = ids else { return call.error("ERR Invalid client ID") };
+            clients = ids.iter().filter_map(|id| call.node.clients.get(u64::try_from(*id).ok()?)).collect();
+        }
+        _ => return call.error(CommandError::Syntax.to_string()),
+    }
+    let mut text = String::new();
+    for client in clients {
+        text.push_str(&describe(&client, call.session.now_ms));
+        text.push('\n');
+    }
+    call.text(text)
+}
+
+/// A client's name, if it is one: printable, without spaces.
+pub(super) fn checked_name(name: &[u8]) -> Result<String, String> {
+    checked_label(name, "Client names")
+}
+
+fn checked_label(text: &[u8], what: &str) -> Result<String, String> {
+    match text.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        true => Ok(String::from_utf8_lossy(text).into_owned()),
+        false => Err(format!("ERR {what} cannot contain spaces, newlines or special characters.")),
+    }
+}
+
+fn set_name(call: &mut Call<'_, '_>) -> Next {
+    match checked_name(call.args[2]) {
+        Ok(name) => call.session.info.labels.lock().name = name,
+        Err(text) => return call.error(text),
+    }
+    call.ok()
+}
+
+fn get_name(call: &mut Call<'_, '_>) -> Next {
+    let name = call.session.info.labels.lock().name.clone();
+    if name.is_empty() {
+        call.reply().null()
+    } else {
+        call.reply().bulk(name)
+    }
+    Next::Continue
+}
+
+fn set_info(call: &mut Call<'_, '_>) -> Next {
+    let (word, value) = (call.args[2], call.args[3]);
+    let is_name = word.eq_ignore_ascii_case(b"lib-name");
+    if !is_name && !word.eq_ignore_ascii_case(b"lib-ver") {
+        return call.error(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(word)));
+    }
+    let what = if is_name { "lib-name" } else { "lib-ver" };
+    let value = match checked_label(value, what) {
+        Ok(value) => value,
+        Err(text) => return call.error(text),
+    };
+    let mut labels = call.session.info.labels.lock();
+    if is_name {
+        labels.lib_name = value;
+    } else {
+        labels.lib_version = value;
+    }
+    drop(labels);
+    call.ok()
+}
+
+/// ON or OFF.
+fn on_off(word: &[u8]) -> Option<bool> {
+    if word.eq_ignore_ascii_case(b"on") {
+        return Some(true);
+    }
+    word.eq_ignore_ascii_case(b"off").then_some(false)
+}
+
+fn no_evict(call: &mut Call<'_, '_>) -> Next {
+    let Some(on) = on_off(call.args[2]) else { return call.error(CommandError::Syntax.to_string()) };
+    call.session.info.no_evict.store(on, Relaxed);
+    call.ok()
+}
+
+fn no_touch(call: &mut Call<'_, '_>) -> Next {
+    let Some(on) = on_off(call.args[2]) else { return call.error(CommandError::Syntax.to_string()) };
+    call.session.no_touch = on;
+    call.session.info.no_touch.store(on, Relaxed);
+    call.ok()
+}
+
+fn reply(call: &mut Call<'_, '_>) -> Next {
+    let word = call.args[2];
+    let mode = &mut call.session.reply_mode;
+    if word.eq_ignore_ascii_case(b"on") {
+        *mode = ReplyMode::On;
+        return call.ok();
+    } else if word.eq_ignore_ascii_case(b"off") {
+        *mode = ReplyMode::Off;
+    } else if word.eq_ignore_ascii_case(b"skip") {
+        if *mode != ReplyMode::Off {
+            *mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return call.error(CommandError::Syntax.to_string());
+    }
+    Next::Continue
+}
+
+fn unblock(call: &mut Call<'_, '_>) -> Next {
+    let how = match call.args {
+        [_, _, _] => 1,
+        [_, _, _, word] if word.eq_ignore_ascii_case(b"timeout") => 1,
+        [_, _, _, word] if word.eq_ignore_ascii_case(b"error") => 2,
+        [_, _, _, _] => return call.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        _ => return call.error(CommandError::Syntax.to_string()),
+    };
+    let Some(id) = parse_i64(call.args[2]) else { return call.error(CommandError::NotInteger.to_string()) };
+    let target = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id));
+    let mut done = false;
+    if let Some(client) = target.filter(|client| client.blocked.load(Acquire)) {
+        // The first who says how the wait ends is heard.
+        done = client.unblock_as.compare_exchange(0, how, AcqRel, Acquire).is_ok();
+        client.unblock.notify_one();
+    }
+    call.reply().int(i64::from(done));
+    Next::Continue
+}
+
+fn pause(call: &mut Call<'_, '_>) -> Next {
+    let all = match call.args {
+        [_, _, _] => true,
+        [_, _, _, word] if word.eq_ignore_ascii_case(b"all") => true,
+        [_, _, _, word] if word.eq_ignore_ascii_case(b"write") => false,
+        [_, _, _, _] => return call.error("ERR CLIENT PAUSE mode must be WRITE or ALL"),
+        _ => return call.error(CommandError::Syntax.to_string()),
+    };
+    let Some(ms) = parse_i64(call.args[2]) else {
+        return call.error("ERR timeout is not an integer or out of range");
+    };
+    if ms < 0 {
+        return call.error("ERR timeout is negative");
+    }
+    let Some(until_ms) = call.node.now_ms().checked_add(ms) else {
+        return call.error("ERR timeout is out of range");
+    };
+    call.node.pause.begin(&call.node.gate, until_ms, all);
+    call.ok()
+}
+
+fn unpause(call: &mut Call<'_, '_>) -> Next {
+    call.node.pause.end(&call.node.gate);
+    call.ok()
+}
+
+fn get_redirection(call: &mut Call<'_, '_>) -> Next {
+    call.reply().int(-1);
+    Next::Continue
+}
+
+/// Tracking is never on.
+fn tracking_info(call: &mut Call<'_, '_>) -> Next {
+    let mut reply = call.reply();
+    reply.map(3);
+    reply.bulk("flags");
+    reply.set(1);
+    reply.bulk("off");
+    reply.bulk("redirect");
+    reply.int(-1);
+    reply.bulk("prefixes");
+    reply.array(0);
+    Next::Continue
+}
+
+fn tracking(call: &mut Call<'_, '_>) -> Next {
+    match on_off(call.args[2]) {
+        Some(false) if call.args.len() == 3 => call.ok(),
+        Some(_) => call.error("ERR CLIENT TRACKING is not implemented yet"),
+        None => call.error(CommandError::Syntax.to_string()),
+    }
+}
+
+fn caching(call: &mut Call<'_, '_>) -> Next {
+    match call.args[2] {
+        word if word.eq_ignore_ascii_case(b"yes") => {
+            call.error("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")
+        }
+        word if word.eq_ignore_ascii_case(b"no") => {
+            call.error("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")
+        }
+        _ => call.error(CommandError::Syntax.to_string()),
+    }
+}

@@ -1,0 +1,112 @@
+//! CLIENT KILL, by address or by filters.
+
+use super::Call;
+use super::connection::DEFAULT_USER;
+use crate::base::num::parse_i64;
+use crate::command::CommandError;
+use crate::server::clients::{ClientInfo, ClientKind};
+use crate::server::dispatch::Next;
+use std::sync::atomic::Ordering;
+
+/// The kind that a TYPE names; `Ok(None)` for a kind that no client here is of.
+pub(super) fn kind_named(name: &[u8]) -> Result<Option<ClientKind>, String> {
+    match name.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(Some(ClientKind::Normal)),
+        b"slave" | b"replica" => Ok(Some(ClientKind::Replica)),
+        b"master" => Ok(Some(ClientKind::Primary)),
+        b"pubsub" => Ok(None),
+        _ => Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))),
+    }
+}
+
+/// Which clients to end: those that fit everything given.
+struct Filter {
+    id: Option<u64>,
+    addr: Option<String>,
+    local_addr: Option<String>,
+    kind: Option<Option<ClientKind>>,
+    max_age_s: Option<i64>,
+    skip_me: bool,
+}
+
+impl Filter {
+    fn parse(words: &[&[u8]]) -> Result<Filter, String> {
+        let mut filter =
+            Filter { id: None, addr: None, local_addr: None, kind: None, max_age_s: None, skip_me: true };
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        for pair in words.chunks(2) {
+            let [word, value] = pair else { return Err(CommandError::Syntax.to_string()) };
+            match word.to_ascii_lowercase().as_slice() {
+                b"id" => match parse_i64(value).and_then(|id| u64::try_from(id).ok()) {
+                    Some(id) if id > 0 => filter.id = Some(id),
+                    _ => return Err("ERR client-id should be greater than 0".into()),
+                },
+                b"addr" => filter.addr = Some(text(value)),
+                b"laddr" => filter.local_addr = Some(text(value)),
+                b"type" => filter.kind = Some(kind_named(value)?),
+                b"user" if *value == DEFAULT_USER => {}
+                b"user" => return Err(format!("ERR No such user '{}'", text(value))),
+                b"maxage" => match parse_i64(value) {
+                    Some(age) if age > 0 => filter.max_age_s = Some(age),
+                    Some(_) => return Err("ERR maxage should be greater than 0".into()),
+                    None => return Err(CommandError::NotInteger.to_string()),
+                },
+                b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
+                b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
+                _ => return Err(CommandError::Syntax.to_string()),
+            }
+        }
+        Ok(filter)
+    }
+
+    fn fits(&self, client: &ClientInfo, now_ms: i64) -> bool {
+        let age_s = (now_ms - client.connected_at_ms) / 1000;
+        self.id.is_none_or(|id| client.id == id)
+            && self.addr.as_ref().is_none_or(|addr| *addr == client.addr.to_string())
+            && self.local_addr.as_ref().is_none_or(|addr| *addr == client.local_addr.to_string())
+            && self.kind.is_none_or(|kind| kind == Some(client.kind()))
+            && self.max_age_s.is_none_or(|age| age_s >= age)
+    }
+}
+
+/// CLIENT KILL.
+pub(super) fn kill(call: &mut Call<'_, '_>) -> Next {
+    match call.args {
+        [_, _, addr] => kill_address(call, addr),
+        [_, _, words @ ..] => match Filter::parse(words) {
+            Ok(filter) => kill_filtered(call, &filter),
+            Err(text) => call.error(text),
+        },
+        _ => call.error(CommandError::Syntax.to_string()),
+    }
+}
+
+fn kill_address(call: &mut Call<'_, '_>, addr: &[u8]) -> Next {
+    let found = call.node.clients.list().into_iter().find(|it| it.addr.to_string().as_bytes() == addr);
+    let Some(client) = found else { return call.error("ERR No such client") };
+    call.ok();
+    end(call, &client)
+}
+
+fn kill_filtered(call: &mut Call<'_, '_>, filter: &Filter) -> Next {
+    let (own_id, now_ms) = (call.session.info.id, call.session.now_ms);
+    let mut found = call.node.clients.list();
+    found.retain(|client| filter.fits(client, now_ms) && !(filter.skip_me && client.id == own_id));
+    call.reply().int(found.len() as i64);
+    let ends = found.iter().map(|client| end(call, client));
+    if ends.fold(false, |close, next| close | matches!(next, Next::Close)) {
+        Next::Close
+    } else {
+        Next::Continue
+    }
+}
+
+/// Ends a client; this very one gets its reply first.
+fn end(call: &Call<'_, '_>, client: &ClientInfo) -> Next {
+    client.closing.store(true, Ordering::Relaxed);
+    if client.id == call.session.info.id {
+        return Next::Close;
+    }
+    call.node.clients.kill(client);
+    Next::Continue
+}

@@ -1,0 +1,124 @@
+//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE; for a failover without lost writes.
+
+use super::gate::{Gate, bits};
+use crate::command::registry;
+use crate::command::table::{Command, flags};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// A pause, and who waits for its end.
+#[derive(Default)]
+pub struct Pause {
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Unix ms.
+    until_ms: i64,
+    all: bool,
+}
+
+impl Pause {
+    /// Begins a pause of all commands or of writes, or makes the present one longer or wider; never shorter or
+    /// narrower.
+    pub fn begin(&self, gate: &Gate, until_ms: i64, all: bool) {
+        let mut state = self.state.lock();
+        let going_on = gate.has(bits::PAUSED);
+        state.until_ms = if going_on { state.until_ms.max(until_ms) } else { until_ms };
+        state.all = all || going_on && state.all;
+        gate.set(bits::PAUSED, true);
+    }
+
+    /// Ends the pause.
+    pub fn end(&self, gate: &Gate) {
+        let state = self.state.lock();
+        gate.set(bits::PAUSED, false);
+        drop(state);
+        self.ended.notify_waiters();
+    }
+
+    /// Ends the pause if its time has come.
+    pub fn end_if_due(&self, gate: &Gate, now_ms: i64) {
+        if gate.has(bits::PAUSED) && self.left_ms(now_ms) == 0 {
+            self.end(gate);
+        }
+    }
+
+    /// How long the pause still goes on, in ms.
+    pub fn left_ms(&self, now_ms: i64) -> u64 {
+        u64::try_from(self.state.lock().until_ms.saturating_sub(now_ms)).unwrap_or(0)
+    }
+
+    /// Must this command wait, while a pause goes on? `queued` are the commands of its client's transaction.
+    pub fn holds(&self, args: &[&[u8]], queued: Option<&[crate::command::apply::OwnedCommand]>) -> bool {
+        let writes = |command: &Command| command.has(flags::WRITE) || command.has(flags::MAY_REPLICATE);
+        if self.state.lock().all {
+            return true;
+        }
+        let Some((command, sub)) = registry::resolve(args) else { return false };
+        let runs = command.name == "exec" && queued.into_iter().flatten().any(|(queued, _)| writes(queued));
+        runs || writes(sub.unwrap_or(command))
+    }
+
+    /// Waits until the pause is over.
+    pub async fn wait(&self, gate: &Gate, now_ms: impl Fn() -> i64) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // Registered before the look, so that an end right after it is not missed.
+            ended.as_mut().enable();
+            self.end_if_due(gate, now_ms());
+            if !gate.has(bits::PAUSED) {
+                return;
+            }
+            let left = std::time::Duration::from_millis(self.left_ms(now_ms()).max(1));
+            tokio::select! {
+                () = ended => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_grows_and_ends() {
+        let (gate, pause) = (Gate::default(), Pause::default());
+        pause.begin(&gate, 100, false);
+        assert!(pause.holds(&[b"SET", b"k", b"v"], None) && !pause.holds(&[b"GET", b"k"], None));
+        let set = registry::find(b"set").unwrap();
+        assert!(pause.holds(&[b"EXEC"], Some(&[(set, vec![])])) && !pause.holds(&[b"EXEC"], Some(&[])));
+        pause.begin(&gate, 50, true);
+        assert_eq!(pause.left_ms(40), 60);
+        pause.begin(&gate, 70, false);
+        assert!(pause.holds(&[b"GET", b"k"], None));
+        pause.end_if_due(&gate, 99);
+        assert!(gate.has(bits::PAUSED));
+        pause.end_if_due(&gate, 100);
+        assert!(!gate.has(bits::PAUSED));
+        pause.begin(&gate, 10, false);
+        assert!(!pause.holds(&[b"GET", b"k"], None));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_pause_or_its_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (gate, pause) = (Gate::default(), Pause::default());
+        let begun = std::time::Instant::now();
+        let now_ms = || begun.elapsed().as_millis() as i64;
+        runtime.block_on(async {
+            pause.begin(&gate, 20, true);
+            pause.wait(&gate, now_ms).await;
+            assert!(now_ms() >= 20);
+            pause.begin(&gate, now_ms() + 100_000, true);
+            let end = async { pause.end(&gate) };
+            tokio::join!(pause.wait(&gate, now_ms), end);
+        });
+        assert!(now_ms() < 10_000);
+    }
+}
