@@ -11,8 +11,8 @@ use super::session::Session;
 use crate::command::apply::OwnedCommand;
 use crate::command::context::ReadyKey;
 use crate::command::locking::lock_for;
-use crate::command::table::Block;
-use crate::keyspace::Locked;
+use crate::command::table::{Block, Command};
+use crate::keyspace::{Entry, Locked, ValueRef};
 use crate::value::hash_bytes;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -125,7 +125,7 @@ pub fn serve_ready(node: &Arc<Node>, session: &mut Session, ready: Vec<ReadyKey>
         };
         for waiter in waiting {
             let mut more = Vec::new();
-            let served = try_waiter(node, session, &waiter, &mut more);
+            let served = try_waiter(node, session, &waiter, &slot, &mut more);
             pending.extend(more);
             if served == Some(false) {
                 break;
@@ -134,12 +134,26 @@ pub fn serve_ready(node: &Arc<Node>, session: &mut Session, ready: Vec<ReadyKey>
     }
 }
 
-/// Runs one waiter's command: `Some(true)` it was served, `Some(false)` it must go on waiting, `None` its
-/// wait has ended otherwise.
+/// Whether a waiter's command can do anything with what a ready key holds: BLPOP goes on waiting when the key becomes
+/// a set, although BLPOP of a set is an error.
+fn is_of_use(command: &Command, locked: &Locked<'_>, (db, key): &ReadyKey) -> bool {
+    let hash = hash_bytes(key);
+    match (command.group, locked.shard(hash).db(*db).get(hash, key).map(Entry::value)) {
+        ("list", Some(ValueRef::Object(value))) => value.type_name() == "list",
+        ("sorted-set", Some(ValueRef::Object(value))) => value.type_name() == "zset",
+        ("stream", Some(ValueRef::Object(value))) => value.type_name() == "stream",
+        ("list" | "sorted-set" | "stream", Some(_)) => false,
+        _ => true,
+    }
+}
+
+/// Runs one waiter's command because of a ready key: `Some(true)` it was served, `Some(false)` it must go on waiting as
+/// there is nothing left, `None` its wait has ended otherwise or the key is of no use to it.
 fn try_waiter(
     node: &Arc<Node>,
     session: &mut Session,
     waiter: &Arc<Waiter>,
+    slot: &ReadyKey,
     more: &mut Vec<ReadyKey>,
 ) -> Option<bool> {
     if waiter.ended.load(Ordering::Acquire) {
@@ -152,7 +166,7 @@ fn try_waiter(
     let mut reply = Vec::new();
     let (mut locked, _) = lock_for(&node.keyspace, command, &args);
     // The claim is made under the locks: a client that gave up must not have an element taken for it.
-    let outcome = if waiter.ended.load(Ordering::Acquire) {
+    let outcome = if waiter.ended.load(Ordering::Acquire) || !is_of_use(command, &locked, slot) {
         None
     } else {
         let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
@@ -170,4 +184,24 @@ fn try_waiter(
         }
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::registry;
+    use crate::command::testing::Harness;
+
+    #[test]
+    fn a_waiter_ignores_keys_of_other_types() {
+        let mut h = Harness::new();
+        for line in ["RPUSH list a", "SADD set a", "SET string a"] {
+            h.run(line);
+        }
+        let (blpop, _) = registry::resolve(&[b"blpop"]).expect("a known command");
+        let locked = h.keyspace.lock_all();
+        let useful = |key: &str| is_of_use(blpop, &locked, &(0, key.as_bytes().into()));
+        assert!(useful("list") && useful("none"));
+        assert!(!useful("set") && !useful("string"));
+    }
 }
