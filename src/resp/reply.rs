@@ -130,6 +130,14 @@ impl<'a> Reply<'a> {
 
     /// A double, printed as scores are: RESP2 a bulk string.
     pub fn double(&mut self, value: f64) {
+        let int = value as i64;
+        // Most scores are small whole numbers; a digit more and %.17g might print an exponent.
+        if int.unsigned_abs() < 10_000_000_000_000_000
+            && int as f64 == value
+            && (int != 0 || value.is_sign_positive())
+        {
+            return self.double_text(itoa::Buffer::new().format(int));
+        }
         let mut text = Vec::with_capacity(32);
         format_score(&mut text, value);
         self.double_text(&text);

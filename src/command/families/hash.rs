@@ -141,8 +141,7 @@ fn set_pairs(ctx: &mut Context<'_, '_>, args: &[&[u8]], name: &str) -> Result<us
     for pair in pairs.chunks_exact(2) {
         added += usize::from(hash.set(pair[0], pair[1], limits));
     }
-    ctx.modified(key);
-    ctx.dirty += pairs.len() as u64 / 2 - 1;
+    ctx.modified_times(key, pairs.len() / 2);
     Ok(added)
 }
 
@@ -217,8 +216,7 @@ fn hdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         deleted = args[2..].iter().filter(|field| hash.delete(field)).count();
     }
     if deleted > 0 {
-        ctx.modified(key);
-        ctx.dirty += deleted as u64 - 1;
+        ctx.modified_times(key, deleted);
         ctx.remove_if_empty(key);
     }
     ctx.reply.int(deleted as i64);

@@ -10,6 +10,10 @@ pub mod persistence;
 pub mod replication;
 pub mod set;
 pub mod set_algebra;
+pub mod sorted_set;
+pub mod sorted_set_algebra;
+pub mod sorted_set_pop;
+pub mod sorted_set_range;
 pub mod string;
 pub mod transactions;
 
@@ -27,6 +31,10 @@ pub const FAMILIES: &[&[Command]] = &[
     replication::COMMANDS,
     set::COMMANDS,
     set_algebra::COMMANDS,
+    sorted_set::COMMANDS,
+    sorted_set_algebra::COMMANDS,
+    sorted_set_pop::COMMANDS,
+    sorted_set_range::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

@@ -227,26 +227,27 @@ impl ZSet {
 
     /// Takes the least member out.
     pub fn pop_min(&mut self) -> Option<(Vec<u8>, f64)> {
-        self.remove_at(0)
+        self.remove_at(0, |member, score| (member.to_vec(), score))
     }
 
     /// Takes the greatest member out.
     pub fn pop_max(&mut self) -> Option<(Vec<u8>, f64)> {
-        self.remove_at(self.len().checked_sub(1)?)
+        self.remove_at(self.len().checked_sub(1)?, |member, score| (member.to_vec(), score))
     }
 
-    fn remove_at(&mut self, rank: usize) -> Option<(Vec<u8>, f64)> {
+    /// Takes the member of this rank out, and returns what `seen` makes of it.
+    pub fn remove_at<R>(&mut self, rank: usize, seen: impl FnOnce(Element<'_>, f64) -> R) -> Option<R> {
         match &mut self.0 {
             Repr::Packed(pack) => {
                 let (member, score) = packed::pairs_from(pack, rank, false).next()?;
-                let member = member.to_vec();
+                let result = seen(member, score);
                 packed::remove_range(pack, rank..rank + 1);
-                Some((member, score))
+                Some(result)
             }
             Repr::Indexed(set) => {
                 let entry = set.remove_at(rank)?;
                 let view = entry.view();
-                Some((view.member().to_vec(), view.score()))
+                Some(seen(Element::Bytes(view.member()), view.score()))
             }
         }
     }

@@ -62,9 +62,8 @@ fn read_score(element: Element<'_>) -> f64 {
 
 /// A score as it is stored: an integer if it is one, else the shortest text that reads back the same.
 pub(super) fn score_element(score: f64, buffer: &mut zmij::Buffer) -> Element<'_> {
-    let is_int = score.fract() == 0.0 && score.abs() <= EXACT_INT;
-    // The sign of -0 only survives as text.
-    if is_int && !(score == 0.0 && score.is_sign_negative()) {
+    // As in Redis, -0 loses its sign here.
+    if score.fract() == 0.0 && score.abs() <= EXACT_INT {
         Element::Int(score as i64)
     } else {
         Element::Bytes(buffer.format(score).as_bytes())

@@ -221,7 +221,8 @@ proptest! {
         let mut set = ZSet::new();
         set.insert(b"m", score, &limits(8));
         prop_assert_eq!(set.encoding(), "listpack");
-        prop_assert_eq!(set.score(b"m").unwrap().to_bits(), score.to_bits());
+        // But for the sign of -0, which is lost on purpose.
+        prop_assert_eq!(set.score(b"m").unwrap().to_bits(), (score + 0.0).to_bits());
     }
 }
 
