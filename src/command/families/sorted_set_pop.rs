@@ -130,7 +130,7 @@ fn pop_from(
     count: usize,
     shape: Shape,
 ) -> Result<usize, CommandError> {
-    let (entry, reply) = ctx.lookup_with_reply(key);
+    let (entry, reply, _) = ctx.lookup_with(key);
     let Some(entry) = entry else { return Ok(0) };
     let Some(Value::ZSet(zset)) = entry.object_mut() else { return Err(CommandError::WrongType) };
     let count = count.min(zset.len());
