@@ -6,7 +6,9 @@
 pub mod generation;
 pub mod load;
 pub mod names;
+pub mod offline;
 pub mod recovery;
+pub mod rewrite;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;

@@ -411,3 +411,7 @@ pub fn encode(
         Err(never) => match never {},
     }
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

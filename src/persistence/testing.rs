@@ -9,9 +9,12 @@ use super::Point;
 use super::generation::read_manifest;
 use super::names::Names;
 use super::writer::{LogPosition, LogSource, SourceError};
+use crate::command::Settings;
+use crate::command::apply::Applier;
 use crate::format::aof::manifest::Manifest;
 use crate::format::aof::seal::Lineage;
 use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, LoggedCommand, Verdict};
+use crate::keyspace::{Keyspace, ValueRef};
 use crate::resp::write_command;
 use crate::sys::Disk;
 
@@ -178,3 +181,38 @@ impl LogSource for TestSource {
         Ok(())
     }
 }
+
+/// Everything in a keyspace: database, key, text of the value, expiry; sorted.
+pub type Contents = Vec<(u32, String, String, Option<i64>)>;
+
+pub fn contents(keyspace: &Keyspace) -> Contents {
+    let mut all = Vec::new();
+    for (_, shard) in keyspace.lock_all().iter() {
+        for db in 0..keyspace.databases() {
+            for entry in shard.db(db).iter() {
+                let text = match entry.value() {
+                    ValueRef::Int(int) => int.to_string(),
+                    ValueRef::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    ValueRef::Object(value) => format!("{value:?}"),
+                };
+                let key = String::from_utf8_lossy(entry.key()).into_owned();
+                all.push((db, key, text, entry.expire_at_ms()));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+/// A keyspace of 16 databases after these commands.
+pub fn keyspace_after<'t>(commands: impl IntoIterator<Item = &'t str>) -> Keyspace {
+    let keyspace = Keyspace::new(16);
+    let mut applier = Applier::new(Settings::default(), 0);
+    for text in commands {
+        let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+        applier.apply(&keyspace, &args, NOW_MS, |_| ()).unwrap();
+    }
+    keyspace
+}
+
+pub const NOW_MS: i64 = 1_700_000_000_000;

@@ -137,7 +137,7 @@ impl Chain {
 }
 
 /// What is wrong with a file, and where.
-fn fault(verdict: &Verdict, may_cut: bool) -> Option<(u64, RecoveryErrorKind)> {
+pub(super) fn fault(verdict: &Verdict, may_cut: bool) -> Option<(u64, RecoveryErrorKind)> {
     match verdict {
         Verdict::Sound(_) | Verdict::Stopped { .. } => None,
         Verdict::TornTail { .. } if may_cut => None,

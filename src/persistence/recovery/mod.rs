@@ -305,7 +305,11 @@ impl Loading<'_> {
             if preamble {
                 facts = self.snapshot(&base.path, &base.bytes, false)?;
             } else {
-                base_commands = self.log(&base.path, &base.bytes, &LogVerifier::new(), 0, None)?.commands;
+                let verifier = LogVerifier::new();
+                if let Some((offset, kind)) = chain::fault(&verifier.check(&base.bytes), false) {
+                    return Err(RecoveryError::new(base.path.clone(), Some(offset), kind));
+                }
+                base_commands = self.log(&base.path, &base.bytes, &verifier, 0, None)?.commands;
             }
             let named = start_of(&base.entry);
             if named.is_some() && named != facts.point.map(|point| point.history()) {
@@ -317,6 +321,10 @@ impl Loading<'_> {
         done.commands += base_commands;
         done.bytes = self.total;
         done.cut = chain.cut();
+        if self.stop_at.is_some() {
+            // Not the end of the folder, so nothing can go on there.
+            return Ok(done);
+        }
         done.go_on = match (chain.incr.last().map(|file| &file.verdict), &done.cut) {
             (Some(_), Some(cut)) => GoOn::AfterCut(cut.at),
             (Some(verdict), None) => verdict.extent().sealer().map_or(GoOn::NewFile, GoOn::Append),
@@ -401,7 +409,7 @@ impl Loading<'_> {
             let kind = RecoveryErrorKind::Command(error);
             return Err(RecoveryError::new(path.to_owned(), Some(at as u64), kind));
         }
-        if let Verdict::Damaged { offset, kind, .. } = verdict {
+        if let (None, Verdict::Damaged { offset, kind, .. }) = (stop, verdict) {
             let kind = RecoveryErrorKind::Damaged(kind);
             return Err(RecoveryError::new(path.to_owned(), Some(offset as u64), kind));
         }
@@ -442,7 +450,10 @@ impl Loading<'_> {
             }
             Verdict::Sound(_) | Verdict::Stopped { .. } => {}
         }
-        let applied = self.log(path, tail, &verifier, 0, None)?;
+        let applied = self.log(path, tail, &verifier, 0, None).map_err(|mut error| {
+            error.offset = error.offset.map(|at| begin as u64 + at);
+            error
+        })?;
         let mut done = recovered(LoadedFrom::SingleFile(path.to_owned()), facts, Some(&applied));
         // Whatever place the snapshot named, commands without offsets have moved on from it.
         done.point = None;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::chain::fault;
 use super::{Chain, CutTail, RecoveryError, RecoveryErrorKind, start_of};
 use crate::format::aof::manifest::FileKind;
-use crate::format::aof::verify::{HistoryPoint, LogVerifier, Verdict};
+use crate::format::aof::verify::{HistoryPoint, LogVerifier};
 use crate::format::rdb::{MAGIC, ReadOptions};
 use crate::persistence::load::{LoadError, check_rdb};
 use crate::persistence::names::Names;
@@ -104,15 +105,7 @@ fn base_report(bytes: &[u8], report: &mut FileReport) -> Result<(), (Option<u64>
         // A base of commands, as stock servers write it without `aof-use-rdb-preamble`.
         let verdict = LogVerifier::new().check(bytes);
         (report.good_bytes, report.items) = (verdict.extent().len as u64, verdict.extent().commands);
-        return match verdict {
-            Verdict::Sound(_) | Verdict::Stopped { .. } => Ok(()),
-            Verdict::TornTail { sealed, why, .. } => {
-                Err((Some(sealed.len as u64), RecoveryErrorKind::Torn(why)))
-            }
-            Verdict::Damaged { offset, kind, .. } => {
-                Err((Some(offset as u64), RecoveryErrorKind::Damaged(kind)))
-            }
-        };
+        return fault(&verdict, false).map_or(Ok(()), |(offset, kind)| Err((Some(offset), kind)));
     }
     let facts = check_rdb(bytes, ReadOptions::default())
         .map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;

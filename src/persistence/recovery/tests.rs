@@ -1,1 +1,428 @@
+use super::*;
+use crate::base::time::ManualClock;
+use crate::format::aof::manifest::{FileEntry, FileKind, Manifest};
+use crate::persistence::load::{Inserting, Staging, swap_in};
+use crate::persistence::offline::{Fingerprint, Offline, OfflineError, RestoreTo};
+use crate::persistence::snapshot::{SnapshotOptions, save};
+use crate::persistence::testing::{
+    Contents, NEW_ID, NOW_MS, command, contents, keyspace_after, lineage, names, point,
+};
+use crate::sys::fault::FaultDisk;
 
+const BASE: [&str; 3] = ["SET a 1", "SET b two", "SET e x PXAT 1900000000000"];
+/// The log after the base, batch by batch; `|` parts files.
+const BATCHES: [&[&str]; 6] = [
+    &["SET a 2", "SET c 3"],
+    &["SELECT 5", "SET a five"],
+    &["|"],
+    &["SET d 4", "MULTI", "SET d 5", "SET f 6", "EXEC"],
+    &["SELECT 0", "SET g 7"],
+    &["SET h 8"],
+];
+const BASE_OFFSET: u64 = 1_000;
+
+struct Folder {
+    disk: FaultDisk,
+    /// Offset and contents after each batch, the base first.
+    states: Vec<(u64, Contents)>,
+    /// Offset and contents after each command that is not inside a transaction.
+    boundaries: Vec<(u64, Contents)>,
+    /// When each batch was sealed, and its offset.
+    sealed: Vec<(u64, u64)>,
+}
+
+fn options() -> RecoverOptions {
+    RecoverOptions { from: LoadFrom::Either, may_cut: true, settings: Settings::default(), now_ms: NOW_MS }
+}
+
+fn clock() -> ManualClock {
+    ManualClock::at_ms(NOW_MS as u64)
+}
+
+/// A folder as the writer leaves it.
+fn folder() -> Folder {
+    let disk = FaultDisk::new(1);
+    disk.create_dir_all(names().dir()).unwrap();
+    let mut generation = Generation::open(Arc::new(disk.clone()), names(), 1).unwrap();
+    let start = point(BASE_OFFSET);
+    let mut applied = BASE.to_vec();
+    let temporary = names().temporary_base("t");
+    let base = SnapshotOptions { aof_base: true, ..SnapshotOptions::default() };
+    save(&keyspace_after(applied.clone()), || Some(start), &disk, &temporary, &clock(), &base).unwrap();
+    let mut incr = generation.create_incr(&start, NOW_MS as u64).unwrap();
+    generation.finish(&temporary, &start.history(), incr.seq).unwrap();
+    let now = |applied: &[&'static str]| contents(&keyspace_after(applied.to_vec()));
+    let mut states = vec![(BASE_OFFSET, now(&applied))];
+    let mut boundaries = states.clone();
+    let mut sealed = Vec::new();
+    let (mut db, mut open) = (0, false);
+    for (index, batch) in BATCHES.iter().enumerate() {
+        if batch[0] == "|" {
+            incr.file.sync_data().unwrap();
+            let here = Point { db, ..point(incr.sealer.offset()) };
+            incr = generation.create_incr(&here, NOW_MS as u64 + index as u64 * 1000).unwrap();
+            generation.name_incrs().unwrap();
+            continue;
+        }
+        let mut bytes = Vec::new();
+        for text in *batch {
+            let one = command(text);
+            incr.sealer.feed(&one);
+            bytes.extend_from_slice(&one);
+            applied.push(text);
+            open = (open || *text == "MULTI") && *text != "EXEC";
+            db = text.strip_prefix("SELECT ").map_or(db, |n| n.parse().unwrap());
+            if !open {
+                boundaries.push((incr.sealer.offset(), now(&applied)));
+            }
+        }
+        let time_ms = NOW_MS as u64 + index as u64 * 1000;
+        incr.sealer.seal(time_ms, &mut bytes);
+        incr.file.write_all(&bytes).unwrap();
+        states.push((incr.sealer.offset(), now(&applied)));
+        sealed.push((time_ms, incr.sealer.offset()));
+    }
+    incr.file.sync_data().unwrap();
+    Folder { disk, states, boundaries, sealed }
+}
+
+fn load(disk: &FaultDisk) -> Result<(Recovered, Contents), RecoveryError> {
+    load_with(disk, &options())
+}
+
+fn load_with(disk: &FaultDisk, options: &RecoverOptions) -> Result<(Recovered, Contents), RecoveryError> {
+    let keyspace = Keyspace::new(16);
+    let snapshot = names().dir().join("dump.rdb");
+    let recovered = recover(disk, &names(), &snapshot, &keyspace, options, &mut |_, _| ());
+    if recovered.is_err() {
+        assert!(keyspace.is_empty(), "nothing may be left of a load that failed");
+    }
+    recovered.map(|recovered| (recovered, contents(&keyspace)))
+}
+
+fn file(name: &str) -> PathBuf {
+    names().folder().join(name)
+}
+
+const LAST: &str = "appendonly.aof.2.incr.aof";
+
+#[test]
+fn a_whole_folder_comes_back_with_its_place_in_history() {
+    let folder = folder();
+    let (recovered, found) = load(&folder.disk).unwrap();
+    let (offset, wanted) = folder.states.last().unwrap();
+    assert_eq!(&found, wanted);
+    assert_eq!(recovered.point, Some(point(*offset)));
+    assert_eq!((recovered.snapshot_keys, recovered.cut), (3, None));
+    assert_eq!(recovered.source, LoadedFrom::Folder(names().manifest()));
+    let report = verify_directory(&folder.disk, &names()).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(report.end.unwrap().offset, *offset);
+    assert_eq!(report.files.len(), 3);
+}
+
+#[test]
+fn every_truncation_of_the_last_file_gives_the_last_seal_and_goes_on() {
+    let whole = folder();
+    let bytes = whole.disk.read_sealed(&file(LAST)).unwrap().to_vec();
+    let in_last = &whole.states[2..];
+    for cut in 0..bytes.len() {
+        let disk = folder().disk;
+        disk.put(&file(LAST), &bytes[..cut]);
+        let (recovered, found) = load(&disk).unwrap();
+        let place = recovered.point.unwrap();
+        let state = in_last.iter().find(|(offset, _)| *offset == place.offset);
+        assert_eq!(Some(&found), state.map(|(_, wanted)| wanted), "cut at {cut}: {place:?}");
+        let lost = recovered.cut.as_ref().map_or(0, |tail| tail.bytes);
+        assert!(recovered.cut.is_some() == (lost > 0 || cut == 0), "cut at {cut}");
+        let (generation, incr) = recovered.go_on(Arc::new(disk.clone()), names(), 1, &place, 9).unwrap();
+        let mut incr = incr.unwrap();
+        let mut more = command("SET more 1");
+        incr.sealer.feed(&more);
+        incr.sealer.seal(10, &mut more);
+        incr.file.write_all(&more).unwrap();
+        drop((generation, incr));
+        let (again, after) = load(&disk).unwrap();
+        assert_eq!(again.point.unwrap().offset, place.offset + command("SET more 1").len() as u64);
+        assert_eq!(again.cut, None);
+        let mut wanted = found;
+        wanted.push((place.db, "more".into(), "1".into(), None));
+        wanted.sort();
+        assert_eq!(after, wanted, "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused_or_changes_nothing_and_the_checker_agrees() {
+    let whole = folder();
+    let (_, wanted) = whole.states.last().unwrap();
+    let files = ["appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof", LAST, "appendonly.aof.manifest"];
+    for name in files {
+        let len = whole.disk.read_sealed(&file(name)).unwrap().len();
+        for at in 0..len {
+            let bit = 1 << (at % 8);
+            whole.disk.corrupt(&file(name), at, bit);
+            let checked = verify_directory(&whole.disk, &names());
+            let sound = checked.is_ok_and(|report| report.is_sound());
+            match load(&whole.disk) {
+                Ok((recovered, found)) => {
+                    assert!(recovered.cut.is_none(), "{name} byte {at}: taken for a torn end");
+                    assert_eq!((&found, sound), (wanted, true), "{name} byte {at}");
+                    assert_eq!(name, "appendonly.aof.manifest", "byte {at}");
+                }
+                Err(error) => {
+                    assert!(!sound, "{name} byte {at}: {error}");
+                    assert!(error.to_string().contains("appendonly"), "{error}");
+                }
+            }
+            whole.disk.corrupt(&file(name), at, bit);
+        }
+    }
+    load(&whole.disk).unwrap();
+}
+
+#[test]
+fn a_torn_file_before_the_last_or_a_missing_one_is_refused() {
+    let whole = folder();
+    let first = file("appendonly.aof.1.incr.aof");
+    let bytes = whole.disk.read_sealed(&first).unwrap().to_vec();
+    whole.disk.put(&first, &bytes[..bytes.len() - 1]);
+    assert!(matches!(load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::Torn(_)));
+    // Cut at a seal it is sound by itself, and still there is a gap.
+    let sealed = LogVerifier::new().check(&bytes[..bytes.len() - 1]).extent().len;
+    whole.disk.put(&first, &bytes[..sealed]);
+    assert!(matches!(load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::Gap { .. }));
+    whole.disk.remove_file(&first).unwrap();
+    let error = load(&whole.disk).unwrap_err();
+    assert!(matches!(error.kind, RecoveryErrorKind::MissingFile));
+    assert!(error.to_string().contains("aof-check"), "{error}");
+}
+
+#[test]
+fn a_torn_end_is_kept_where_cutting_is_not_allowed() {
+    let whole = folder();
+    let bytes = whole.disk.read_sealed(&file(LAST)).unwrap().to_vec();
+    whole.disk.put(&file(LAST), &bytes[..bytes.len() - 2]);
+    let strict = RecoverOptions { may_cut: false, ..options() };
+    let error = load_with(&whole.disk, &strict).unwrap_err();
+    assert!(matches!(error.kind, RecoveryErrorKind::Torn(_)) && error.offset.is_some(), "{error}");
+}
+
+#[test]
+fn another_base_than_the_manifest_names_is_refused() {
+    let whole = folder();
+    let other = names().dir().join("other");
+    let keyspace = keyspace_after(["SET z 1"]);
+    let base = SnapshotOptions::default();
+    save(&keyspace, || Some(point(77)), &whole.disk, &other, &clock(), &base).unwrap();
+    let bytes = whole.disk.read_sealed(&other).unwrap().to_vec();
+    whole.disk.put(&file("appendonly.aof.1.base.rdb"), &bytes);
+    assert!(matches!(load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::OtherSnapshot));
+}
+
+/// A folder as a stock server writes it: no seals, no offsets.
+fn stock(log: &[u8]) -> FaultDisk {
+    let disk = FaultDisk::new(1);
+    let entry = FileEntry::new("appendonly.aof.1.incr.aof", 1, FileKind::Incr);
+    let manifest = Manifest { incr: vec![entry], ..Manifest::default() };
+    disk.put(&file("appendonly.aof.manifest"), &manifest.print().unwrap());
+    disk.put(&file("appendonly.aof.1.incr.aof"), log);
+    disk
+}
+
+#[test]
+fn stock_folders_load_and_are_gone_on_with() {
+    let log = [command("SELECT 0"), command("SET a 1"), command("SET b 2")].concat();
+    let torn_at = log.len() - command("SET b 2").len();
+    for cut in [log.len(), log.len() - 3] {
+        let disk = stock(&log[..cut]);
+        let (recovered, found) = load(&disk).unwrap();
+        assert_eq!(recovered.point, None);
+        assert_eq!(found.len(), if cut == log.len() { 2 } else { 1 });
+        assert_eq!(recovered.cut.as_ref().map(|tail| tail.at), (cut < log.len()).then_some(torn_at as u64));
+        let strict = RecoverOptions { may_cut: false, ..options() };
+        assert_eq!(load_with(&disk, &strict).is_err(), cut < log.len());
+        let here = point(0);
+        let (_, incr) = recovered.go_on(Arc::new(disk.clone()), names(), 1, &here, 1).unwrap();
+        let mut incr = incr.unwrap();
+        let mut more = command("SET more 1");
+        incr.sealer.feed(&more);
+        incr.sealer.seal(10, &mut more);
+        incr.file.write_all(&more).unwrap();
+        let (again, after) = load(&disk).unwrap();
+        assert_eq!(after.len(), found.len() + 1);
+        assert_eq!(again.point.unwrap(), point(command("SET more 1").len() as u64));
+    }
+}
+
+#[test]
+fn a_command_that_does_not_work_stops_the_start() {
+    let disk = stock(&[command("SET a 1"), command("NOSUCH b")].concat());
+    let error = load(&disk).unwrap_err();
+    assert!(matches!(error.kind, RecoveryErrorKind::Command(ApplyError::Unknown(_))));
+    assert_eq!(error.offset, Some(command("SET a 1").len() as u64));
+}
+
+#[test]
+fn a_snapshot_file_and_a_single_log_load_too() {
+    let disk = FaultDisk::new(1);
+    disk.create_dir_all(names().dir()).unwrap();
+    let nothing = load(&disk).unwrap();
+    assert_eq!((nothing.0.source, nothing.1.len()), (LoadedFrom::Nothing, 0));
+    let keyspace = keyspace_after(BASE);
+    let dump = names().dir().join("dump.rdb");
+    let place = Point { db: 3, ..point(4_321) };
+    let base = SnapshotOptions { functions: vec![b"#!lua name=x".to_vec()], ..SnapshotOptions::default() };
+    save(&keyspace, || Some(place), &disk, &dump, &clock(), &base).unwrap();
+    let (recovered, found) = load(&disk).unwrap();
+    assert_eq!((recovered.point, found), (Some(place), contents(&keyspace)));
+    assert_eq!(recovered.functions, [b"#!lua name=x".to_vec()]);
+    assert_eq!(recovered.snapshot_ctime_s, Some(NOW_MS as u64 / 1000));
+    // A log in one file, behind a snapshot, goes before the snapshot file.
+    let bytes = disk.read_sealed(&dump).unwrap();
+    let single = [&bytes[..], &command("SET z 1")[..], b"*3\r\n$3"].concat();
+    disk.put(&names().dir().join("appendonly.aof"), &single);
+    let (recovered, found) = load(&disk).unwrap();
+    assert!(matches!(recovered.source, LoadedFrom::SingleFile(_)));
+    assert_eq!((recovered.point, found.len()), (None, 4));
+    assert_eq!(recovered.cut.unwrap().bytes, 6);
+    let only = RecoverOptions { from: LoadFrom::Snapshot, ..options() };
+    assert_eq!(load_with(&disk, &only).unwrap().1.len(), 3);
+}
+
+#[test]
+fn a_received_snapshot_is_staged_kept_and_swapped_in() {
+    let disk = FaultDisk::new(1);
+    disk.create_dir_all(names().dir()).unwrap();
+    let source = keyspace_after(BASE);
+    let dump = names().dir().join("dump.rdb");
+    save(&source, || Some(point(7)), &disk, &dump, &clock(), &SnapshotOptions::default()).unwrap();
+    let bytes = disk.read_sealed(&dump).unwrap().to_vec();
+    let how = Inserting::new(&Settings::default(), NOW_MS);
+    let tee = names().dir().join("tee");
+    for step in [1, 7, bytes.len()] {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut staging = Staging::new(16, how.clone(), Some((shared, &tee)));
+        bytes.chunks(step).for_each(|piece| staging.feed(piece).unwrap());
+        let staged = staging.finish().unwrap();
+        assert_eq!(staged.facts.point, Some(point(7)));
+        assert_eq!(staged.facts.bytes, bytes.len() as u64);
+        assert_eq!(staged.base.unwrap().unwrap(), tee);
+        assert_eq!(disk.read_sealed(&tee).unwrap()[..], bytes[..]);
+        disk.remove_file(&tee).unwrap();
+        let serving = keyspace_after(["SET old 1"]);
+        drop(swap_in(staged.keyspace, &serving));
+        assert_eq!(contents(&serving), contents(&source));
+    }
+    // Half a snapshot is none, and its file does not stay.
+    let mut staging = Staging::new(16, how.clone(), Some((Arc::new(disk.clone()), &tee)));
+    staging.feed(&bytes[..bytes.len() - 1]).unwrap();
+    assert!(staging.finish().is_err());
+    assert!(disk.file_len(&tee).unwrap().is_none());
+    // A full disk costs the file, not the sync.
+    let mut staging = Staging::new(16, how, Some((Arc::new(disk.clone()), &tee)));
+    disk.plan(|plan| plan.full_after_bytes = Some(10));
+    staging.feed(&bytes).unwrap();
+    let staged = staging.finish().unwrap();
+    assert!(staged.base.unwrap().unwrap_err().is_full());
+    assert_eq!(contents(&staged.keyspace), contents(&source));
+}
+
+fn into() -> Names {
+    Names::new("/data", "restored", "appendonly.aof").unwrap()
+}
+
+fn restore(disk: &FaultDisk, to: RestoreTo) -> Result<(Point, Contents), OfflineError> {
+    let (options, snapshot, clock) = (options(), SnapshotOptions::default(), clock());
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let tool =
+        Offline { disk: disk.clone(), clock: &clock, options: &options, snapshot: &snapshot, databases: 16 };
+    let restored = tool.restore(&names(), &into(), to)?;
+    let keyspace = Keyspace::new(16);
+    let nowhere = Path::new("/data/none");
+    recover(&*disk, &into(), nowhere, &keyspace, &options, &mut |_, _| ()).unwrap();
+    assert_eq!(Fingerprint::of(&keyspace), restored.fingerprint);
+    for entry in disk.list_dir(&into().folder()).unwrap() {
+        disk.remove_file(&into().folder().join(entry.name)).unwrap();
+    }
+    disk.remove_dir(&into().folder()).unwrap();
+    Ok((restored.point, contents(&keyspace)))
+}
+
+#[test]
+fn every_offset_can_be_restored_to() {
+    let folder = folder();
+    let before: Vec<_> = folder.disk.list_dir(&names().folder()).unwrap();
+    let end = folder.states.last().unwrap().0;
+    for wanted in BASE_OFFSET..=end {
+        let (place, found) = restore(&folder.disk, RestoreTo::Offset(wanted)).unwrap();
+        let (offset, state) = folder.boundaries.iter().rfind(|(offset, _)| *offset <= wanted).unwrap();
+        assert_eq!((place.offset, &found), (*offset, state), "to {wanted}");
+    }
+    assert!(matches!(
+        restore(&folder.disk, RestoreTo::Offset(BASE_OFFSET - 1)),
+        Err(OfflineError::TooEarly { .. })
+    ));
+    assert!(matches!(restore(&folder.disk, RestoreTo::Offset(end + 1)), Err(OfflineError::TooLate { .. })));
+    assert_eq!(folder.disk.list_dir(&names().folder()).unwrap(), before);
+}
+
+#[test]
+fn damage_behind_the_target_does_not_matter() {
+    let folder = folder();
+    let (offset, state) = &folder.states[3];
+    let len = folder.disk.read_sealed(&file(LAST)).unwrap().len();
+    folder.disk.corrupt(&file(LAST), len - 200, 1);
+    assert!(load(&folder.disk).is_err());
+    let (place, found) = restore(&folder.disk, RestoreTo::Offset(*offset)).unwrap();
+    assert_eq!((place.offset, &found), (*offset, state));
+    assert!(matches!(
+        restore(&folder.disk, RestoreTo::Offset(folder.states.last().unwrap().0)),
+        Err(OfflineError::TooLate { .. })
+    ));
+    assert!(matches!(restore(&folder.disk, RestoreTo::End), Err(OfflineError::Source(_))));
+}
+
+#[test]
+fn times_are_restored_to_by_seals_and_timestamps() {
+    let folder = folder();
+    for (time_ms, offset) in &folder.sealed {
+        for wanted in [*time_ms, time_ms + 999] {
+            let (place, found) = restore(&folder.disk, RestoreTo::TimeMs(wanted)).unwrap();
+            let state = folder.states.iter().find(|(o, _)| o == offset).unwrap();
+            assert_eq!((place.offset, &found), (*offset, &state.1), "to {wanted}");
+        }
+    }
+    let early = restore(&folder.disk, RestoreTo::TimeMs(NOW_MS as u64 - 60_000));
+    assert!(matches!(early, Err(OfflineError::TooEarly { .. })));
+    let log = [b"#TS:100\r\n".to_vec(), command("SET a 1"), b"#TS:200\r\n".to_vec(), command("SET b 2")];
+    let disk = stock(&log.concat());
+    assert_eq!(restore(&disk, RestoreTo::TimeMs(199_999)).unwrap().1.len(), 1);
+    assert_eq!(restore(&disk, RestoreTo::TimeMs(200_000)).unwrap().1.len(), 2);
+    assert_eq!(restore(&disk, RestoreTo::End).unwrap().1.len(), 2);
+    assert!(matches!(restore(&disk, RestoreTo::Offset(5)), Err(OfflineError::NoOffsets)));
+}
+
+#[test]
+fn a_rewrite_goes_to_a_new_place_only() {
+    let folder = folder();
+    folder.disk.create_dir_all(&into().folder()).unwrap();
+    assert!(matches!(restore(&folder.disk, RestoreTo::End), Err(OfflineError::TargetExists(_))));
+    folder.disk.remove_dir(&into().folder()).unwrap();
+    let (place, found) = restore(&folder.disk, RestoreTo::End).unwrap();
+    let (offset, state) = folder.states.last().unwrap();
+    assert_eq!((place.offset, &found), (*offset, state));
+}
+
+#[test]
+fn a_changed_lineage_is_where_the_history_ends() {
+    let folder = folder();
+    let (recovered, _) = load(&folder.disk).unwrap();
+    let place = recovered.point.unwrap();
+    let (_, incr) = recovered.go_on(Arc::new(folder.disk.clone()), names(), 1, &place, 1).unwrap();
+    let (mut incr, mut line) = (incr.unwrap(), Vec::new());
+    incr.sealer.change_lineage(lineage(NEW_ID), 2, &mut line);
+    incr.file.write_all(&line).unwrap();
+    let (recovered, _) = load(&folder.disk).unwrap();
+    assert_eq!(recovered.point, Some(Point { lineage: lineage(NEW_ID), ..place }));
+}

@@ -361,9 +361,9 @@ impl Core {
         }
     }
 
-    /// No base will come for `rotation`.
-    pub(super) fn abandon(&mut self, rotation: &Rotation, why: String) {
-        if !self.named && self.incr.is_some() && rotation.first_incr >= self.run_start {
+    /// No base will come for the present run.
+    pub(super) fn abandon(&mut self, why: String) {
+        if !self.named && self.incr.is_some() {
             self.broke(WriterError::NoBase(why));
         }
     }

@@ -174,7 +174,7 @@ type Answer<T> = mpsc::Sender<Result<T, WriterError>>;
 enum Request {
     Rotate(Point, Answer<Rotation>),
     Finish(PathBuf, Rotation, Answer<Finished>),
-    Abandon(Rotation, String),
+    Abandon(String),
     Install(PathBuf, Point, Box<dyn LogSource>, Answer<Finished>),
     AttachSource(Box<dyn LogSource>),
     Flush(Answer<u64>),
@@ -302,10 +302,10 @@ impl AofWriter {
         self.ask(|answer| Request::Finish(temporary, rotation, answer))
     }
 
-    /// Says that no base will come for `rotation`, and why. If the files since have none to follow, the writer is
-    /// broken (again) and asks for a new generation later, ever more rarely.
-    pub fn abandon(&self, rotation: Rotation, why: impl Into<String>) {
-        self.post(Request::Abandon(rotation, why.into()));
+    /// Says that no base will come for the rotations asked for so far, and why. If the log files since the last of them
+    /// have none to follow, the writer is broken (again) and asks for a new generation later, ever more rarely.
+    pub fn abandon(&self, why: impl Into<String>) {
+        self.post(Request::Abandon(why.into()));
     }
 
     /// Leaves the present history for another: a snapshot at `point` in `temporary` (as for [`AofWriter::finish`]),
@@ -396,7 +396,7 @@ fn serve(core: &mut Core, request: Request, position: Option<&LogPosition>) -> b
     // Whoever asked may have gone, which is no concern of the writer.
     match request {
         Request::Rotate(point, answer) => drop(answer.send(core.rotate(&point, position))),
-        Request::Abandon(rotation, why) => core.abandon(&rotation, why),
+        Request::Abandon(why) => core.abandon(why),
         Request::Finish(temporary, rotation, answer) => {
             drop(answer.send(core.finish(&temporary, &rotation)));
         }

@@ -259,11 +259,11 @@ fn a_rewrite_over_a_gap_is_refused() {
     let base = put_base(&bench.disk, &names(), 100);
     assert!(matches!(bench.writer.finish(base, rotation).wait(), Err(WriterError::Interrupted)));
     // The next run does not make the old rotation any better.
-    let second = bench.writer.rotate_at(point(bench.log.end())).wait().unwrap();
+    bench.writer.rotate_at(point(bench.log.end())).wait().unwrap();
     let base = put_base(&bench.disk, &names(), 100);
     assert!(matches!(bench.writer.finish(base, rotation).wait(), Err(WriterError::Interrupted)));
     // A rewrite that is given up makes the writer ask again, and the third one is good.
-    bench.writer.abandon(second, "the child died");
+    bench.writer.abandon("the child died");
     bench.await_event(|event| matches!(event, WriterEvent::Broken { .. }));
     bench.await_event(|event| *event == WriterEvent::NeedsGeneration);
     bench.rewrite().unwrap();
