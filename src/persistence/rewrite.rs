@@ -45,7 +45,7 @@ pub struct Rewrite {
 
 enum Stage {
     /// The child writes; the writer has been asked to rotate.
-    Child(SnapshotJob, Pending<Rotation>),
+    Child(Box<SnapshotJob>, Pending<Rotation>),
     /// The base is being read back.
     Verifying(Receiver<Result<(), String>>, Rotation),
     /// The writer is putting it in place.
@@ -90,7 +90,9 @@ impl Rewrite {
         };
         let started = SnapshotJob::start("aof-rewrite", keyspace, place, target, clock, &options, fork);
         match (started, rotating) {
-            (Ok(job), Some(rotating)) => Ok(Rewrite { disk, temporary, stage: Stage::Child(job, rotating) }),
+            (Ok(job), Some(rotating)) => {
+                Ok(Rewrite { disk, temporary, stage: Stage::Child(Box::new(job), rotating) })
+            }
             (Ok(_), None) => Ok(Rewrite { disk, temporary, stage: Stage::Over }),
             (Err(error), _) => {
                 writer.abandon(error.to_string());

@@ -45,7 +45,7 @@ pub struct RecoveryError {
     pub offset: Option<u64>,
     /// What is wrong.
     #[source]
-    pub kind: RecoveryErrorKind,
+    pub kind: Box<RecoveryErrorKind>,
 }
 
 fn place(offset: Option<u64>) -> String {
@@ -54,13 +54,13 @@ fn place(offset: Option<u64>) -> String {
 
 impl RecoveryError {
     pub(super) fn new(file: PathBuf, offset: Option<u64>, kind: RecoveryErrorKind) -> Self {
-        RecoveryError { file, offset, kind }
+        RecoveryError { file, offset, kind: Box::new(kind) }
     }
 }
 
 impl From<DiskError> for RecoveryError {
     fn from(error: DiskError) -> Self {
-        RecoveryError { file: error.path.clone(), offset: None, kind: RecoveryErrorKind::Disk(error) }
+        RecoveryError::new(error.path.clone(), None, RecoveryErrorKind::Disk(error))
     }
 }
 

@@ -187,14 +187,14 @@ fn a_torn_file_before_the_last_or_a_missing_one_is_refused() {
     let first = file("appendonly.aof.1.incr.aof");
     let bytes = whole.disk.read_sealed(&first).unwrap().to_vec();
     whole.disk.put(&first, &bytes[..bytes.len() - 1]);
-    assert!(matches!(load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::Torn(_)));
+    assert!(matches!(*load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::Torn(_)));
     // Cut at a seal it is sound by itself, and still there is a gap.
     let sealed = LogVerifier::new().check(&bytes[..bytes.len() - 1]).extent().len;
     whole.disk.put(&first, &bytes[..sealed]);
-    assert!(matches!(load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::Gap { .. }));
+    assert!(matches!(*load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::Gap { .. }));
     whole.disk.remove_file(&first).unwrap();
     let error = load(&whole.disk).unwrap_err();
-    assert!(matches!(error.kind, RecoveryErrorKind::MissingFile));
+    assert!(matches!(*error.kind, RecoveryErrorKind::MissingFile));
     assert!(error.to_string().contains("aof-check"), "{error}");
 }
 
@@ -205,7 +205,7 @@ fn a_torn_end_is_kept_where_cutting_is_not_allowed() {
     whole.disk.put(&file(LAST), &bytes[..bytes.len() - 2]);
     let strict = RecoverOptions { may_cut: false, ..options() };
     let error = load_with(&whole.disk, &strict).unwrap_err();
-    assert!(matches!(error.kind, RecoveryErrorKind::Torn(_)) && error.offset.is_some(), "{error}");
+    assert!(matches!(*error.kind, RecoveryErrorKind::Torn(_)) && error.offset.is_some(), "{error}");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn another_base_than_the_manifest_names_is_refused() {
     save(&keyspace, || Some(point(77)), &whole.disk, &other, &clock(), &base).unwrap();
     let bytes = whole.disk.read_sealed(&other).unwrap().to_vec();
     whole.disk.put(&file("appendonly.aof.1.base.rdb"), &bytes);
-    assert!(matches!(load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::OtherSnapshot));
+    assert!(matches!(*load(&whole.disk).unwrap_err().kind, RecoveryErrorKind::OtherSnapshot));
 }
 
 /// A folder as a stock server writes it: no seals, no offsets.
@@ -259,7 +259,7 @@ fn stock_folders_load_and_are_gone_on_with() {
 fn a_command_that_does_not_work_stops_the_start() {
     let disk = stock(&[command("SET a 1"), command("NOSUCH b")].concat());
     let error = load(&disk).unwrap_err();
-    assert!(matches!(error.kind, RecoveryErrorKind::Command(ApplyError::Unknown(_))));
+    assert!(matches!(*error.kind, RecoveryErrorKind::Command(ApplyError::Unknown(_))));
     assert_eq!(error.offset, Some(command("SET a 1").len() as u64));
 }
 
