@@ -130,7 +130,7 @@ impl Rewrite {
 
     fn child(
         &mut self,
-        mut job: SnapshotJob,
+        mut job: Box<SnapshotJob>,
         rotating: Pending<Rotation>,
         writer: &AofWriter,
     ) -> RewriteStatus {
