@@ -155,6 +155,7 @@ async fn full_sync(node: &Arc<Node>, target: &Target, peer: &mut Peer, offer: &O
     let base = node.durability.base_for_sync(node).map_err(io::Error::other)?;
     let staged = receive_snapshot(node, peer, base).await?;
     let keys = staged.facts.keys;
+    node.durability.leave_history().await;
     let (point, base) = install(node, staged, offer.place, Some((offer.previous, offer.previous_end)));
     node.durability.synced(node, point, base);
     node.role.full_syncs.fetch_add(1, Ordering::Relaxed);
@@ -241,6 +242,8 @@ struct Stream<'n> {
     /// Bytes at the start of the input that belong to a transaction not yet ended.
     held: usize,
     ack_wanted: bool,
+    /// The durable offset last told to the primary.
+    told_durable: Option<u64>,
 }
 
 impl<'n> Stream<'n> {
@@ -257,6 +260,7 @@ impl<'n> Stream<'n> {
             held: 0,
             // The first acknowledgement tells the primary that the snapshot is loaded.
             ack_wanted: true,
+            told_durable: None,
         }
     }
 
@@ -268,7 +272,9 @@ impl<'n> Stream<'n> {
             let applied = self.apply_input();
             node.log.wake_readers();
             applied?;
-            if std::mem::take(&mut self.ack_wanted) {
+            // Made before the look at the offset, so that no move of it is missed.
+            let moved = node.durable_moved.notified();
+            if std::mem::take(&mut self.ack_wanted) || node.durable_offset() != self.told_durable {
                 self.acknowledge().await?;
             }
             tokio::select! {
@@ -277,7 +283,7 @@ impl<'n> Stream<'n> {
                     node.role.last_io_ms.store(node.now_ms(), Ordering::Relaxed);
                 }
                 _ = tick.tick() => self.ack_wanted = true,
-                () = node.durable_moved.notified() => self.ack_wanted = true,
+                () = moved => {}
             }
         }
     }
@@ -285,7 +291,8 @@ impl<'n> Stream<'n> {
     async fn acknowledge(&mut self) -> io::Result<()> {
         let received = self.node.log.end().to_string();
         let mut out = Vec::new();
-        match self.node.durable_offset() {
+        self.told_durable = self.node.durable_offset();
+        match self.told_durable {
             Some(durable) => {
                 let durable = durable.to_string();
                 let words = ["REPLCONF", "ACK", &received, "FACK", &durable];

@@ -243,6 +243,10 @@ pub fn append_effects(node: &Node, session: &mut Session) {
     if session.effects.is_empty() {
         return;
     }
+    if node.is_replica() {
+        // A writable replica's own writes are no part of the primary's history.
+        return session.effects.clear();
+    }
     let count = session.effects.len();
     session.last_write = node.log.append_effects(count, session.effects.iter());
     session.effects.clear();

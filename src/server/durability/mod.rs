@@ -26,6 +26,11 @@ use std::sync::{Arc, Weak};
 
 pub use keeper::{JobKind, SaveStatus};
 
+/// How often, and how many times at most, the closing of an old history is looked at: a disk that takes
+/// longer than their product does not hold the stream up.
+const LEAVE_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(5);
+const LEAVE_LOOKS: usize = 400;
+
 /// The durable side of a node.
 pub struct Durability {
     disk: Arc<dyn Disk>,
@@ -109,6 +114,20 @@ impl Durability {
         // A leftover of a sync that was cut.
         let _ = self.disk.remove_file(&path);
         Ok(Some((self.disk.clone(), path)))
+    }
+
+    /// Closes the files of the present history, which is about to be replaced; waits for it a while.
+    pub async fn leave_history(&self) {
+        self.publishing.store(false, Ordering::Release);
+        let detached = self.inner.lock().writer.as_ref().map(AofWriter::detach);
+        let Some(detached) = detached else { return };
+        for _ in 0..LEAVE_LOOKS {
+            match detached.poll() {
+                Some(Ok(_)) => return,
+                Some(Err(error)) => return tracing::warn!(%error, "the old history was not closed cleanly"),
+                None => tokio::time::sleep(LEAVE_LOOK_EVERY).await,
+            }
+        }
     }
 
     /// The node has another history now, which stands at `point`; `base` is its snapshot as a file.
