@@ -8,17 +8,21 @@ use crate::server::gate::bits;
 use crate::server::session::ReplyMode;
 use crate::server::stats::add;
 use crate::server::{Node, Session, transaction};
-use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Bytes read at a time.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 /// Buffers above this are given back once they are empty.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 /// Output is written in the middle of a batch beyond this.
@@ -82,7 +86,9 @@ pub struct Connection {
     node: Arc<Node>,
     stream: TcpStream,
     session: Session,
-    input: BytesMut,
+    /// What was read; the first `taken` bytes of it are run already.
+    input: Vec<u8>,
+    taken: usize,
     output: Vec<u8>,
     parser: RequestParser,
     args: ArgSpans,
@@ -102,7 +108,8 @@ impl Connection {
             node,
             stream,
             session,
-            input: BytesMut::new(),
+            input: Vec::new(),
+            taken: 0,
             output: Vec::new(),
             parser: RequestParser::new(limits),
             args: ArgSpans::new(),
@@ -132,26 +139,12 @@ impl Connection {
 
     /// Waits for input and reads what is there; 0 when the peer has closed.
     async fn read_some(&mut self) -> io::Result<usize> {
-        loop {
-            if self.input.len() > self.max_query_bytes {
-                let text = "client query buffer limit reached";
-                return Err(io::Error::other(text));
-            }
-            self.input.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.input) {
-                Ok(count) => {
-                    add(&self.node.stats.input_bytes, count as u64);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
-                        self.input = BytesMut::new();
-                    }
-                    self.stream.readable().await?;
-                }
-                Err(error) => return Err(error),
-            }
+        if self.input.len() > self.max_query_bytes {
+            return Err(io::Error::other("client query buffer limit reached"));
         }
+        let count = read_into(&mut self.stream, &mut self.input).await?;
+        add(&self.node.stats.input_bytes, count as u64);
+        Ok(count)
     }
 
     /// Runs the complete commands of the input.
@@ -160,13 +153,13 @@ impl Connection {
         loop {
             self.parser.limits.authenticated =
                 self.session.authenticated || !self.node.gate.has(bits::PASSWORD);
-            match self.parser.parse(&self.input, &mut self.args) {
+            match self.parser.parse(&self.input[self.taken..], &mut self.args) {
                 Ok(Parsed::Complete { consumed }) => {
                     if self.node.gate.has(bits::PAUSED) && self.must_wait() {
                         return Step::Paused;
                     }
                     let next = self.run_one();
-                    self.input.advance(consumed);
+                    self.taken += consumed;
                     match next {
                         Next::Continue if self.output.len() > FLUSH_BYTES => return Step::Flush,
                         Next::Continue => {}
@@ -175,7 +168,7 @@ impl Connection {
                         Next::Feed(start) => return Step::Feed(start),
                     }
                 }
-                Ok(Parsed::Empty { consumed }) => self.input.advance(consumed),
+                Ok(Parsed::Empty { consumed }) => self.taken += consumed,
                 Ok(Parsed::Incomplete { .. }) => return Step::Drained,
                 Err(error) => {
                     let text = error.reply_text();
@@ -189,7 +182,7 @@ impl Connection {
     }
 
     fn run_one(&mut self) -> Next {
-        let view = self.args.view(&self.input);
+        let view = self.args.view(&self.input[self.taken..]);
         let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
         let mark = self.output.len();
         if self.session.reply_mode == ReplyMode::SkipNext {
@@ -250,12 +243,25 @@ impl Connection {
     }
 
     fn end_batch(&mut self) {
+        self.drop_taken();
         let info = &self.session.info;
         info.active_at_ms.store(self.session.now_ms, Ordering::Relaxed);
         info.commands.fetch_add(self.session.batch_commands, Ordering::Relaxed);
         info.last_command.store(self.session.last_command, Ordering::Relaxed);
         self.node.take_counts(&mut self.session);
         self.node.log.wake_readers();
+    }
+
+    /// Forgets the input that was run, and gives a big buffer back once it is empty.
+    fn drop_taken(&mut self) {
+        let taken = std::mem::take(&mut self.taken);
+        if taken < self.input.len() {
+            self.input.drain(..taken);
+        } else if self.input.capacity() > KEPT_BUFFER_BYTES {
+            self.input = Vec::new();
+        } else {
+            self.input.clear();
+        }
     }
 
     /// Writes all output.
@@ -287,7 +293,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 bytes = &mut reply => break bytes,
-                read = read_ahead(&self.stream, &mut self.input, self.max_query_bytes) => {
+                read = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes) => {
                     if read? == 0 {
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
@@ -324,7 +330,7 @@ impl Connection {
 
     /// Reads and runs what a replica says; its acknowledgements are not answered.
     pub(super) async fn read_commands(&mut self) -> io::Result<()> {
-        let got = read_ahead(&self.stream, &mut self.input, self.max_query_bytes).await?;
+        let got = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes).await?;
         if got == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -351,9 +357,10 @@ impl Connection {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let (mut reader, writer) = self.stream.split();
                     tokio::select! {
-                        writable = self.stream.writable() => writable?,
-                        read = read_ahead(&self.stream, &mut self.input, self.max_query_bytes) => {
+                        writable = writer.writable() => writable?,
+                        read = read_ahead(&mut reader, &mut self.input, self.max_query_bytes) => {
                             if read? == 0 {
                                 return Err(io::ErrorKind::UnexpectedEof.into());
                             }
@@ -371,16 +378,32 @@ impl Connection {
 }
 
 /// Reads more input while a command waits, so that a disconnect is seen; at the limit it only waits.
-async fn read_ahead(stream: &TcpStream, input: &mut BytesMut, max_bytes: usize) -> io::Result<usize> {
+async fn read_ahead<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    input: &mut Vec<u8>,
+    max_bytes: usize,
+) -> io::Result<usize> {
     if input.len() >= max_bytes.min(1 << 20) {
         return std::future::pending().await;
     }
-    loop {
-        stream.readable().await?;
-        input.reserve(READ_BYTES);
-        match stream.try_read_buf(input) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            other => return other,
-        }
-    }
+    read_into(stream, input).await
+}
+
+thread_local! {
+    /// One read buffer for all connections of an I/O thread, so that an idle connection holds none.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// Waits for input and appends what is there; 0 when the peer has closed. A read that does not fill the
+/// buffer tells tokio that the socket is drained, which saves a read that would only say so.
+async fn read_into<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|task| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *stream).poll_read(task, &mut buffer))?;
+            input.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+    })
+    .await
 }
