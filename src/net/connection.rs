@@ -221,7 +221,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 () = &mut pause => return Ok(()),
-                read = read_ahead(&self.stream, &mut self.input, self.max_query_bytes) => match read {
+                read = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes) => match read {
                     Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
                     Ok(_) => {}
                     Err(error) => return Err(error),
