@@ -1,3 +1,22 @@
-//! Commands over real connections.
+//! Commands over real connections. What both servers must do alike runs against a stock server, too: so a wrong
+//! expectation is found out.
 
+mod blocking;
+mod clients;
+mod command_info;
+mod connections;
 mod protocol;
+mod their_tools;
+mod transactions;
+
+use crate::support::Server;
+
+/// Runs a test against our server with one and with three I/O threads, and against a stock one.
+fn on_each_server(test: impl Fn(&Server)) {
+    let debug = ["--enable-debug-command", "yes"];
+    if let Some(stock) = Server::redis(&[]) {
+        test(&stock);
+    }
+    test(&Server::ours(&debug));
+    test(&Server::ours(&["--enable-debug-command", "yes", "--io-threads", "3"]));
+}

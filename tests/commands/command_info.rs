@@ -1,0 +1,124 @@
+//! COMMAND's account of our commands is the one that stock Redis gives of them.
+
+use crate::support::{Client, Server, show};
+use outrigger::resp::RespValue;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Commands whose entry differs, and why.
+const DIFFERENT: &[(&str, &str)] = &[];
+
+fn names(client: &mut Client) -> Vec<String> {
+    let reply = client.cmd("COMMAND LIST");
+    let names = reply.as_slice().expect("names").iter().filter_map(RespValue::as_bytes);
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+fn text(value: &RespValue) -> String {
+    String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()
+}
+
+/// Entries by name, subcommands too; sets (flags, categories, tips) in an order of their own.
+fn collect(entry: &RespValue, found: &mut BTreeMap<String, Vec<String>>) {
+    let Some(parts) = entry.as_slice() else { return };
+    let shown = |value: &RespValue| match value {
+        RespValue::Set(items) | RespValue::Array(items) => {
+            let mut items: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+            items.sort();
+            items.join(" ")
+        }
+        value => format!("{value:?}"),
+    };
+    // name, arity, flags, first, last, step, categories, tips, key specs, subcommands
+    let name = text(&parts[0]);
+    for sub in parts.get(9).and_then(RespValue::as_slice).unwrap_or_default() {
+        collect(sub, found);
+    }
+    found.insert(name, parts.iter().skip(1).take(8).map(shown).collect());
+}
+
+fn entries(client: &mut Client, names: &[String]) -> BTreeMap<String, Vec<String>> {
+    let mut args = vec!["COMMAND".to_string(), "INFO".to_string()];
+    args.extend_from_slice(names);
+    let mut found = BTreeMap::new();
+    for entry in client.command(&args).as_slice().expect("entries") {
+        collect(entry, &mut found);
+    }
+    found
+}
+
+#[test]
+fn entries_equal_those_of_stock_redis() {
+    let Some(stock) = Server::redis(&[]) else { return };
+    let server = Server::ours(&[]);
+    let (mut ours, mut theirs) = (server.client3(), stock.client3());
+    let our_names = names(&mut ours);
+    assert_eq!(ours.int("COMMAND COUNT"), our_names.len() as i64);
+    assert!(our_names.len() > 120, "only {} commands", our_names.len());
+    let (a, b) = (entries(&mut ours, &our_names), entries(&mut theirs, &our_names));
+    let fields = ["arity", "flags", "first key", "last key", "step", "categories", "tips", "key specs"];
+    let mut differences = String::new();
+    for (name, theirs) in &b {
+        if DIFFERENT.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        let Some(ours) = a.get(name) else {
+            let _ = writeln!(differences, "{name}: missing");
+            continue;
+        };
+        for (field, (ours, theirs)) in fields.iter().zip(ours.iter().zip(theirs)) {
+            if ours != theirs {
+                let _ = writeln!(differences, "{name}: {field}\n   ours:   {ours}\n   theirs: {theirs}");
+            }
+        }
+    }
+    assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn keys_are_found_as_stock_redis_finds_them() {
+    let Some(stock) = Server::redis(&[]) else { return };
+    let server = Server::ours(&[]);
+    let (mut ours, mut theirs) = (server.client(), stock.client());
+    for words in [
+        "GET a",
+        "MSET a 1 b 2",
+        "MSET a 1 b",
+        "ZUNIONSTORE d 2 a b WEIGHTS 1 2",
+        "ZUNIONSTORE d 9 a b",
+        "ZUNION 2 a b",
+        "LMPOP 2 a b LEFT",
+        "BLPOP a b c 0",
+        "COPY a b",
+        "SINTERCARD 2 a b LIMIT 3",
+        "OBJECT ENCODING a",
+        "PING",
+        "NOSUCH a",
+        "GET",
+        "DEBUG OBJECT a",
+        "RENAME a b",
+        "SET a b GET",
+    ] {
+        for how in ["GETKEYS", "GETKEYSANDFLAGS"] {
+            let words = format!("COMMAND {how} {words}");
+            let args: Vec<&str> = words.split(' ').collect();
+            ours.send(&args).expect("send");
+            theirs.send(&args).expect("send");
+            let (ours, theirs) =
+                (ours.read_raw_reply().expect("reply"), theirs.read_raw_reply().expect("reply"));
+            assert_eq!(show(&ours.raw), show(&theirs.raw), "{words}");
+        }
+    }
+}
+
+#[test]
+fn docs_name_every_command() {
+    let server = Server::ours(&[]);
+    let mut client = server.client3();
+    let RespValue::Map(docs) = client.cmd("COMMAND DOCS") else { panic!("COMMAND DOCS answers a map") };
+    let mut named: Vec<String> = docs.iter().map(|(name, _)| text(name)).collect();
+    let mut all = names(&mut client);
+    named.sort();
+    all.sort();
+    assert_eq!(named, all);
+}
