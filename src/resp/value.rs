@@ -2,9 +2,10 @@
 
 use crate::base::limits::{INLINE_MAX_BYTES, REPLY_MAX_DEPTH};
 use crate::base::num::{parse_f64_or_nan, parse_i64};
+use std::fmt;
 
 /// A reply of either protocol.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum RespValue {
     /// `+…`
     Simple(Vec<u8>),
@@ -39,6 +40,30 @@ pub enum RespValue {
     Set(Vec<RespValue>),
     /// `>…`: an out-of-band message.
     Push(Vec<RespValue>),
+}
+
+/// Strings as text with escapes, so that replies in messages can be read.
+impl fmt::Debug for RespValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Simple(text) => write!(f, "+{}", text.escape_ascii()),
+            Self::Error(text) => write!(f, "-{}", text.escape_ascii()),
+            Self::Int(value) => write!(f, ":{value}"),
+            Self::Bulk(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            Self::Null => f.write_str("null"),
+            Self::NullArray => f.write_str("null array"),
+            Self::Array(items) => f.debug_list().entries(items).finish(),
+            Self::Double(value) => write!(f, ",{value:?}"),
+            Self::Bool(value) => write!(f, "#{value}"),
+            Self::BigNumber(digits) => write!(f, "({}", digits.escape_ascii()),
+            Self::Verbatim { format, text } => {
+                write!(f, "={}:{}", format.escape_ascii(), text.escape_ascii())
+            }
+            Self::Map(pairs) => f.debug_map().entries(pairs.iter().map(|(k, v)| (k, v))).finish(),
+            Self::Set(items) => f.debug_set().entries(items).finish(),
+            Self::Push(items) => f.debug_tuple("push").field(items).finish(),
+        }
+    }
 }
 
 impl RespValue {
