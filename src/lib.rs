@@ -7,6 +7,7 @@ pub mod command;
 pub mod format;
 pub mod keyspace;
 pub mod net;
+pub mod pair;
 pub mod persistence;
 pub mod replication;
 pub mod resp;

@@ -7,18 +7,34 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+const HELP: &str = "\
+A Redis-compatible in-memory store whose primary only serves and whose replicas remember
+
+Usage:
+  outrigger pair [--dir DIR] [--port P] [-- --directive VALUE ...]
+      Runs a primary and a replica as one supervised pair; `outrigger pair --help` tells more.
+  outrigger [FILE] [--directive VALUE ...] [-]
+      Runs one server. FILE and the directives are those of redis.conf; `-` reads more of them from the
+      standard input. docs/configuration.md lists the directives.
+
+  -h, --help     prints this
+  -v, --version  prints the version
+";
+
 fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.next_if(|first| first == "pair").is_some() {
+        return outrigger::pair::main(args);
+    }
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
-    let line = match CommandLine::parse(std::env::args_os().skip(1), &cwd, &DiskSource(&RealDisk)) {
+    let line = match CommandLine::parse(args, &cwd, &DiskSource(&RealDisk)) {
         Ok(Invocation::Run(line)) => line,
         Ok(Invocation::Version) => {
             println!("outrigger {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         Ok(Invocation::Help) => {
-            println!(
-                "usage: outrigger [FILE] [--directive VALUE ...]\n       outrigger pair [--dir DIR] [--port P]"
-            );
+            print!("{HELP}");
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -26,7 +42,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt().with_target(false).with_ansi(false).with_writer(std::io::stderr).init();
+    // A log that cannot be written (a full disk, a reader that went away) must not end the server.
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     match outrigger::net::start(line.config, || std::process::exit(0)) {
         Ok(running) => {
             for address in &running.serving.addresses {

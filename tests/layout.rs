@@ -47,6 +47,7 @@ const HOUSES: &[House] = &[
         ],
         never: &[],
     },
+    House { name: "pair", may_use: &["server", "resp", "base", "sys"], never: &["std::fs"] },
     House { name: "net", may_use: &["server", "resp", "base", "sys"], never: &["std::fs"] },
 ];
 
