@@ -5,6 +5,7 @@
 
 mod commands;
 mod layout;
+mod pair;
 mod peer;
 mod sorted_sets;
 mod support;
