@@ -86,6 +86,8 @@ pub struct Facts {
     pub aof_base: bool,
     /// Sources of function libraries.
     pub functions: Vec<Vec<u8>>,
+    /// The checksum at its end, if it has one; it has been verified.
+    pub checksum: Option<u64>,
     /// Keys left out because their collection was empty.
     pub skipped_empty: u64,
 }
@@ -203,14 +205,27 @@ pub fn load_rdb(
 
 /// Reads a snapshot through without keeping anything: what a checker does. Counts the keys.
 pub fn check_rdb(bytes: &[u8], read: ReadOptions) -> Result<Facts, LoadError> {
+    check_rdb_with(bytes, read, &mut |_, _| ())
+}
+
+/// As [`check_rdb`], and shows each record to `see`, with the byte it begins at.
+pub fn check_rdb_with(
+    bytes: &[u8],
+    read: ReadOptions,
+    see: &mut dyn FnMut(&Record<'_>, u64),
+) -> Result<Facts, LoadError> {
     let mut reader = RdbReader::new(bytes, read);
     let mut gathered = Gathered::default();
-    while let Some(record) = reader.next_record()? {
+    loop {
+        let begins = reader.offset();
+        let Some(record) = reader.next_record()? else { break };
+        see(&record, begins);
         match record {
             Record::Aux { key, value } => gathered.aux(key, value),
             Record::Entry(_) => gathered.facts.keys += 1,
             Record::FunctionCode(code) => gathered.facts.functions.push(code.to_vec()),
-            Record::SelectDb(_) | Record::ResizeDb { .. } | Record::End { .. } => {}
+            Record::End { checksum } => gathered.facts.checksum = checksum,
+            Record::SelectDb(_) | Record::ResizeDb { .. } => {}
         }
     }
     Ok(gathered.done(reader.offset(), reader.skipped_empty()))

@@ -12,6 +12,7 @@ pub mod rewrite;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+pub mod toolbox;
 pub mod writer;
 
 use crate::format::aof::seal::Lineage;

@@ -136,6 +136,8 @@ pub struct Offline<'a> {
     pub snapshot: &'a SnapshotOptions,
     /// How many databases there may be.
     pub databases: u32,
+    /// Is told bytes loaded and bytes in all: of the source, then of the new folder.
+    pub progress: &'a dyn Fn(u64, u64),
 }
 
 /// A folder that was written, and has been loaded again to prove it.
@@ -173,7 +175,9 @@ impl Offline<'_> {
         let again = Keyspace::new(self.databases);
         let options = RecoverOptions { from: LoadFrom::AppendOnly, may_cut: false, ..self.options.clone() };
         let nowhere = into.dir().join("no-snapshot");
-        let loaded = recover(&*self.disk, into, &nowhere, &again, &options, &mut |_, _| ())?;
+        let loaded = recover(&*self.disk, into, &nowhere, &again, &options, &mut |done, total| {
+            (self.progress)(done, total)
+        })?;
         let found = Fingerprint::of(&again);
         let same_place = loaded.point.map(|point| point.history()) == Some(point.history());
         if found != fingerprint || !same_place {
@@ -192,9 +196,9 @@ impl Offline<'_> {
             RestoreTo::Offset(offset) => stop_at_offset(chain, offset)?,
             RestoreTo::TimeMs(time_ms) => stop_at_time(chain, time_ms)?,
         };
-        let mut ignore = |_, _| ();
+        let mut progress = |done, total| (self.progress)(done, total);
         let mut loading =
-            Loading { keyspace, options: self.options, progress: &mut ignore, done: 0, total: 0, stop_at };
+            Loading { keyspace, options: self.options, progress: &mut progress, done: 0, total: 0, stop_at };
         let loaded = loading.folder(&chain, from)?;
         if let RestoreTo::TimeMs(wanted) = to
             && let Some(begins) = loaded.snapshot_ctime_s

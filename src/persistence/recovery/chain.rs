@@ -1,6 +1,6 @@
 //! The files of a folder as one history: mapped, each judged, and held against its neighbours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{CutTail, RecoveryError, RecoveryErrorKind};
 use crate::format::aof::manifest::{FileEntry, Manifest};
@@ -98,14 +98,7 @@ impl Chain {
     /// The torn end of the last file, if it has one.
     pub(in crate::persistence) fn cut(&self) -> Option<CutTail> {
         let last = self.incr.last()?;
-        let Verdict::TornTail { sealed, cut_bytes, why, readable_len } = &last.verdict else { return None };
-        Some(CutTail {
-            file: last.path.clone(),
-            at: sealed.len as u64,
-            bytes: *cut_bytes as u64,
-            whole_commands_bytes: readable_len.saturating_sub(sealed.len) as u64,
-            why: *why,
-        })
+        torn(&last.path, &last.verdict)
     }
 
     /// Everything that is wrong with the log files: each for itself, and as one history. A torn end of the last file is
@@ -134,6 +127,18 @@ impl Chain {
         }
         problems
     }
+}
+
+/// The torn end of a file.
+pub(super) fn torn(path: &Path, verdict: &Verdict) -> Option<CutTail> {
+    let Verdict::TornTail { sealed, cut_bytes, why, readable_len } = verdict else { return None };
+    Some(CutTail {
+        file: path.to_owned(),
+        at: sealed.len as u64,
+        bytes: *cut_bytes as u64,
+        whole_commands_bytes: readable_len.saturating_sub(sealed.len) as u64,
+        why: *why,
+    })
 }
 
 /// What is wrong with a file, and where.

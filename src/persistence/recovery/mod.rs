@@ -30,7 +30,7 @@ use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError, MappedFile};
 
 pub(super) use chain::{Chain, start_of};
-pub use report::{FileReport, Report, verify_directory};
+pub use report::{FileReport, Report, verify_directory, verify_file};
 
 /// Progress is told each time about this many bytes have been loaded.
 const PROGRESS_EVERY_BYTES: usize = 4 << 20;

@@ -1,8 +1,8 @@
 //! What a checker says about a folder, by the same code that loads it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::chain::fault;
+use super::chain::{fault, torn};
 use super::{Chain, CutTail, RecoveryError, RecoveryErrorKind, start_of};
 use crate::format::aof::manifest::FileKind;
 use crate::format::aof::verify::{HistoryPoint, LogVerifier};
@@ -32,6 +32,8 @@ pub struct FileReport {
     pub end: Option<HistoryPoint>,
     /// When its last seal was written (a base: when it was taken), in milliseconds of Unix time.
     pub time_ms: Option<u64>,
+    /// CRC64 that vouches for the good part: of a sealed log, or at the end of a base.
+    pub crc: Option<u64>,
 }
 
 /// A folder.
@@ -64,17 +66,7 @@ pub fn verify_directory(disk: &dyn Disk, names: &Names) -> Result<Report, Recove
     let mut files = Vec::new();
     if let Some(base) = &chain.base {
         let start = start_of(&base.entry);
-        let mut report = FileReport {
-            path: base.path.clone(),
-            kind: FileKind::Base,
-            bytes: base.bytes.len() as u64,
-            good_bytes: 0,
-            items: 0,
-            seals: 0,
-            start,
-            end: start,
-            time_ms: None,
-        };
+        let mut report = FileReport { start, end: start, ..blank(&base.path, FileKind::Base, &base.bytes) };
         if let Err((offset, kind)) = base_report(&base.bytes, &mut report) {
             problems.push(RecoveryError::new(base.path.clone(), offset, kind));
         }
@@ -93,10 +85,79 @@ pub fn verify_directory(disk: &dyn Disk, names: &Names) -> Result<Report, Recove
             start: start_of(&file.entry),
             end: extent.history,
             time_ms: extent.time_ms,
+            crc: extent.history.map(|_| extent.crc),
         });
     }
     let end = if problems.is_empty() { files.last().and_then(|file| file.end.or(file.start)) } else { None };
     Ok(Report { files, cut: chain.cut(), end, problems })
+}
+
+/// Judges one log file by itself: one of a folder, or the single file of servers before 7.0, which may begin with
+/// a snapshot.
+pub fn verify_file(disk: &dyn Disk, path: &Path) -> Result<Report, RecoveryError> {
+    let bytes = disk.read_sealed(path)?;
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    let mut snapshot_bytes = 0;
+    if bytes.starts_with(MAGIC) {
+        let mut report = blank(path, FileKind::Base, &bytes);
+        match check_rdb(&bytes, ReadOptions::default()) {
+            Ok(facts) => {
+                (report.good_bytes, report.items, report.crc) = (facts.bytes, facts.keys, facts.checksum);
+                report.bytes = facts.bytes;
+                report.start = facts.point.map(|point| point.history());
+                report.time_ms = facts.ctime_s.map(|s| s.saturating_mul(1000));
+            }
+            Err(error) => {
+                let offset = Some(error.offset());
+                problems.push(RecoveryError::new(
+                    path.to_owned(),
+                    offset,
+                    RecoveryErrorKind::Snapshot(error),
+                ));
+            }
+        }
+        snapshot_bytes = usize::try_from(report.bytes).unwrap_or(bytes.len());
+        files.push(report);
+    }
+    let commands = bytes.get(snapshot_bytes..).unwrap_or_default();
+    let mut cut = None;
+    if files.is_empty() || !commands.is_empty() {
+        let verdict = LogVerifier::new().check(commands);
+        let at = |offset: u64| offset + snapshot_bytes as u64;
+        let extent = verdict.extent();
+        let mut report = blank(path, FileKind::Incr, commands);
+        (report.good_bytes, report.items, report.seals) = (extent.len as u64, extent.commands, extent.seals);
+        (report.end, report.time_ms) = (extent.history, extent.time_ms);
+        report.crc = extent.history.map(|_| extent.crc);
+        files.push(report);
+        match torn(path, &verdict) {
+            Some(tail) => cut = Some(CutTail { at: at(tail.at), ..tail }),
+            None => problems.extend(
+                fault(&verdict, false)
+                    .map(|(offset, kind)| RecoveryError::new(path.to_owned(), Some(at(offset)), kind)),
+            ),
+        }
+    }
+    let end = if problems.is_empty() { files.last().and_then(|file| file.end) } else { None };
+    Ok(Report { files, cut, end, problems })
+}
+
+fn blank(path: &Path, kind: FileKind, bytes: &[u8]) -> FileReport {
+    let (path, bytes) = (path.to_owned(), bytes.len() as u64);
+    let (good_bytes, items, seals) = (0, 0, 0);
+    FileReport {
+        path,
+        kind,
+        bytes,
+        good_bytes,
+        items,
+        seals,
+        start: None,
+        end: None,
+        time_ms: None,
+        crc: None,
+    }
 }
 
 /// Looks through a base and completes its report; where and what is wrong otherwise.
@@ -110,6 +171,7 @@ fn base_report(bytes: &[u8], report: &mut FileReport) -> Result<(), (Option<u64>
     let facts = check_rdb(bytes, ReadOptions::default())
         .map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;
     (report.good_bytes, report.items) = (facts.bytes, facts.keys);
+    report.crc = facts.checksum;
     report.time_ms = facts.ctime_s.map(|s| s.saturating_mul(1000));
     let behind = report.bytes - facts.bytes;
     if behind > 0 {

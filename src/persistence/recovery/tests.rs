@@ -335,8 +335,14 @@ fn into() -> Names {
 fn restore(disk: &FaultDisk, to: RestoreTo) -> Result<(Point, Contents), OfflineError> {
     let (options, snapshot, clock) = (options(), SnapshotOptions::default(), clock());
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let tool =
-        Offline { disk: disk.clone(), clock: &clock, options: &options, snapshot: &snapshot, databases: 16 };
+    let tool = Offline {
+        disk: disk.clone(),
+        clock: &clock,
+        options: &options,
+        snapshot: &snapshot,
+        databases: 16,
+        progress: &|_, _| (),
+    };
     let restored = tool.restore(&names(), &into(), to)?;
     let keyspace = Keyspace::new(16);
     let nowhere = Path::new("/data/none");

@@ -1,0 +1,221 @@
+//! The offline tools, one call each: paths in, a report out. Sources are only read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::load::{Facts, LoadError, check_rdb_with};
+use super::names::Names;
+use super::offline::{Offline, OfflineError, RestoreTo, Restored};
+use super::recovery::{
+    LoadFrom, RecoverOptions, RecoveryError, RecoveryErrorKind, Report, verify_directory, verify_file,
+};
+use super::snapshot::SnapshotOptions;
+use crate::base::time::{Clock, SystemClock};
+use crate::command::Settings;
+use crate::format::rdb::{ReadOptions, Record};
+use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
+
+/// The folder of the append-only files inside a data folder, unless `appenddirname` says otherwise.
+pub const APPEND_FOLDER: &str = "appendonlydir";
+/// What a manifest's name ends in.
+const MANIFEST_SUFFIX: &str = ".manifest";
+/// Progress is told each time about this many bytes have been read.
+const PROGRESS_EVERY_BYTES: u64 = 4 << 20;
+
+/// Why a tool has nothing to report, or did not do what it should.
+#[derive(Debug, Error)]
+pub enum ToolError {
+    /// Nothing to work on.
+    #[error("{} holds no append-only files (no `*.manifest` in it or in its `{APPEND_FOLDER}`)", .0.display())]
+    NothingThere(PathBuf),
+    /// More than one history in a folder.
+    #[error("{} holds more than one manifest; name the one that is meant", .0.display())]
+    Ambiguous(PathBuf),
+    /// A path that cannot name a folder of ours.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The files cannot be judged further than this.
+    #[error(transparent)]
+    Source(#[from] RecoveryError),
+    /// No new folder was written.
+    #[error(transparent)]
+    Offline(OfflineError),
+}
+
+impl From<OfflineError> for ToolError {
+    fn from(error: OfflineError) -> Self {
+        match error {
+            OfflineError::Source(error) => ToolError::Source(error),
+            other => ToolError::Offline(other),
+        }
+    }
+}
+
+impl ToolError {
+    /// Whether it is about damage in the files, rather than about the call or the disk.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            ToolError::Source(error) => !matches!(*error.kind, RecoveryErrorKind::Disk(_)),
+            ToolError::Offline(error) => matches!(error, OfflineError::Differs { .. }),
+            ToolError::NothingThere(_)
+            | ToolError::Ambiguous(_)
+            | ToolError::Path { .. }
+            | ToolError::Disk(_) => false,
+        }
+    }
+}
+
+/// What was found in a snapshot file.
+#[derive(Debug)]
+pub struct SnapshotReport {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Keys read.
+    pub keys: u64,
+    /// Keys of them that expire.
+    pub expiring: u64,
+    /// Records read: keys, fields about the file, marks.
+    pub records: u64,
+    /// Databases that hold keys, and how many.
+    pub databases: Vec<(u32, u64)>,
+    /// All that a whole snapshot tells; or what is wrong, and at which byte.
+    pub outcome: Result<Facts, (u64, LoadError)>,
+}
+
+/// Reads a snapshot file through. `progress` is told bytes read and bytes in all.
+pub fn check_snapshot(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<SnapshotReport, ToolError> {
+    let file = RealDisk.read_sealed(path)?;
+    let bytes = file.len() as u64;
+    let (mut keys, mut expiring, mut records, mut told) = (0, 0, 0, 0);
+    let mut databases: Vec<(u32, u64)> = Vec::new();
+    let mut see = |record: &Record<'_>, at: u64| {
+        records += 1;
+        if let Record::Entry(entry) = record {
+            keys += 1;
+            expiring += u64::from(entry.expire_at_ms.is_some());
+            match databases.last_mut().filter(|(db, _)| *db == entry.db) {
+                Some((_, count)) => *count += 1,
+                None => databases.push((entry.db, 1)),
+            }
+        }
+        if at >= told + PROGRESS_EVERY_BYTES {
+            told = at;
+            progress(at, bytes);
+        }
+    };
+    let outcome = check_rdb_with(&file, ReadOptions::default(), &mut see);
+    let outcome = match outcome {
+        Ok(facts) if facts.bytes < bytes => {
+            let error = LoadError::Trailing { offset: facts.bytes, bytes: bytes - facts.bytes };
+            Err((error.offset(), error))
+        }
+        Ok(facts) => Ok(facts),
+        Err(error) => Err((error.offset(), error)),
+    };
+    progress(bytes, bytes);
+    Ok(SnapshotReport { bytes, keys, expiring, records, databases, outcome })
+}
+
+/// Judges append-only files as a start would: those of a data folder, of an append-only folder, of the folder of a
+/// manifest; or one file by itself.
+pub fn check_log(path: &Path) -> Result<Report, ToolError> {
+    let report = match locate(path)? {
+        Located::Folder(names) => verify_directory(&RealDisk, &names),
+        Located::File => verify_file(&RealDisk, path),
+    };
+    Ok(report?)
+}
+
+/// Writes the state that a folder of append-only files holds as of `to` into a new data folder, loads that again and
+/// compares. A torn end of the source is left out.
+pub fn restore(
+    from: &Path,
+    into: &Path,
+    to: RestoreTo,
+    databases: u32,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, ToolError> {
+    let Located::Folder(source) = locate(from)? else {
+        let reason = "a folder or its manifest is needed, not a single file".to_owned();
+        return Err(ToolError::Path { path: from.to_owned(), reason });
+    };
+    let target = Names::new(into, APPEND_FOLDER, source.prefix())
+        .map_err(|error| ToolError::Path { path: into.to_owned(), reason: error.to_string() })?;
+    let clock = SystemClock::new();
+    let options = RecoverOptions {
+        from: LoadFrom::AppendOnly,
+        may_cut: true,
+        settings: Settings::default(),
+        now_ms: i64::try_from(clock.unix_ms()).unwrap_or(i64::MAX),
+    };
+    let snapshot = SnapshotOptions::default();
+    let disk = Arc::new(RealDisk);
+    let tool = Offline { disk, clock: &clock, options: &options, snapshot: &snapshot, databases, progress };
+    Ok(tool.restore(&source, &target, to)?)
+}
+
+/// Writes what a folder of append-only files holds into a new data folder: one base and an empty log.
+pub fn rewrite(
+    from: &Path,
+    into: &Path,
+    databases: u32,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, ToolError> {
+    restore(from, into, RestoreTo::End, databases, progress)
+}
+
+/// What a path stands for.
+enum Located {
+    Folder(Names),
+    File,
+}
+
+fn locate(path: &Path) -> Result<Located, ToolError> {
+    let entries = match RealDisk.list_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.is_not_found() => return Err(error.into()),
+        Err(_) => {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            return match name.strip_suffix(MANIFEST_SUFFIX) {
+                Some(prefix) => names(path.parent().unwrap_or(Path::new(".")), prefix).map(Located::Folder),
+                None => Ok(Located::File),
+            };
+        }
+    };
+    let prefixes = entries.iter().filter(|entry| entry.kind == EntryKind::File).filter_map(|entry| {
+        let name = entry.name.to_str().filter(|name| !name.starts_with('.'))?;
+        name.strip_suffix(MANIFEST_SUFFIX)
+    });
+    match prefixes.collect::<Vec<_>>().as_slice() {
+        [prefix] => names(path, prefix).map(Located::Folder),
+        [_, _, ..] => Err(ToolError::Ambiguous(path.to_owned())),
+        [] => {
+            let inner =
+                entries.iter().any(|entry| entry.kind == EntryKind::Dir && entry.name == APPEND_FOLDER);
+            if inner {
+                return locate(&path.join(APPEND_FOLDER));
+            }
+            Err(ToolError::NothingThere(path.to_owned()))
+        }
+    }
+}
+
+fn names(folder: &Path, prefix: &str) -> Result<Names, ToolError> {
+    let wrong = |reason: String| ToolError::Path { path: folder.to_owned(), reason };
+    // `.` and `..` have no name of their own.
+    let folder = std::path::absolute(folder).map_err(|error| wrong(error.to_string()))?;
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| wrong("its name is not a folder's".to_owned()))?;
+    let dir = folder.parent().unwrap_or(Path::new("/"));
+    Names::new(dir, name, prefix).map_err(|error| wrong(error.to_string()))
+}
