@@ -1,0 +1,417 @@
+//! What the tools print: the library's findings in the shape of their JSON, and as text.
+
+use crate::times;
+use outrigger::format::aof::manifest::FileKind;
+use outrigger::format::aof::verify::HistoryPoint;
+use outrigger::persistence::offline::Restored;
+use outrigger::persistence::recovery::{CutTail, FileReport, LoadedFrom, RecoveryError, Report};
+use outrigger::persistence::toolbox::SnapshotReport;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// No report.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// What was asked about.
+    pub path: PathBuf,
+    /// Whether the files are the cause.
+    pub damaged: bool,
+    /// Why.
+    pub error: String,
+}
+
+/// A place in a history.
+#[derive(Debug, Serialize)]
+pub struct Place {
+    /// The lineage, 40 hex digits.
+    pub lineage: String,
+    /// The offset in bytes.
+    pub offset: u64,
+}
+
+impl From<HistoryPoint> for Place {
+    fn from(point: HistoryPoint) -> Self {
+        Place { lineage: point.lineage.to_string(), offset: point.offset }
+    }
+}
+
+/// A time.
+#[derive(Debug, Serialize)]
+pub struct Moment {
+    /// Unix milliseconds.
+    pub unix_ms: u64,
+    /// The same as RFC 3339.
+    pub rfc3339: String,
+}
+
+impl From<u64> for Moment {
+    fn from(ms: u64) -> Self {
+        Moment { unix_ms: ms, rfc3339: times::text_of(ms) }
+    }
+}
+
+/// Damage.
+#[derive(Debug, Serialize)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// The byte it shows at, if it is about a place.
+    pub byte: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+    /// What to run next.
+    pub advice: String,
+}
+
+impl From<&RecoveryError> for Damage {
+    fn from(error: &RecoveryError) -> Self {
+        let (file, byte) = (error.file.clone(), error.offset);
+        Damage { file, byte, what: error.kind.to_string(), advice: error.kind.advice().to_owned() }
+    }
+}
+
+impl Damage {
+    fn text(&self) -> String {
+        let place = self.byte.map_or_else(String::new, |byte| format!(" at byte {byte}"));
+        format!("DAMAGED: {}{place}: {}\n  next: {}\n", self.file.display(), self.what, self.advice)
+    }
+}
+
+/// A torn end.
+#[derive(Debug, Serialize)]
+pub struct Torn {
+    /// The file.
+    pub file: PathBuf,
+    /// The byte behind which nothing is vouched for.
+    pub byte: u64,
+    /// Bytes behind it.
+    pub bytes: u64,
+    /// Of these, whole commands that nothing vouches for.
+    pub whole_commands_bytes: u64,
+    /// What the end looks like.
+    pub what: String,
+    /// What to run next.
+    pub advice: String,
+}
+
+impl From<&CutTail> for Torn {
+    fn from(tail: &CutTail) -> Self {
+        let advice = "a start cuts it with `aof-load-truncated yes`; `restore DIR --into NEW` writes what is good \
+                      to a new folder. (The files of a running server may look torn while it writes.)";
+        Torn {
+            file: tail.file.clone(),
+            byte: tail.at,
+            bytes: tail.bytes,
+            whole_commands_bytes: tail.whole_commands_bytes,
+            what: tail.why.to_string(),
+            advice: advice.to_owned(),
+        }
+    }
+}
+
+impl Torn {
+    fn text(&self) -> String {
+        format!(
+            "TORN: {} at byte {}: {}; {} bytes lie behind it, {} of them whole commands\n  next: {}\n",
+            self.file.display(),
+            self.byte,
+            self.what,
+            self.bytes,
+            self.whole_commands_bytes,
+            self.advice
+        )
+    }
+}
+
+/// A file of a history.
+#[derive(Debug, Serialize)]
+pub struct LogFile {
+    /// The file.
+    pub file: PathBuf,
+    /// `base` or `incr`.
+    pub kind: &'static str,
+    /// Its length.
+    pub bytes: u64,
+    /// How much of it is good.
+    pub good_bytes: u64,
+    /// Keys of a base, commands of a log.
+    pub records: u64,
+    /// Seals that were verified.
+    pub seals: u64,
+    /// Where it begins.
+    pub begins: Option<Place>,
+    /// Where its good part ends.
+    pub ends: Option<Place>,
+    /// When it was last written to, as it says itself.
+    pub time: Option<Moment>,
+    /// CRC64 that was verified, hex.
+    pub crc64: Option<String>,
+}
+
+impl From<&FileReport> for LogFile {
+    fn from(report: &FileReport) -> Self {
+        LogFile {
+            file: report.path.clone(),
+            kind: if report.kind == FileKind::Base { "base" } else { "incr" },
+            bytes: report.bytes,
+            good_bytes: report.good_bytes,
+            records: report.items,
+            seals: report.seals,
+            begins: report.start.map(Place::from),
+            ends: report.end.map(Place::from),
+            time: report.time_ms.map(Moment::from),
+            crc64: report.crc.map(|crc| format!("{crc:016x}")),
+        }
+    }
+}
+
+/// What `aof-check` found.
+#[derive(Debug, Serialize)]
+pub struct LogView {
+    /// What was asked about.
+    pub path: PathBuf,
+    /// Whether a start would load it whole.
+    pub sound: bool,
+    /// The files.
+    pub files: Vec<LogFile>,
+    /// The lineage and the offset the good part ends at.
+    pub ends: Option<Place>,
+    /// The earliest time a file tells.
+    pub first_time: Option<Moment>,
+    /// The latest.
+    pub last_time: Option<Moment>,
+    /// A torn end.
+    pub torn: Option<Torn>,
+    /// Damage.
+    pub damage: Vec<Damage>,
+}
+
+impl LogView {
+    /// Of a report.
+    pub fn new(path: &Path, report: &Report) -> LogView {
+        let times = || report.files.iter().filter_map(|file| file.time_ms);
+        LogView {
+            path: path.to_owned(),
+            sound: report.is_sound(),
+            files: report.files.iter().map(LogFile::from).collect(),
+            ends: report.end.map(Place::from),
+            first_time: times().min().map(Moment::from),
+            last_time: times().max().map(Moment::from),
+            torn: report.cut.as_ref().map(Torn::from),
+            damage: report.problems.iter().map(Damage::from).collect(),
+        }
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for file in &self.files {
+            let name = file.file.file_name().unwrap_or_default().to_string_lossy();
+            let records = if file.kind == "base" && file.seals == 0 { "records" } else { "commands" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{} {name}: {} of {} bytes good", file.kind, file.good_bytes, file.bytes);
+            let _ = write!(text, ", {} {records}, {} seals", file.records, file.seals);
+            let offset = |place: &Option<Place>| place.as_ref().map(|place| place.offset);
+            let _ = match (offset(&file.begins), offset(&file.ends)) {
+                (Some(begins), Some(ends)) if begins == ends => write!(text, ", offset {ends}"),
+                (Some(begins), Some(ends)) => write!(text, ", offsets {begins} to {ends}"),
+                (None, Some(ends)) => write!(text, ", ends at offset {ends}"),
+                (_, None) => Ok(()),
+            };
+            if let Some(time) = &file.time {
+                let _ = write!(text, ", {}", time.rfc3339);
+            }
+            if let Some(crc) = &file.crc64 {
+                let _ = write!(text, ", crc64 {crc}");
+            }
+            text.push('\n');
+        }
+        if let Some(place) = &self.ends {
+            let _ = writeln!(text, "lineage {}, good to offset {}", place.lineage, place.offset);
+        }
+        if let (Some(first), Some(last)) = (&self.first_time, &self.last_time) {
+            let _ = writeln!(text, "times {} to {}", first.rfc3339, last.rfc3339);
+        }
+        self.damage.iter().for_each(|damage| text.push_str(&damage.text()));
+        if let Some(torn) = &self.torn {
+            text.push_str(&torn.text());
+        }
+        if self.sound {
+            let _ = match self.files.iter().all(|file| file.crc64.is_some()) {
+                true => writeln!(text, "SOUND: every byte is vouched for by a checksum"),
+                false => writeln!(text, "SOUND in structure; not every file carries checksums"),
+            };
+        }
+        text
+    }
+}
+
+/// What `rdb-check` found.
+#[derive(Debug, Serialize)]
+pub struct SnapshotView {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it loads.
+    pub sound: bool,
+    /// Its length.
+    pub bytes: u64,
+    /// Records read.
+    pub records: u64,
+    /// Keys read.
+    pub keys: u64,
+    /// Keys of them that expire.
+    pub expiring: u64,
+    /// Keys by database.
+    pub databases: Vec<(u32, u64)>,
+    /// Its place in a history.
+    pub place: Option<Place>,
+    /// When it was taken.
+    pub time: Option<Moment>,
+    /// CRC64 that was verified, hex.
+    pub crc64: Option<String>,
+    /// Function libraries in it.
+    pub functions: usize,
+    /// Damage.
+    pub damage: Option<Damage>,
+}
+
+impl SnapshotView {
+    /// Of a report.
+    pub fn new(path: &Path, report: &SnapshotReport) -> SnapshotView {
+        let facts = report.outcome.as_ref().ok();
+        let damage = report.outcome.as_ref().err().map(|(byte, error)| Damage {
+            file: path.to_owned(),
+            byte: Some(*byte),
+            what: error.to_string(),
+            advice: "start from another copy: a replica's `appendonlydir` (see `aof-check`), an earlier \
+                     generation, or another node"
+                .to_owned(),
+        });
+        SnapshotView {
+            path: path.to_owned(),
+            sound: damage.is_none(),
+            bytes: report.bytes,
+            records: report.records,
+            keys: report.keys,
+            expiring: report.expiring,
+            databases: report.databases.clone(),
+            place: facts.and_then(|facts| facts.point).map(|point| point.history().into()),
+            time: facts.and_then(|facts| facts.ctime_s).map(|s| s.saturating_mul(1000).into()),
+            crc64: facts.and_then(|facts| facts.checksum).map(|crc| format!("{crc:016x}")),
+            functions: facts.map_or(0, |facts| facts.functions.len()),
+            damage,
+        }
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "{}: {} bytes, {} records, {} keys ({} expire)\n",
+            self.path.display(),
+            self.bytes,
+            self.records,
+            self.keys,
+            self.expiring
+        );
+        for (db, keys) in &self.databases {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "database {db}: {keys} keys");
+        }
+        if let Some(place) = &self.place {
+            let _ = writeln!(text, "lineage {}, offset {}", place.lineage, place.offset);
+        }
+        if let Some(time) = &self.time {
+            let _ = writeln!(text, "taken {}", time.rfc3339);
+        }
+        if self.functions > 0 {
+            let _ = writeln!(text, "{} function libraries", self.functions);
+        }
+        match (&self.damage, &self.crc64) {
+            (Some(damage), _) => text.push_str(&damage.text()),
+            (None, Some(crc)) => {
+                let _ = writeln!(text, "SOUND: crc64 {crc}");
+            }
+            (None, None) => text.push_str("SOUND in structure; the file carries no checksum\n"),
+        }
+        text
+    }
+}
+
+/// What `aof-rewrite` and `restore` did.
+#[derive(Debug, Serialize)]
+pub struct RestoredView {
+    /// The source.
+    pub from: PathBuf,
+    /// The new data folder.
+    pub into: PathBuf,
+    /// The place in history of the new folder.
+    pub place: Place,
+    /// Whether the source names no history, so that this is a new one.
+    pub new_history: bool,
+    /// Keys in it.
+    pub keys: u64,
+    /// The digest that DEBUG DIGEST answers for it.
+    pub digest: String,
+    /// Keys of the source's base.
+    pub base_keys: u64,
+    /// Commands that were applied.
+    pub commands: u64,
+    /// Bytes of the source.
+    pub bytes: u64,
+    /// A torn end of the source that was left out.
+    pub torn: Option<Torn>,
+}
+
+impl RestoredView {
+    /// Of what was done.
+    pub fn new(from: &Path, into: &Path, restored: &Restored) -> RestoredView {
+        let source = match &restored.source.source {
+            LoadedFrom::Folder(path) | LoadedFrom::Snapshot(path) | LoadedFrom::SingleFile(path) => {
+                path.clone()
+            }
+            LoadedFrom::Nothing => from.to_owned(),
+        };
+        RestoredView {
+            from: source,
+            into: into.to_owned(),
+            place: restored.point.history().into(),
+            new_history: restored.source.point.is_none(),
+            keys: restored.fingerprint.keys,
+            digest: restored.fingerprint.digest.to_string(),
+            base_keys: restored.source.snapshot_keys,
+            commands: restored.source.commands,
+            bytes: restored.source.bytes,
+            torn: restored.source.cut.as_ref().map(Torn::from),
+        }
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "read {}: {} keys of a base, {} commands, {} bytes\n",
+            self.from.display(),
+            self.base_keys,
+            self.commands,
+            self.bytes
+        );
+        if let Some(torn) = &self.torn {
+            text.push_str(&torn.text());
+            text.push_str("  (left out; the source is as it was)\n");
+        }
+        let which = if self.new_history { "new lineage" } else { "lineage" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "wrote {}: {} keys, digest {}, {which} {}, offset {}",
+            self.into.display(),
+            self.keys,
+            self.digest,
+            self.place.lineage,
+            self.place.offset
+        );
+        let _ = writeln!(text, "VERIFIED: the new folder was loaded again and holds the same data");
+        let _ = writeln!(text, "  next: outrigger --dir {} --appendonly yes", self.into.display());
+        text
+    }
+}

@@ -1,0 +1,177 @@
+//! The tools from the outside: exit codes, text, JSON.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+const CHECK: &str = env!("CARGO_BIN_EXE_aof-check");
+const RDB_CHECK: &str = env!("CARGO_BIN_EXE_rdb-check");
+const REWRITE: &str = env!("CARGO_BIN_EXE_aof-rewrite");
+const RESTORE: &str = env!("CARGO_BIN_EXE_restore");
+
+fn run(program: &str, args: &[&str]) -> Output {
+    Command::new(program).args(args).output().expect("run a tool")
+}
+
+/// Runs a tool that must end with `code`; what it wrote.
+fn ends_with(code: i32, program: &str, args: &[&str]) -> String {
+    let output = run(program, args);
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
+    assert_eq!(output.status.code(), Some(code), "{program} {args:?}:\n{text}");
+    text
+}
+
+fn json(code: i32, program: &str, args: &[&str]) -> Value {
+    let text = ends_with(code, program, &[args, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn command(words: &[&str]) -> String {
+    let args: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{args}", words.len())
+}
+
+/// A data folder as a stock server writes it: one log with two timestamps.
+fn stock_folder(home: &Path) -> PathBuf {
+    let folder = home.join("old/appendonlydir");
+    fs::create_dir_all(&folder).expect("make a folder");
+    let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
+    fs::write(folder.join("appendonly.aof.manifest"), manifest).expect("write the manifest");
+    let log = [
+        "#TS:1700000000\r\n".to_owned(),
+        command(&["SELECT", "0"]),
+        command(&["SET", "early", "1"]),
+        "#TS:1700000100\r\n".to_owned(),
+        command(&["SET", "late", "2"]),
+        command(&["RPUSH", "list", "a", "b"]),
+    ];
+    fs::write(folder.join("appendonly.aof.1.incr.aof"), log.concat()).expect("write the log");
+    home.join("old")
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().expect("a path of ASCII")
+}
+
+#[test]
+fn a_folder_is_checked_rewritten_and_checked_again() {
+    let home = TempDir::new().unwrap();
+    let old = stock_folder(home.path());
+    for path in [old.clone(), old.join("appendonlydir"), old.join("appendonlydir/appendonly.aof.manifest")] {
+        let view = json(0, CHECK, &[shown(&path)]);
+        assert_eq!((&view["sound"], &view["files"][0]["records"]), (&true.into(), &4.into()), "{view}");
+    }
+    assert!(ends_with(0, CHECK, &[shown(&old)]).contains("SOUND in structure"));
+    let new = home.path().join("new");
+    let done = json(0, REWRITE, &[shown(&old), "--into", shown(&new)]);
+    assert_eq!(
+        (&done["keys"], &done["commands"], &done["new_history"]),
+        (&3.into(), &4.into(), &true.into())
+    );
+    let view = json(0, CHECK, &[shown(&new)]);
+    assert_eq!(view["ends"], done["place"], "{view}");
+    assert_eq!(view["files"].as_array().map(Vec::len), Some(2));
+    assert!(ends_with(0, CHECK, &[shown(&new)]).contains("SOUND: every byte"));
+    let base = new.join("appendonlydir/appendonly.aof.1.base.rdb");
+    let snapshot = json(0, RDB_CHECK, &[shown(&base)]);
+    assert_eq!((&snapshot["keys"], &snapshot["place"]), (&3.into(), &done["place"]), "{snapshot}");
+    let again = ends_with(2, REWRITE, &[shown(&old), "--into", shown(&new)]);
+    assert!(again.contains("is there already"), "{again}");
+}
+
+#[test]
+fn damage_is_told_with_its_place_and_what_to_do() {
+    let home = TempDir::new().unwrap();
+    let old = stock_folder(home.path());
+    let new = home.path().join("new");
+    ends_with(0, REWRITE, &[shown(&old), "--into", shown(&new)]);
+    let base = new.join("appendonlydir/appendonly.aof.1.base.rdb");
+    let good = fs::read(&base).unwrap();
+    for at in [0, good.len() / 2, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        fs::write(&base, &bad).unwrap();
+        let view = json(1, RDB_CHECK, &[shown(&base)]);
+        assert!(view["damage"]["byte"].is_u64() && view["damage"]["advice"].is_string(), "byte {at}: {view}");
+        json(1, CHECK, &[shown(&new)]);
+        let refused = ends_with(1, REWRITE, &[shown(&new), "--into", shown(&home.path().join("x"))]);
+        assert!(refused.contains("base.rdb"), "{refused}");
+    }
+    fs::write(&base, &good[..good.len() - 3]).unwrap();
+    assert!(ends_with(1, RDB_CHECK, &[shown(&base)]).contains("DAMAGED"));
+    fs::remove_file(&base).unwrap();
+    let missing = ends_with(1, CHECK, &[shown(&new)]);
+    assert!(missing.contains("is missing"), "{missing}");
+}
+
+#[test]
+fn a_torn_end_is_told_and_left_out() {
+    let home = TempDir::new().unwrap();
+    let old = stock_folder(home.path());
+    let log = old.join("appendonlydir/appendonly.aof.1.incr.aof");
+    let whole = fs::read(&log).unwrap();
+    let last = command(&["RPUSH", "list", "a", "b"]).len();
+    fs::write(&log, &whole[..whole.len() - 4]).unwrap();
+    for path in [&old, &log] {
+        let view = json(1, CHECK, &[shown(path)]);
+        assert_eq!(view["torn"]["byte"], (whole.len() - last) as u64, "{view}");
+    }
+    assert!(ends_with(1, CHECK, &[shown(&old)]).contains("restore DIR --into NEW"));
+    let done = json(0, RESTORE, &[shown(&old), "--into", shown(&home.path().join("new"))]);
+    assert_eq!((&done["keys"], &done["torn"]["bytes"]), (&2.into(), &(last as u64 - 4).into()), "{done}");
+    assert_eq!(fs::read(&log).unwrap().len(), whole.len() - 4, "the source is as it was");
+}
+
+#[test]
+fn restore_goes_to_a_time() {
+    let home = TempDir::new().unwrap();
+    let old = stock_folder(home.path());
+    let restore = |code: i32, time: &str, name: &str| {
+        let into = home.path().join(name);
+        json(code, RESTORE, &[shown(&old), "--into", shown(&into), "--to-time", time])
+    };
+    assert_eq!(restore(0, "1700000050", "a")["keys"], 1);
+    assert_eq!(restore(0, "1700000099999", "b")["keys"], 1);
+    assert_eq!(restore(0, "2023-11-14T22:15:01Z", "c")["keys"], 3);
+    let offset =
+        ends_with(2, RESTORE, &[shown(&old), "--into", shown(&home.path().join("d")), "--to-offset", "1"]);
+    assert!(offset.contains("no offsets"), "{offset}");
+}
+
+#[test]
+fn a_sealed_log_is_checked_by_itself() {
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/aof/sealed");
+    let view = json(0, CHECK, &[shown(&seed)]);
+    assert!(view["files"][0]["seals"].as_u64() > Some(0) && view["files"][0]["crc64"].is_string(), "{view}");
+    let home = TempDir::new().unwrap();
+    let copy = home.path().join("log");
+    let mut bytes = fs::read(&seed).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&copy, &bytes).unwrap();
+    let view = json(1, CHECK, &[shown(&copy)]);
+    assert!(view["damage"][0]["byte"].is_u64() || view["torn"]["byte"].is_u64(), "{view}");
+}
+
+#[test]
+fn wrong_calls_are_told_from_damage() {
+    let home = TempDir::new().unwrap();
+    let (empty, nowhere) = (shown(home.path()).to_owned(), home.path().join("nowhere"));
+    assert!(ends_with(2, CHECK, &[&empty]).contains("holds no append-only files"));
+    for program in [CHECK, RDB_CHECK] {
+        ends_with(2, program, &[shown(&nowhere)]);
+        ends_with(2, program, &[]);
+        ends_with(2, program, &[&empty, "--nonsense"]);
+        ends_with(0, program, &["--help"]);
+    }
+    for program in [REWRITE, RESTORE] {
+        ends_with(2, program, &[&empty]);
+        ends_with(2, program, &[&empty, "--into", shown(&nowhere)]);
+    }
+    ends_with(2, RESTORE, &[&empty, "--into", "x", "--to-time", "soon"]);
+    ends_with(2, RESTORE, &[&empty, "--into", "x", "--to-time", "1", "--to-offset", "1"]);
+    let failure = json(2, CHECK, &[shown(&nowhere)]);
+    assert_eq!(failure["damaged"], false);
+}
