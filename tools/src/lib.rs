@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outrigger::persistence::toolbox::ToolError;
 use serde::Serialize;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -91,8 +91,8 @@ pub fn conclude<V: Serialize>(
 }
 
 /// Prints why there is no report, as JSON if asked, and says how the program ends.
-pub fn give_up(json: bool, path: &PathBuf, error: &ToolError) -> ExitCode {
-    let view = views::Failure { path: path.clone(), damaged: error.is_damage(), error: error.to_string() };
+pub fn give_up(json: bool, path: &Path, error: &ToolError) -> ExitCode {
+    let view = views::Failure { path: path.to_owned(), damaged: error.is_damage(), error: error.to_string() };
     if json {
         let _ = output::json(&view).map(|text| output::print(&text));
     } else {
