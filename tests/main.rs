@@ -7,5 +7,6 @@ mod commands;
 mod layout;
 mod pair;
 mod peer;
+mod readme;
 mod sorted_sets;
 mod support;

@@ -24,7 +24,7 @@ pub struct Pair {
 }
 
 /// A port whose successor is free, too.
-fn free_port_pair() -> u16 {
+pub fn free_port_pair() -> u16 {
     loop {
         let port = free_port();
         if TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
