@@ -32,6 +32,26 @@ fn localized(commands: &str, pair: &Pair, data: &Path) -> String {
         .replace("cargo run --release", &format!("{cargo} run"))
 }
 
+/// Whether a line is as promised, where `…` stands for anything.
+fn is_as_promised(line: &str, promised: &str) -> bool {
+    let mut parts = promised.split('…');
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) if !part.is_empty() => rest = &rest[at + part.len()..],
+            Some(_) => return true, // it ends in `…`
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+#[test]
+fn promises_are_compared() {
+    assert!(is_as_promised("a=12,b=3", "a=…,b=…") && is_as_promised("same", "same"));
+    assert!(!is_as_promised("a=12,c=3", "a=…,b=…") && !is_as_promised("same here", "same"));
+}
+
 #[test]
 fn the_tour_of_the_readme_works() {
     if peer::on_path("redis-cli").is_none() {
@@ -51,9 +71,13 @@ fn the_tour_of_the_readme_works() {
             .output()
             .expect("run a block of the tour");
         let shown = String::from_utf8_lossy(&output.stdout);
-        let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = shown.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let promised: Vec<String> =
+            promised.iter().map(|line| line.replace("6380", &(pair.port + 1).to_string())).collect();
+        let kept = lines.len() == promised.len()
+            && lines.iter().zip(&promised).all(|(line, promised)| is_as_promised(line, promised));
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(lines, promised, "\n{commands}\nran as\n{script}\nand said\n{shown}{errors}");
+        assert!(kept, "\n{script}\npromises {promised:?} and said\n{shown}{errors}");
     }
 }
 

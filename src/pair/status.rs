@@ -2,10 +2,13 @@
 
 use super::probe::Facts;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Readings kept to tell the lag in time; older ones count as the oldest.
 const READINGS_MAX: usize = 600;
+
+/// A rate over less time than this is mostly noise.
+const RATE_OVER: Duration = Duration::from_millis(400);
 
 /// What both processes said last. `None`: no answer.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +77,8 @@ pub struct StatusLine {
     offsets: VecDeque<(Instant, u64)>,
     /// When how many commands had run on the primary.
     commands: Option<(Instant, u64)>,
+    /// The rate last worked out.
+    rate: Option<u64>,
 }
 
 impl StatusLine {
@@ -102,13 +107,13 @@ impl StatusLine {
             bytes.map_or_else(|| "?".to_owned(), bytes_text)
         };
         format!(
-            "offset {}  durable {}  {lag}  memory {} + {}  {} ops/s  {}",
+            "{}  offset {}  durable {}  {lag}  memory {} + {}  {} ops/s",
+            reading.condition(),
             shown(offset),
             shown(durable),
             memory(&reading.primary),
             memory(&reading.replica),
             shown(self.ops_per_second(reading, now)),
-            reading.condition(),
         )
     }
 
@@ -127,9 +132,18 @@ impl StatusLine {
 
     fn ops_per_second(&mut self, reading: &Reading, now: Instant) -> Option<u64> {
         let count = reading.primary.as_ref()?.number("total_commands_processed")?;
-        let (earlier, before) = self.commands.replace((now, count))?;
-        let ms = u64::try_from(now.saturating_duration_since(earlier).as_millis()).ok()?;
-        Some(count.checked_sub(before)?.saturating_mul(1000) / ms.max(1))
+        let Some((earlier, before)) = self.commands.filter(|&(_, before)| before <= count) else {
+            // The first look at this process.
+            (self.commands, self.rate) = (Some((now, count)), None);
+            return None;
+        };
+        let elapsed = now.saturating_duration_since(earlier);
+        if elapsed >= RATE_OVER {
+            let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            self.rate = Some((count - before).saturating_mul(1000) / ms.max(1));
+            self.commands = Some((now, count));
+        }
+        self.rate
     }
 }
 
