@@ -38,6 +38,11 @@ pub fn os_text() -> String {
     }
 }
 
+/// Fills `bytes` with randomness of the system's that is good enough for secrets.
+pub fn random_bytes(bytes: &mut [u8]) -> std::io::Result<()> {
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, bytes)
+}
+
 /// The width of a pointer in bits.
 pub const ARCH_BITS: u32 = usize::BITS;
 
