@@ -42,14 +42,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // A log that cannot be written (a full disk, a reader that went away) must not end the server.
-    tracing_subscriber::fmt()
-        .log_internal_errors(false)
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    match outrigger::net::start(line.config, || std::process::exit(0)) {
+    if let Err(error) = outrigger::server::logging::init(&line.config) {
+        eprintln!("outrigger: {error}");
+        return ExitCode::FAILURE;
+    }
+    match outrigger::net::start(*line, || std::process::exit(0)) {
         Ok(running) => {
             for address in &running.serving.addresses {
                 tracing::info!(%address, "ready to accept connections");

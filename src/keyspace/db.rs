@@ -176,6 +176,11 @@ impl Db {
         count
     }
 
+    /// May segment `index` hold a key whose time has come?
+    pub fn is_segment_due(&self, index: usize, now_ms: i64) -> bool {
+        self.table.hint(index) < now_ms
+    }
+
     /// Number of segments, for [`Db::expire_segment`].
     pub fn segment_count(&self) -> usize {
         self.table.segment_count()

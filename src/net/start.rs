@@ -2,9 +2,9 @@
 
 use super::threads::{IoThreads, Serving};
 use super::{link, recover};
-use crate::server::config::{Config, ShutdownOptions};
+use crate::server::config::{CommandLine, ShutdownOptions};
 use crate::server::shutdown::{Asked, SaveWish};
-use crate::server::{Node, durability, replication, shutdown};
+use crate::server::{Node, cron, durability, replication, shutdown};
 use std::io;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,13 +20,17 @@ pub struct Running {
 }
 
 /// Loads the data, and serves. `on_end` ends the process; it is called at the end of an orderly shutdown.
-pub fn start(config: Config, on_end: impl Fn() + Send + Sync + 'static) -> io::Result<Running> {
+pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io::Result<Running> {
+    let CommandLine { config, file } = line;
     let _ = crate::sys::process::raise_open_files(u64::from(config.maxclients) + 128);
     let primary = config.replicaof.clone();
     let peers = config.recover_from_peers.clone();
     let starts_new = config.start_new_history;
     let count = config.io_threads;
-    let node = Arc::new(Node::new(config));
+    let mut node = Node::new(config);
+    node.config_file = file;
+    let node = Arc::new(node);
+    node.memory.sample();
     node.shutdown.on_end(on_end);
     if primary.is_some() {
         node.begin_as_replica(primary);
@@ -43,8 +47,10 @@ pub fn start(config: Config, on_end: impl Fn() + Send + Sync + 'static) -> io::R
     let serving = Serving::start(&node, &threads)?;
     let for_link = node.clone();
     threads.spawn_on(threads.count() - 1, move || link::run(for_link));
+    let for_replication = node.clone();
+    threads.spawn_on(0, move || replication::cron::run(for_replication));
     let for_cron = node.clone();
-    threads.spawn_on(0, move || replication::cron::run(for_cron));
+    threads.spawn_on(0, move || cron::run(for_cron));
     if node.gate.has(crate::server::gate::bits::FENCED) {
         let for_recovery = node.clone();
         threads.spawn_on(0, move || recover::run(for_recovery, peers));

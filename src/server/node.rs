@@ -6,6 +6,7 @@ use super::command_stats::CommandStats;
 use super::config::{Address, Config};
 use super::durability::Durability;
 use super::gate::{Gate, bits};
+use super::memory::MemoryWatch;
 use super::pause::Pause;
 use super::replication::{Replicas, Role};
 use super::session::Session;
@@ -20,8 +21,9 @@ use crate::replication::{Lineage, Log};
 use crate::sys::fork::ForkOptions;
 use crate::value::Limits;
 use parking_lot::RwLock;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// All that one server is.
@@ -40,6 +42,12 @@ pub struct Node {
     pub command_stats: CommandStats,
     /// Commands that took long.
     pub slowlog: SlowLog,
+    /// The memory in use.
+    pub memory: MemoryWatch,
+    /// Keys are removed when their time comes, not only when they are next asked for (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expiry: AtomicBool,
+    /// The configuration file, for INFO and CONFIG REWRITE.
+    pub config_file: Option<PathBuf>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Connections.
@@ -86,6 +94,9 @@ impl Node {
             rates: Rates::default(),
             command_stats: CommandStats::default(),
             slowlog: SlowLog::new(&config),
+            memory: MemoryWatch::default(),
+            active_expiry: AtomicBool::new(true),
+            config_file: None,
             pause: Pause::default(),
             clients: Clients::default(),
             blocked: BlockedClients::default(),

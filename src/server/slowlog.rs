@@ -189,6 +189,10 @@ mod tests {
             shown("hello", "hello 3 Auth user pass setname x"),
             "hello 3 Auth (redacted) (redacted) setname x"
         );
+        assert_eq!(
+            shown("config|set", "config set loglevel debug requirepass secret"),
+            "config set loglevel debug requirepass (redacted)"
+        );
         assert_eq!(shown("echo", "echo auth"), "echo auth");
     }
 }

@@ -6,8 +6,10 @@ pub mod generic;
 pub mod hash;
 pub mod list;
 pub mod list_blocking;
+mod memory_usage;
 pub mod persistence;
 pub mod replication;
+pub mod server;
 pub mod set;
 pub mod set_algebra;
 pub mod sorted_set;
@@ -29,6 +31,7 @@ pub const FAMILIES: &[&[Command]] = &[
     list_blocking::COMMANDS,
     persistence::COMMANDS,
     replication::COMMANDS,
+    server::COMMANDS,
     set::COMMANDS,
     set_algebra::COMMANDS,
     sorted_set::COMMANDS,

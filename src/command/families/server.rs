@@ -157,7 +157,8 @@ const CONFIG: &[Command] = &[
     ),
 ];
 
-const ALL_SHARDS: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+const ALL_SHARDS: &[&str] =
+    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
 const MEMORY: &[Command] = &[
     Command::server("doctor", 2, 0).tips(ALL_SHARDS).doc(
@@ -175,15 +176,13 @@ const MEMORY: &[Command] = &[
         "Returns the allocator's figures.",
         "",
     ),
-    Command::server("purge", 2, 0)
-        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-        .doc(
-            "server",
-            "4.0.0",
-            "Depends on how much memory is allocated",
-            "Gives the allocator's unused memory back to the system.",
-            "",
-        ),
+    Command::server("purge", 2, 0).tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).doc(
+        "server",
+        "4.0.0",
+        "Depends on how much memory is allocated",
+        "Gives the allocator's unused memory back to the system.",
+        "",
+    ),
     Command::server("stats", 2, 0).tips(ALL_SHARDS).doc(
         "server",
         "4.0.0",

@@ -1,0 +1,203 @@
+//! The periodic work of a node: expiry, sampling, limits, idle clients.
+
+use super::clients::ClientKind;
+use super::gate::bits;
+use super::memory::watch_limit;
+use super::node::Node;
+use super::stats::add;
+use crate::base::time::Clock;
+use crate::command::context::release;
+use crate::keyspace::{Entry, SHARD_COUNT, Shard};
+use crate::resp::command_bytes::write_command;
+use crate::sys::ticks;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often the work is done.
+const EVERY: Duration = Duration::from_millis(100);
+/// Rounds from one doing of the rarer work to the next.
+const ROUNDS_A_SECOND: u64 = 10;
+/// Most keys that are removed under one hold of a lock.
+const SLICE_KEYS: usize = 128;
+/// Most segments that are looked through under one hold of a lock. Together the two keep it well under a millisecond.
+const SLICE_SEGMENTS: usize = 4;
+
+/// Runs for ever.
+pub async fn run(node: Arc<Node>) {
+    let mut rounds = tokio::time::interval(EVERY);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for round in 0u64.. {
+        rounds.tick().await;
+        node.pause.end_if_due(&node.gate, node.now_ms());
+        node.rates.sample(&node.stats, node.clock().monotonic_us());
+        watch_limit(&node);
+        if round % ROUNDS_A_SECOND == 0 {
+            node.memory.sample();
+            ticks::calibrate();
+            node.slowlog.configure(&node.config());
+            close_idle_clients(&node);
+        }
+        expire_due(&node).await;
+    }
+}
+
+/// Removes all keys whose time has come, a slice at a time; in between the thread's connections are served.
+async fn expire_due(node: &Node) {
+    for index in 0..SHARD_COUNT {
+        while expire_slice(node, index) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// May keys be removed because of their expiry? Not where the primary decides, nor where nothing may change.
+fn may_expire(node: &Node) -> bool {
+    let hindrances = bits::REPLICA | bits::FENCED | bits::LOADING | bits::PAUSED;
+    node.active_expiry.load(Ordering::Relaxed) && !node.gate.has(hindrances)
+}
+
+/// Does a slice of one shard's expiry; true when there may be more to do.
+pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
+    let mut gone = Vec::new();
+    let now_ms = node.now_ms();
+    let mut shard = node.keyspace.lock_shard(index);
+    // Under the lock: a change of role takes them all.
+    if !may_expire(node) {
+        return false;
+    }
+    let mut segments = 0;
+    for db in 0..node.keyspace.databases() {
+        let begun = gone.len();
+        expire_in(&mut shard, db, now_ms, &mut segments, &mut gone);
+        log_removals(node, &shard, db, &gone[begun..]);
+        if gone.len() >= SLICE_KEYS || segments >= SLICE_SEGMENTS {
+            break;
+        }
+    }
+    drop(shard);
+    node.log.wake_readers();
+    add(&node.stats.expired_keys, gone.len() as u64);
+    gone.into_iter().for_each(release);
+    segments > 0
+}
+
+/// Takes expired keys out of one database, as far as the slice allows.
+fn expire_in(shard: &mut Shard, db: u32, now_ms: i64, segments: &mut usize, gone: &mut Vec<Entry>) {
+    let slice = shard.db_mut(db);
+    if slice.expiring() == 0 {
+        return;
+    }
+    for segment in 0..slice.segment_count() {
+        if *segments >= SLICE_SEGMENTS || gone.len() >= SLICE_KEYS {
+            return;
+        }
+        if slice.is_segment_due(segment, now_ms) {
+            *segments += 1;
+            slice.expire_segment(segment, now_ms, SLICE_KEYS - gone.len(), |entry| gone.push(entry));
+        }
+    }
+}
+
+/// Logs the removal of these keys as one command, and raises the flags of those who watch them.
+fn log_removals(node: &Node, shard: &Shard, db: u32, gone: &[Entry]) {
+    if gone.is_empty() {
+        return;
+    }
+    let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
+    let mut args = Vec::with_capacity(1 + gone.len());
+    args.push(word);
+    args.extend(gone.iter().map(Entry::key));
+    let mut bytes = Vec::new();
+    write_command(&mut bytes, &args);
+    node.log.append_effects(1, std::iter::once((db, &bytes[..])));
+    gone.iter().for_each(|entry| shard.touched(db, entry.key()));
+}
+
+/// Closes ordinary clients that have been silent for longer than `timeout`; not those that wait for something.
+fn close_idle_clients(node: &Node) {
+    let timeout_ms = i64::from(node.config().timeout_seconds) * 1000;
+    if timeout_ms == 0 {
+        return;
+    }
+    let now_ms = node.now_ms();
+    for client in node.clients.list() {
+        let idle_ms = now_ms - client.active_at_ms.load(Ordering::Relaxed);
+        let waits = client.blocked.load(Ordering::Acquire);
+        if client.kind() == ClientKind::Normal && !waits && idle_ms > timeout_ms {
+            tracing::debug!(addr = %client.addr, "closing an idle client");
+            node.clients.kill(&client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::config::Config;
+    use crate::value::hash_bytes;
+    use std::sync::atomic::AtomicBool;
+
+    fn node() -> Node {
+        Node::new(Config::default())
+    }
+
+    fn put(node: &Node, db: u32, key: &str, expire_at_ms: Option<i64>) {
+        let hash = hash_bytes(key.as_bytes());
+        let entry = Entry::new_string(key.as_bytes(), b"value", expire_at_ms);
+        node.keyspace.lock_one(hash).shard_mut(hash).db_mut(db).insert(hash, entry);
+    }
+
+    fn expire_all(node: &Node) {
+        (0..SHARD_COUNT).for_each(|index| while expire_slice(node, index) {});
+    }
+
+    fn logged(node: &Node) -> String {
+        let id = node.log.add_reader(node.log.start(), 1 << 20, Box::new(|| ())).unwrap();
+        let mut bytes = Vec::new();
+        while node.log.read(id, &mut bytes, 1 << 20).unwrap() > 0 {}
+        node.log.remove_reader(id);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn expired_keys_go_and_are_logged() {
+        let node = node();
+        let past = Some(node.now_ms() - 1000);
+        let future = Some(node.now_ms() + 1_000_000);
+        (0..5_000).for_each(|n| put(&node, 0, &format!("past:{n}"), past));
+        (0..500).for_each(|n| put(&node, 3, &format!("past:{n}"), past));
+        (0..500).for_each(|n| put(&node, 3, &format!("future:{n}"), future));
+        put(&node, 0, "forever", None);
+        let flag = Arc::new(AtomicBool::new(false));
+        let hash = hash_bytes(b"past:7");
+        node.keyspace.lock_one(hash).shard_mut(hash).watch(0, b"past:7", &flag);
+        expire_all(&node);
+        assert_eq!((node.keyspace.len(0), node.keyspace.len(3)), (1, 500));
+        assert_eq!(node.stats.expired_keys.load(Ordering::Relaxed), 5_500);
+        assert!(flag.load(Ordering::Acquire));
+        let log = logged(&node);
+        assert_eq!(log.matches("past:").count(), 5_500);
+        assert!(log.contains("\r\nDEL\r\n") && !log.contains("future") && !log.contains("MULTI"));
+        let end = node.log.end();
+        expire_all(&node);
+        assert_eq!(node.log.end(), end);
+    }
+
+    #[test]
+    fn nothing_expires_where_it_must_not() {
+        let node = node();
+        put(&node, 0, "k", Some(node.now_ms() - 1000));
+        for bit in [bits::REPLICA, bits::FENCED, bits::LOADING, bits::PAUSED] {
+            node.gate.set(bit, true);
+            expire_all(&node);
+            node.gate.set(bit, false);
+        }
+        node.active_expiry.store(false, Ordering::Relaxed);
+        expire_all(&node);
+        assert_eq!(node.keyspace.len(0), 1);
+        node.active_expiry.store(true, Ordering::Relaxed);
+        expire_all(&node);
+        assert_eq!(node.keyspace.len(0), 0);
+    }
+}

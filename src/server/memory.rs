@@ -1,0 +1,102 @@
+//! The node's memory as sampled now and then: INFO memory, MEMORY STATS, and the gate that `maxmemory` closes.
+
+use super::Node;
+use super::gate::bits;
+use crate::sys::memory::{self, AllocatorFigures};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The last sample, and the most there ever was.
+#[derive(Default)]
+pub struct MemoryWatch {
+    last: Mutex<AllocatorFigures>,
+    peak_bytes: AtomicU64,
+    startup_bytes: AtomicU64,
+}
+
+/// Figures of one moment, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryFigures {
+    /// The allocator's figures.
+    pub allocator: AllocatorFigures,
+    /// The most that was ever allocated, as far as samples tell.
+    pub peak: u64,
+    /// What was allocated before any data was there.
+    pub startup: u64,
+    /// Resident.
+    pub rss: u64,
+}
+
+impl MemoryWatch {
+    /// Asks the allocator. A few microseconds to a millisecond.
+    pub fn sample(&self) -> AllocatorFigures {
+        let figures = memory::allocator_figures();
+        self.peak_bytes.fetch_max(figures.allocated, Ordering::Relaxed);
+        let _ =
+            self.startup_bytes.compare_exchange(0, figures.allocated, Ordering::Relaxed, Ordering::Relaxed);
+        *self.last.lock() = figures;
+        figures
+    }
+
+    /// Fresh figures.
+    pub fn figures(&self) -> MemoryFigures {
+        let allocator = self.sample();
+        MemoryFigures {
+            allocator,
+            peak: self.peak_bytes.load(Ordering::Relaxed),
+            startup: self.startup_bytes.load(Ordering::Relaxed),
+            rss: memory::rss_bytes().unwrap_or(allocator.resident),
+        }
+    }
+
+    /// Forgets the peak.
+    pub fn reset_peak(&self) {
+        self.peak_bytes.store(0, Ordering::Relaxed);
+        self.sample();
+    }
+}
+
+/// Opens or closes the gate as `maxmemory` asks. A replica takes what its primary sends whatever the limit.
+pub fn watch_limit(node: &Node) {
+    let limit = node.config().maxmemory_bytes;
+    let over = limit > 0 && !node.is_replica() && node.memory.sample().allocated > limit;
+    node.gate.set(bits::MEMORY, over);
+}
+
+/// A number of bytes as people read it: `1.50M`.
+pub fn human(bytes: u64) -> String {
+    let units = [(1u64 << 50, "P"), (1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, letter)) => format!("{:.2}{letter}", bytes as f64 / *unit as f64),
+        None => format!("{bytes}B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::config::Config;
+
+    #[test]
+    fn human_sizes() {
+        let shown = [0, 1023, 1024, 1536 << 20, 3 << 50].map(human);
+        assert_eq!(shown, ["0B", "1023B", "1.00K", "1.50G", "3.00P"]);
+    }
+
+    #[test]
+    fn the_limit_closes_the_gate() {
+        let node = Node::new(Config::default());
+        watch_limit(&node);
+        assert!(!node.gate.has(bits::MEMORY));
+        let limit = |bytes: u64| {
+            let _ = node.change_config(|config| {
+                config.maxmemory_bytes = bytes;
+                Ok::<(), ()>(())
+            });
+            watch_limit(&node);
+            node.gate.has(bits::MEMORY)
+        };
+        assert_eq!([limit(1), limit(u64::MAX), limit(1), limit(0)], [true, false, true, false]);
+        assert!(node.memory.figures().peak > 0 && node.memory.figures().startup > 0);
+    }
+}
