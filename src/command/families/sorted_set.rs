@@ -390,13 +390,18 @@ fn zscan(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let mut written = Vec::new();
     let mut members = Reply::new(&mut written, resp3);
     let (mut n, mut buffer, mut text) = (0, itoa::Buffer::new(), Vec::new());
+    let packed = zset.as_listpack().is_some();
     let next = zset.scan(from, options.count, |member, score| {
         if options.admits(member.as_bytes(&mut buffer)) {
             bulk_element(&mut members, member);
-            // Text in RESP3 too.
-            text.clear();
-            format_score(&mut text, score);
-            members.bulk(&text);
+            // Text in RESP3 too; as Redis stores it in a listpack, where whole numbers have no exponent.
+            if packed && score.fract() == 0.0 && score.abs() <= i64::MAX as f64 / 2.0 {
+                members.bulk_int(score as i64);
+            } else {
+                text.clear();
+                format_score(&mut text, score);
+                members.bulk(&text);
+            }
             n += 2;
         }
     });

@@ -318,11 +318,11 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// Arguments as handlers get them.
+type Args<'a, 'b> = &'b [&'a [u8]];
+
 /// Splits `numkeys key [key ...] rest` (`name` is the command, for the error).
-fn split_keys<'a, 'b>(
-    args: &'b [&'a [u8]],
-    name: &str,
-) -> Result<(&'b [&'a [u8]], &'b [&'a [u8]]), CommandError> {
+fn split_keys<'a, 'b>(args: Args<'a, 'b>, name: &str) -> Result<(Args<'a, 'b>, Args<'a, 'b>), CommandError> {
     let [number, rest @ ..] = args else { return Err(CommandError::Syntax) };
     let number = int(number)?;
     if number < 1 {

@@ -1,7 +1,7 @@
 //! Sorted set commands over ranges: by rank, by score, by member.
 
 use super::sorted_set::{Members, removed_some};
-use crate::base::num::parse_score_bound;
+use crate::base::num::{format_score, parse_score_bound};
 use crate::command::args::int;
 use crate::command::context::release;
 use crate::command::table::{Command, Handler, KeySpec, acl, flags::*, key};
@@ -13,6 +13,9 @@ use std::ops::Range;
 const READ: &[KeySpec] = &[KeySpec::one(key::RO | key::ACCESS, 1)];
 const DELETE: &[KeySpec] = &[KeySpec::one(key::RW | key::DELETE, 1)];
 const STORE: &[KeySpec] = &[KeySpec::one(key::OW | key::UPDATE, 1), KeySpec::one(key::RO | key::ACCESS, 2)];
+
+/// Words of one logged command, so that no single effect grows without bound; even, for pairs.
+const LOGGED_WORDS: usize = 2048;
 
 const RANGE_COST: &str = "O(log(N)+M) with M of N members returned";
 const REMOVE_COST: &str = "O(log(N)+M) with M of N members removed";
@@ -145,6 +148,13 @@ impl<'a> Ends<'a> {
                 _ => Err(CommandError::text("ERR min or max not valid string range item")),
             },
         }
+    }
+
+    /// Whether other nodes might find other members: a range of names means something only where all scores
+    /// are equal; elsewhere what it finds hangs on how the set is stored, so effects name the members.
+    fn are_ambiguous_in(&self, zset: &ZSet) -> bool {
+        let score = |rank| zset.get(rank).map(|(_, score)| score);
+        matches!(self, Ends::Lex(..)) && score(0) != score(zset.len().saturating_sub(1))
     }
 
     /// The ranks in the range, ascending. Ranks given are counted from the end that `reverse` makes the first.
@@ -297,13 +307,41 @@ fn zrangestore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let query = Query::parse(&args[3..], None, None, true)?;
     let mut pairs = ZSetBuilder::new();
     let mut buffer = itoa::Buffer::new();
+    let mut ambiguous = false;
     if let Some(zset) = ctx.read_zset(args[2])? {
+        ambiguous = query.ends.are_ambiguous_in(zset);
         let (start, count) = query.select(zset);
         for (member, score) in zset.iter_range(start, count, query.reverse) {
             pairs.push(member.as_bytes(&mut buffer), score).map_err(unstorable)?;
         }
     }
-    store(ctx, args[1], pairs)
+    store(ctx, args[1], pairs)?;
+    if ambiguous && ctx.dirty > 0 {
+        log_content(ctx, args[1])?;
+    }
+    DONE
+}
+
+/// Logs what a key holds now in place of how that was found: the sorted set, or nothing.
+fn log_content(ctx: &mut Context<'_, '_>, key: &[u8]) -> Result<(), CommandError> {
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    for (member, score) in ctx.peek_zset(key)?.into_iter().flat_map(ZSet::iter) {
+        let mut text = Vec::new();
+        format_score(&mut text, score);
+        words.extend([text, member.to_vec()]);
+    }
+    ctx.log(&[b"DEL", key]);
+    log_in_parts(ctx, b"ZADD", key, &words);
+    Ok(())
+}
+
+/// Logs `name key word ...` as several commands, each of a bounded number of words.
+fn log_in_parts(ctx: &mut Context<'_, '_>, name: &[u8], key: &[u8], words: &[Vec<u8>]) {
+    for part in words.chunks(LOGGED_WORDS) {
+        let mut args = vec![name, key];
+        args.extend(part.iter().map(Vec::as_slice));
+        ctx.log(&args);
+    }
 }
 
 /// A sorted set whose pairs do not make one; cannot happen with pairs that come from sorted sets.
@@ -317,8 +355,8 @@ pub(super) fn store(ctx: &mut Context<'_, '_>, key: &[u8], pairs: ZSetBuilder) -
     let zset = pairs.finish(&ctx.settings.limits).map_err(unstorable)?;
     if len > 0 {
         ctx.set_value(key, Value::ZSet(zset), None);
-    } else {
-        ctx.remove(key).map(release);
+    } else if let Some(old) = ctx.remove(key) {
+        release(old);
     }
     ctx.reply.int(len as i64);
     DONE
@@ -342,10 +380,17 @@ fn zlexcount(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 fn remove_in(ctx: &mut Context<'_, '_>, args: &[&[u8]], by: By) -> CommandResult {
     let ends = Ends::parse(by, args[2], args[3])?;
     let mut removed = 0;
+    let mut names: Vec<Vec<u8>> = Vec::new();
     if let Some(zset) = ctx.zset_mut(args[1])? {
-        removed = zset.remove_range(ends.ranks(zset, false), |_, _| {});
+        let ambiguous = ends.are_ambiguous_in(zset);
+        removed = zset.remove_range(ends.ranks(zset, false), |member, _| {
+            if ambiguous {
+                names.push(member.to_vec());
+            }
+        });
     }
     removed_some(ctx, args[1], removed);
+    log_in_parts(ctx, b"ZREM", args[1], &names);
     ctx.reply.int(removed as i64);
     DONE
 }

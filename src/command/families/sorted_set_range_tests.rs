@@ -116,3 +116,15 @@ fn removing() {
         h.check("GET z", r#""gone""#);
     });
 }
+
+#[test]
+fn where_names_are_not_in_order_effects_name_the_members() {
+    both(|h| {
+        h.check_effects("ZRANGESTORE d z [a + BYLEX", ":5", &["DEL d", "ZADD d 1 a 2 b 3 c 4 d 5 e"]);
+        h.check_effects("ZRANGESTORE d z [x + BYLEX", ":0", &["DEL d"]);
+        h.check_effects("ZRANGESTORE d z [x + BYLEX", ":0", &[]);
+        h.check_effects("ZREMRANGEBYLEX z [b [c", ":2", &["ZREM z b c"]);
+        h.check_effects("ZREMRANGEBYLEX z [x +", ":0", &[]);
+        h.check_effects("ZREMRANGEBYLEX lex [b [c", ":2", &["ZREMRANGEBYLEX lex [b [c"]);
+    });
+}

@@ -130,6 +130,11 @@ fn scanning() {
     h.resp3 = true;
     h.check("ZSCAN z 0", r#"["0", ["ab", "1", "cd", "2.5"]]"#);
     h.check("ZSCAN z 0 MATCH c* COUNT 5", r#"["0", ["cd", "2.5"]]"#);
+    h.run("ZADD big 1e17 m");
+    h.check("ZSCAN big 0", r#"["0", ["m", "100000000000000000"]]"#);
+    h.settings.limits.zset_max_listpack_entries = 0;
+    h.run("ZADD bigger 1e17 m");
+    h.check("ZSCAN bigger 0", r#"["0", ["m", "1e+17"]]"#);
     h.check("ZSCAN z 0 NOVALUES", "-ERR syntax error");
     h.check("ZSCAN z -", "-ERR invalid cursor");
 }
