@@ -43,6 +43,8 @@ pub async fn serve(node: Arc<Node>, stream: TcpStream, addr: SocketAddr) {
     let max = node.config().maxclients as usize;
     if !node.clients.add(info.clone(), max) {
         add(&node.stats.rejected_connections, 1);
+        // A fresh socket has room at once; it is asked for because the runtime does not know yet.
+        let _ = stream.writable().await;
         let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
         return;
     }

@@ -46,7 +46,7 @@ fn info(call: &mut Call<'_, '_>) -> Next {
     for name in names {
         match registry::find_full(name) {
             Some(command) => describe(&mut reply, command),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Next::Continue
@@ -187,7 +187,24 @@ fn keys_of(args: &[&[u8]]) -> Result<Vec<(usize, u32)>, &'static str> {
     if !fits || keys.is_empty() {
         return Err("ERR Invalid arguments specified for command");
     }
+    for (_, flags) in keys.iter_mut().filter(|(_, flags)| flags & key::VARIABLE_FLAGS != 0) {
+        *flags = settled_flags(command, args);
+    }
     Ok(keys)
+}
+
+/// What a command whose arguments decide about it does to its key.
+fn settled_flags(command: &Command, args: &[&[u8]]) -> u32 {
+    let has = |word: &str| args.iter().skip(2).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+    match command.name {
+        // The value may be anything, so the words are looked for behind it.
+        "set" if args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get")) => {
+            key::RW | key::ACCESS | key::UPDATE
+        }
+        "set" => key::OW | key::UPDATE,
+        "bitfield" if !has("set") && !has("incrby") => key::RO | key::ACCESS,
+        _ => key::RW | key::ACCESS | key::UPDATE,
+    }
 }
 
 fn get_keys(call: &mut Call<'_, '_>) -> Next {

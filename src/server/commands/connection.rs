@@ -47,9 +47,12 @@ fn quit(call: &mut Call<'_, '_>) -> Next {
 }
 
 fn select(call: &mut Call<'_, '_>) -> Next {
-    let Some(db) = parse_i64(call.args[1]).and_then(|db| i32::try_from(db).ok()) else {
+    let Some(db) = parse_i64(call.args[1]) else {
         return call.error(CommandError::NotInteger.to_string());
     };
+    if i32::try_from(db).is_err() {
+        return call.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+    }
     match u32::try_from(db) {
         Ok(db) if db < call.node.keyspace.databases() => set_db(call, db),
         _ => return call.error(CommandError::DbIndex.to_string()),
