@@ -184,11 +184,11 @@ impl Clients {
         self.len() == 0
     }
 
-    /// Ends a connection from outside.
+    /// Ends a connection from outside; from now on it is not connected for anybody who asks.
     pub fn kill(&self, client: &ClientInfo) {
         // Under the lock: the connection leaves the map before it closes its socket.
-        let all = self.all.lock();
-        if all.contains_key(&client.id) {
+        let mut all = self.all.lock();
+        if all.remove(&client.id).is_some() {
             (client.kill)();
         }
     }

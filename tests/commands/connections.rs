@@ -1,8 +1,9 @@
 //! Many connections at once, and one that asks for much.
 
-use crate::support::{Client, Server, scaled};
+use crate::support::{Client, Server, scaled, wait_for};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Descriptors that this process and the server need beside the idle connections.
 const SPARE_DESCRIPTORS: u64 = 512;
@@ -25,7 +26,11 @@ fn ten_thousand_idle_and_fifty_busy_connections() {
     }
     let server = Server::ours(&["--maxclients", "11000"]);
     let mut idle: Vec<Client> = (0..idle_count).map(|_| server.client()).collect();
-    assert_eq!(server.client().info("connected_clients"), Some((idle_count + 1).to_string()));
+    let mut watcher = server.client();
+    wait_for("all connections to be taken", Duration::from_secs(10), || {
+        watcher.info("connected_clients") == Some((idle_count + 1).to_string())
+    });
+    drop(watcher);
     let done = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for worker in 0..50 {
