@@ -27,7 +27,7 @@ use crate::format::aof::verify::{
     DamageKind, HistoryPoint, LogVerifier, LogVisitor, LoggedCommand, TornWhy, Verdict,
 };
 use crate::keyspace::Keyspace;
-use crate::sys::{Disk, DiskError, MappedFile};
+use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
 pub(super) use chain::{Chain, start_of};
 pub use report::{FileReport, Report, verify_directory, verify_file};
@@ -492,9 +492,11 @@ fn map(disk: &dyn Disk, path: &Path) -> Result<Option<MappedFile>, RecoveryError
 }
 
 impl Recovered {
-    /// Opens the folder to go on writing at `point`: where this load ended, or, where nothing says where that was, the
+    /// Opens the folder to go on writing where this load ended, or, where nothing says where that was, at `point`, the
     /// place in the history that the caller has decided on. No file of the history is written to in place, but for the
-    /// end of a sound one.
+    /// end of a sound one. Temporary files that dead writers left are removed, so no writer may be at work yet.
+    ///
+    /// A history that goes on under a new lineage begins in the files under its old one: the writer notes the change.
     ///
     /// `None` in place of the log file if there is no generation yet.
     pub fn go_on(
@@ -506,6 +508,9 @@ impl Recovered {
         time_ms: u64,
     ) -> Result<(Generation, Option<IncrFile>), GenerationError> {
         let mut generation = Generation::open(Arc::clone(&disk), names, keep)?;
+        sweep_temporaries(&*disk, &generation.names().folder())?;
+        // A file must begin where the one before it ends, by the same name.
+        let point = &self.point.unwrap_or(*point);
         let incr = match &self.go_on {
             GoOn::FromNothing => return Ok((generation, None)),
             GoOn::Append(sealer) => generation.reopen_last(sealer.clone())?,

@@ -432,3 +432,23 @@ fn a_changed_lineage_is_where_the_history_ends() {
     let (recovered, _) = load(&folder.disk).unwrap();
     assert_eq!(recovered.point, Some(Point { lineage: lineage(NEW_ID), ..place }));
 }
+
+#[test]
+fn a_new_lineage_after_a_cut_leaves_no_gap_and_temporaries_are_swept() {
+    let whole = folder();
+    let bytes = whole.disk.read_sealed(&file(LAST)).unwrap().to_vec();
+    whole.disk.put(&file(LAST), &bytes[..bytes.len() - 2]);
+    let stray = names().temporary_base("dead");
+    whole.disk.put(&stray, b"half a base");
+    let (recovered, found) = load(&whole.disk).unwrap();
+    let place = recovered.point.unwrap();
+    // As a primary does that starts again: the same history under a new name, nothing selected.
+    let renamed = Point { lineage: lineage(NEW_ID), db: 0, ..place };
+    let (_, incr) = recovered.go_on(Arc::new(whole.disk.clone()), names(), 1, &renamed, 1).unwrap();
+    assert!(whole.disk.file_len(&stray).unwrap().is_none());
+    let (mut incr, mut line) = (incr.unwrap(), Vec::new());
+    incr.sealer.change_lineage(lineage(NEW_ID), 2, &mut line);
+    incr.file.write_all(&line).unwrap();
+    let (again, after) = load(&whole.disk).unwrap();
+    assert_eq!((again.point.map(|point| point.history()), after), (Some(renamed.history()), found));
+}
