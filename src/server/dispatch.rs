@@ -1,6 +1,7 @@
 //! From a parsed command to its reply: look-up, gate, locks, handler, log.
 
 use super::blocked::{self, serve_ready};
+use super::clients::ClientInfo;
 use super::command_stats::Ended;
 use super::commands;
 use super::gate::bits;
@@ -20,6 +21,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The bytes of a reply that takes a while. It must not be dropped lightly: dropping it is how a client's
 /// disconnect ends the wait.
@@ -289,6 +291,8 @@ fn blocked_reply(
     let (timeout_ms, on_timeout) = (block.timeout_ms, block.on_timeout);
     let registration = blocked::register(node, session, command, block, locked);
     let (node, info, resp3) = (node.clone(), session.info.clone(), session.resp3);
+    // What a CLIENT UNBLOCK left behind that came too late for an earlier wait does not count for this one.
+    info.unblock_as.store(0, Ordering::Release);
     node.clients.set_blocked(&info, true);
     Box::pin(async move {
         let mut registration = registration;
@@ -302,7 +306,7 @@ fn blocked_reply(
         let forced = tokio::select! {
             biased;
             woken = &mut registration.woken => return woken.map(|w| w.reply).unwrap_or_default(),
-            () = info.unblock.notified() => info.unblock_as.swap(0, std::sync::atomic::Ordering::AcqRel),
+            how = told_to_end(&info) => how,
             () = timeout => 0,
         };
         if !registration.waiter.claim() {
@@ -321,9 +325,21 @@ fn blocked_reply(
     })
 }
 
+/// Waits until somebody ends the client's wait, and returns how it is to end.
+async fn told_to_end(info: &ClientInfo) -> u32 {
+    loop {
+        info.unblock.notified().await;
+        match info.unblock_as.swap(0, Ordering::AcqRel) {
+            // Told during an earlier wait.
+            0 => {}
+            how => return how,
+        }
+    }
+}
+
 struct Unmark<'a> {
     node: &'a Node,
-    info: &'a super::clients::ClientInfo,
+    info: &'a ClientInfo,
 }
 
 impl Drop for Unmark<'_> {

@@ -41,7 +41,7 @@ fn get(call: &mut Call<'_, '_>) -> Next {
 
 fn set(call: &mut Call<'_, '_>) -> Next {
     let words = &call.args[2..];
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return call.error("ERR wrong number of arguments for 'config|set' command");
     }
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
@@ -66,7 +66,7 @@ pub fn change(node: &Node, caller: Caller, pairs: &[(&[u8], &[u8])]) -> Result<(
 
 /// Refuses what would be taken and then have no effect.
 fn check_effects(config: &Config, changed: &ChangedSet) -> Result<(), ConfigError> {
-    for name in ONLY_AT_START.iter().filter(|name| changed.contains(name)) {
+    if let Some(name) = ONLY_AT_START.iter().find(|name| changed.contains(name)) {
         return Err(ConfigError::apply_failed(name, "it can be set at the start only"));
     }
     if changed.contains("loglevel") && !logging::can_change_level() {
