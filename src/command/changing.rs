@@ -92,7 +92,9 @@ impl Context<'_, '_> {
         self.note_ready(db, hash, entry.key());
         self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
         self.dirty += 1;
-        old.map(release);
+        if let Some(old) = old {
+            release(old);
+        }
     }
 
     /// Makes a live key expire at a time (unix ms): counts as a change, logged with that time.
@@ -104,7 +106,9 @@ impl Context<'_, '_> {
 
     /// Removes a live key that was told to expire in the past: logged as a removal.
     pub fn remove_as_expired(&mut self, key: &[u8]) {
-        self.remove(key).map(release);
+        if let Some(old) = self.remove(key) {
+            release(old);
+        }
         let word: &[u8] = if self.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
         self.log(&[word, key]);
     }

@@ -291,7 +291,9 @@ impl<'a, 'k> Context<'a, 'k> {
         let (old, _) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms, access);
         shard.touched(db, key);
         self.dirty += 1;
-        old.map(release_value);
+        if let Some(old) = old {
+            release_value(old);
+        }
     }
 
     /// Sets any value, adding the key or replacing whatever it held. Counts as a change and wakes clients
@@ -309,7 +311,9 @@ impl<'a, 'k> Context<'a, 'k> {
         shard.touched(db, key);
         self.dirty += 1;
         self.note_ready(db, hash, key);
-        old.map(release_value);
+        if let Some(old) = old {
+            release_value(old);
+        }
     }
 
     /// If blocked clients wait for `key`, has them tried after this command.

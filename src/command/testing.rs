@@ -45,6 +45,12 @@ pub struct Harness {
     rng: Rng,
 }
 
+impl Default for Harness {
+    fn default() -> Self {
+        Harness::new()
+    }
+}
+
 impl Harness {
     /// An empty keyspace, RESP2, a primary's client.
     pub fn new() -> Harness {

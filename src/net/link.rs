@@ -11,7 +11,7 @@ use crate::replication::{Lineage, Offer, Place};
 use crate::resp::args::ArgSpans;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
 use crate::server::Node;
-use crate::server::replication::intake::{Intake, install};
+use crate::server::replication::intake::{BaseFile, Intake, install};
 use crate::server::replication::{LinkPhase, Target, own_place};
 use crate::server::stats::add;
 use bytes::{Buf, Bytes};
@@ -167,7 +167,7 @@ async fn full_sync(node: &Arc<Node>, target: &Target, peer: &mut Peer, offer: &O
 pub(super) async fn receive_snapshot(
     node: &Node,
     peer: &mut Peer,
-    base: Option<(Arc<dyn crate::sys::Disk>, std::path::PathBuf)>,
+    base: Option<BaseFile>,
 ) -> io::Result<Staged> {
     let line = peer.line().await?;
     let frame = read_bulk_frame(&line)

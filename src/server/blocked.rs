@@ -170,8 +170,7 @@ fn try_waiter(
         None
     } else {
         let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
-        let blocked_again = matches!(run_handler(&mut call, command, &args, &mut reply), Some(_));
-        if blocked_again { Some(false) } else { Some(true) }
+        Some(run_handler(&mut call, command, &args, &mut reply).is_none())
     };
     let position = node.log.end();
     drop(locked);

@@ -495,7 +495,9 @@ mod tests {
             }
             if next > 30_000 {
                 // shrink hard so that segments merge under the cursor
-                (10_000..next).for_each(|i| drop(table.remove(mix(i), |it| it.0 == i)));
+                for i in 10_000..next {
+                    table.remove(mix(i), |it| it.0 == i);
+                }
                 next = 40_000;
             }
         }

@@ -130,7 +130,7 @@ fn sync(call: &mut Call<'_, '_>) -> Next {
 /// REPLCONF option value …: what a replica tells before PSYNC, and its acknowledgements after it.
 fn replconf(call: &mut Call<'_, '_>) -> Next {
     let args = call.args;
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return call.error(CommandError::Syntax.to_string());
     }
     for pair in args[1..].chunks_exact(2) {

@@ -12,6 +12,7 @@ pub mod source;
 
 use super::config::{AppendFsync, Config, Role};
 use super::node::Node;
+use super::replication::intake::BaseFile;
 use crate::persistence::Point;
 use crate::persistence::generation::Generation;
 use crate::persistence::names::Names;
@@ -102,7 +103,7 @@ impl Durability {
 
     /// Where a snapshot that arrives is to be kept as the base of a new generation; `None` when this node
     /// does not append.
-    pub fn base_for_sync(&self, node: &Node) -> Result<Option<(Arc<dyn Disk>, PathBuf)>, String> {
+    pub fn base_for_sync(&self, node: &Node) -> Result<Option<BaseFile>, String> {
         let config = node.config();
         if !config.effective_appendonly(Role::Replica) {
             return Ok(None);
@@ -113,7 +114,7 @@ impl Durability {
         let path = names.temporary_base("sync");
         // A leftover of a sync that was cut.
         let _ = self.disk.remove_file(&path);
-        Ok(Some((self.disk.clone(), path)))
+        Ok(Some(BaseFile { disk: self.disk.clone(), path }))
     }
 
     /// Closes the files of the present history, which is about to be replaced; waits for it a while.

@@ -17,6 +17,14 @@ use tokio::sync::{mpsc, oneshot};
 /// Pieces of a snapshot that may wait between the socket and the decoder.
 const PIECES_WAITING: usize = 64;
 
+/// A new file that takes a snapshot's bytes as they arrive.
+pub struct BaseFile {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Its path.
+    pub path: PathBuf,
+}
+
 /// A decoder on a thread of its own, fed through a channel.
 pub struct Intake {
     pieces: Option<mpsc::Sender<Bytes>>,
@@ -26,15 +34,11 @@ pub struct Intake {
 impl Intake {
     /// Starts the decoder. With `base` the bytes also go to that new file, which can become the base of a
     /// log.
-    pub fn start(
-        databases: u32,
-        how: Inserting,
-        base: Option<(Arc<dyn Disk>, PathBuf)>,
-    ) -> std::io::Result<Intake> {
+    pub fn start(databases: u32, how: Inserting, base: Option<BaseFile>) -> std::io::Result<Intake> {
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING);
         let (sender, result) = oneshot::channel();
         std::thread::Builder::new().name("sync-load".into()).spawn(move || {
-            let tee = base.as_ref().map(|(disk, path)| (disk.clone(), path.as_path()));
+            let tee = base.as_ref().map(|base| (base.disk.clone(), base.path.as_path()));
             let staging = Staging::new(databases, how, tee);
             // Nobody listens any more when the link was cut: the staged data is dropped.
             let _ = sender.send(decode(receiver, staging));

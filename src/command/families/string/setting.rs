@@ -91,7 +91,9 @@ pub(super) fn getset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
 
 pub(super) fn getdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if reply_string_at(ctx, args[1])? {
-        ctx.remove(args[1]).map(release);
+        if let Some(old) = ctx.remove(args[1]) {
+            release(old);
+        }
         ctx.log(&[b"DEL", args[1]]);
     }
     DONE
