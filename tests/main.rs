@@ -9,4 +9,6 @@ mod pair;
 mod peer;
 mod readme;
 mod sorted_sets;
+// A toolbox: not each tool is in use at each time.
+#[allow(dead_code)]
 mod support;

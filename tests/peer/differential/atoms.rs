@@ -38,12 +38,10 @@ const ATOMS: &[(&str, Make)] = &[
     ("score", score),
     ("smin", score_bound),
     ("lmin", lex_bound),
-    ("secs", |rng| usual(rng, |rng| text(rng.between(100, 1_000_000)), |rng| odd_time(rng))),
-    ("ms", |rng| usual(rng, |rng| text(rng.between(100_000, 1_000_000_000)), |rng| odd_time(rng))),
-    ("at", |rng| usual(rng, |rng| text(rng.between(2_000_000_000, 2_000_000_020)), |rng| odd_time(rng))),
-    ("at-ms", |rng| {
-        usual(rng, |rng| text(rng.between(2_000_000_000_000, 2_000_000_000_020)), |rng| odd_time(rng))
-    }),
+    ("secs", |rng| usual(rng, |rng| text(rng.between(100, 1_000_000)), odd_time)),
+    ("ms", |rng| usual(rng, |rng| text(rng.between(100_000, 1_000_000_000)), odd_time)),
+    ("at", |rng| usual(rng, |rng| text(rng.between(2_000_000_000, 2_000_000_020)), odd_time)),
+    ("at-ms", |rng| usual(rng, |rng| text(rng.between(2_000_000_000_000, 2_000_000_000_020)), odd_time)),
     ("timeout", |rng| {
         usual(rng, |_| b"0.003".to_vec(), |rng| words(rng, &["-1", "x", "nan", "-0.1", "0.002", "1e-3", ""]))
     }),

@@ -287,7 +287,7 @@ impl Run {
                 if a.get(key) != b.get(key) {
                     let _ =
                         writeln!(text, "    db {db} key {}: {:?} / {:?}", show(key), a.get(key), b.get(key));
-                    let _ = writeln!(text, "{}", self.tail(&[key.clone()]));
+                    let _ = writeln!(text, "{}", self.tail(std::slice::from_ref(key)));
                 }
             }
         }
