@@ -1,77 +1,28 @@
 //! The primary's side of replication: a connection that turned out to be a replica's.
 
 use super::connection::Connection;
-use crate::replication::{LogError, ReaderId};
 use crate::server::Node;
+use crate::server::replication::feed::Feed;
 use crate::server::replication::sync::SyncSnapshot;
-use crate::server::replication::{FeedStart, Replica, ReplicaStage};
+use crate::server::replication::{FeedStart, ReplicaStage};
 use crate::server::stats::add;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::sync::Notify;
 
 /// Bytes taken from the log at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// How often a replica that waits for its snapshot is told that we live.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// The replica's entry in the node, and its reader in the log; both end with the connection.
-struct Fed {
-    node: Arc<Node>,
-    replica: Arc<Replica>,
-    reader: Option<ReaderId>,
-    wake: Arc<Notify>,
-}
-
-impl Drop for Fed {
-    fn drop(&mut self) {
-        if let Some(reader) = self.reader {
-            self.node.log.remove_reader(reader);
-        }
-        self.node.replicas.remove(&self.replica);
-    }
-}
-
-impl Fed {
-    fn new(connection: &Connection) -> Fed {
-        let (node, session) = (connection.node(), connection.session());
-        let ip = match session.peer.ip_address.is_empty() {
-            true => session.info.addr.ip().to_string(),
-            false => session.peer.ip_address.clone(),
-        };
-        let port = session.peer.listening_port;
-        let replica = Arc::new(Replica::new(session.info.clone(), ip, port, node.now_ms()));
-        node.replicas.add(replica.clone());
-        Fed { node: node.clone(), replica, reader: None, wake: Arc::new(Notify::new()) }
-    }
-
-    /// A reader at `position` that wakes this task.
-    fn read_from(&mut self, position: u64) -> Result<(), LogError> {
-        let wake = self.wake.clone();
-        let limit = replica_limit_bytes(&self.node);
-        let reader = self.node.log.add_reader(position, limit, Box::new(move || wake.notify_one()))?;
-        self.reader = Some(reader);
-        Ok(())
-    }
-}
-
-/// Bytes a replica may be behind before it is cut off: `client-output-buffer-limit replica`'s hard limit.
-pub fn replica_limit_bytes(node: &Node) -> u64 {
-    match node.config().client_output_buffer_limit.replica.hard_bytes {
-        0 => u64::MAX,
-        bytes => bytes,
-    }
-}
-
 /// Feeds a replica until it goes away.
 pub(super) async fn feed(connection: &mut Connection, start: FeedStart) -> io::Result<()> {
-    let mut fed = Fed::new(connection);
+    let mut fed = Feed::new(connection.node(), connection.session());
     match start {
         FeedStart::Partial(position) => {
-            fed.read_from(position).map_err(io::Error::other)?;
-            fed.replica.set_stage(ReplicaStage::Online);
+            fed.read_from(position)?;
+            fed.online();
             connection.flush().await?;
             tracing::info!(replica = %fed.replica.ip, port = fed.replica.port, position, "partial sync");
         }
@@ -80,11 +31,11 @@ pub(super) async fn feed(connection: &mut Connection, start: FeedStart) -> io::R
     stream(connection, &fed).await
 }
 
-async fn full_sync(connection: &mut Connection, fed: &mut Fed, answer: bool) -> io::Result<()> {
+async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) -> io::Result<()> {
     let node = fed.node.clone();
     let turn = wait_turn(connection, &node).await?;
     let mut snapshot = SyncSnapshot::start(&node).map_err(io::Error::other)?;
-    fed.read_from(snapshot.place.offset).map_err(io::Error::other)?;
+    fed.read_from(snapshot.place.offset)?;
     fed.replica.set_stage(ReplicaStage::SendSnapshot);
     add(&node.stats.sync_full, 1);
     let place = snapshot.place;
@@ -114,7 +65,7 @@ async fn full_sync(connection: &mut Connection, fed: &mut Fed, answer: bool) -> 
         // Nothing may follow the mark until the replica has seen it: it reads in large pieces.
         wait_for_ack(connection, fed).await?;
     }
-    fed.replica.set_stage(ReplicaStage::Online);
+    fed.online();
     Ok(())
 }
 
@@ -164,7 +115,7 @@ async fn collect(connection: &mut Connection, snapshot: &mut SyncSnapshot) -> io
 }
 
 /// Waits for the first acknowledgement after a snapshot: the replica has loaded it.
-async fn wait_for_ack(connection: &mut Connection, fed: &Fed) -> io::Result<()> {
+async fn wait_for_ack(connection: &mut Connection, fed: &Feed) -> io::Result<()> {
     let patience = Duration::from_secs(u64::from(fed.node.config().repl_timeout_seconds).max(1) * 10);
     let acked = async {
         while !fed.replica.has_acked() {
@@ -175,19 +126,12 @@ async fn wait_for_ack(connection: &mut Connection, fed: &Fed) -> io::Result<()> 
     tokio::time::timeout(patience, acked).await?
 }
 
-async fn stream(connection: &mut Connection, fed: &Fed) -> io::Result<()> {
-    let Some(reader) = fed.reader else { return Ok(()) };
+async fn stream(connection: &mut Connection, fed: &Feed) -> io::Result<()> {
     let node = &fed.node;
     let mut tick = tokio::time::interval(SIGN_OF_LIFE);
     loop {
         loop {
-            let got = match node.log.read(reader, connection.output(), CHUNK_BYTES) {
-                Ok(got) => got,
-                Err(error) => {
-                    tracing::warn!(replica = %fed.replica.ip, port = fed.replica.port, %error, "replica cut off");
-                    return Err(io::Error::other(error));
-                }
-            };
+            let got = fed.read(connection.output(), CHUNK_BYTES)?;
             if got == 0 {
                 break;
             }
@@ -195,16 +139,9 @@ async fn stream(connection: &mut Connection, fed: &Fed) -> io::Result<()> {
             connection.flush_to_replica().await?;
         }
         tokio::select! {
-            () = fed.wake.notified() => {}
+            () = fed.woken() => {}
             read = connection.read_commands() => read?,
-            _ = tick.tick() => {
-                let silent_ms = node.now_ms() - fed.replica.ack_at_ms.load(std::sync::atomic::Ordering::Relaxed);
-                let timeout_ms = i64::from(node.config().repl_timeout_seconds) * 1000;
-                if timeout_ms > 0 && silent_ms > timeout_ms {
-                    tracing::warn!(replica = %fed.replica.ip, port = fed.replica.port, silent_ms, "replica timed out");
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
+            _ = tick.tick() => fed.check_silence()?,
         }
     }
 }

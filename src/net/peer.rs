@@ -4,7 +4,7 @@ use crate::resp::command_bytes::write_command;
 use crate::resp::value::{RespValue, decode_reply};
 use crate::server::Node;
 use crate::server::config::Address;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use std::io;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -65,14 +65,6 @@ impl Peer {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Takes all input there is, reading if there is none.
-    pub async fn take_some(&mut self) -> io::Result<Bytes> {
-        if self.input.is_empty() {
-            self.read_more().await?;
-        }
-        Ok(self.input.split().freeze())
     }
 
     /// Sends a command and reads its reply.

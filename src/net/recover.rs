@@ -1,14 +1,11 @@
 //! A primary that boots without history: it stays fenced until a peer gives it one.
 
-use super::link::{offer_of, receive_snapshot};
+use super::link::receive_snapshot;
 use super::peer::Peer;
-use crate::base::random::Rng;
-use crate::replication::guard::{Choice, PeerAnswer, choose};
-use crate::replication::handshake::{PsyncReply, read_history, read_psync_reply};
-use crate::replication::{Lineage, Offer};
 use crate::server::Node;
 use crate::server::config::Address;
-use crate::server::replication::intake::install;
+use crate::server::replication::incoming::begin_history;
+use crate::server::replication::recovery::{Round, judge_round, read_offer, start_new};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,26 +19,17 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 pub async fn run(node: Arc<Node>, peers: Vec<Address>) {
     let mut told = String::new();
     while node.gate.has(crate::server::gate::bits::FENCED) && !node.is_replica() {
-        let mut answers = Vec::new();
+        let mut infos = Vec::new();
         for peer in &peers {
-            answers.push(ask(&node, peer).await);
+            infos.push(ask(&node, peer).await);
         }
-        let reason = match choose(&answers) {
-            Choice::StartNew => {
-                tracing::info!("no peer has a history: starting a new one");
-                node.role.set_has_history(true);
-                node.gate.unfence();
-                return;
-            }
-            Choice::Take { peer, keep_lineage } => match take(&node, &peers[peer], keep_lineage).await {
+        let reason = match judge_round(&peers, &infos) {
+            Round::StartNew => return start_new(&node),
+            Round::Take { peer, keep_lineage } => match take(&node, &peers[peer], keep_lineage).await {
                 Ok(()) => return,
                 Err(error) => format!("taking the history of {} failed: {error}", peers[peer]),
             },
-            Choice::Wait => format!("waiting for the history of {}", names(&peers)),
-            Choice::Conflict => format!(
-                "the peers {} have histories that contradict each other; choose one with REPLICAOF",
-                names(&peers)
-            ),
+            Round::Wait(reason) => reason,
         };
         if reason != told {
             tracing::warn!("fenced: {reason}");
@@ -52,21 +40,17 @@ pub async fn run(node: Arc<Node>, peers: Vec<Address>) {
     }
 }
 
-fn names(peers: &[Address]) -> String {
-    peers.iter().map(Address::to_string).collect::<Vec<_>>().join(", ")
-}
-
-async fn ask(node: &Node, address: &Address) -> PeerAnswer {
+/// What a peer says of its replication; `None` if it does not.
+async fn ask(node: &Node, address: &Address) -> Option<String> {
     let answer = async {
         let mut peer = Peer::connect(node, address, ANSWER_PATIENCE).await?;
-        let info = peer.replication_info().await?;
-        io::Result::Ok(read_history(&info))
+        peer.replication_info().await
     };
     match answer.await {
-        Ok(answer) => answer,
+        Ok(info) => Some(info),
         Err(error) => {
             tracing::debug!(peer = %address, %error, "a peer did not tell its history");
-            PeerAnswer::Silent
+            None
         }
     }
 }
@@ -77,22 +61,11 @@ async fn take(node: &Arc<Node>, address: &Address, keep_lineage: bool) -> io::Re
     let info = peer.replication_info().await?;
     peer.command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]).await?;
     peer.send(&[b"PSYNC", b"?", b"-1"]).await?;
-    let place = match read_psync_reply(&peer.line().await?) {
-        PsyncReply::FullResync(place) => place,
-        other => return Err(io::Error::other(format!("instead of a full sync the peer offers {other:?}"))),
-    };
+    let offer = read_offer(&peer.line().await?, &info)?;
     node.gate.fence(format!("loading the history of {address}"));
-    let staged = receive_snapshot(node, &mut peer, None).await?;
-    let keys = staged.facts.keys;
-    let Offer { previous, previous_end, .. } = offer_of(place, &info);
-    let (point, _) = install(node, staged, place, Some((previous, previous_end)));
-    if !keep_lineage {
-        // Somebody who did not answer may have more of this lineage: what we write must not be taken for it.
-        node.log.change_lineage(Lineage::random(&mut Rng::from_os()));
-    }
-    node.log.forget_db();
-    node.durability.synced(node, point, None);
-    tracing::info!(peer = %address, keys, offset = place.offset, keep_lineage, "history recovered from a peer");
-    node.gate.unfence();
+    let received = receive_snapshot(node, &mut peer, None).await?;
+    let keys = received.keys();
+    begin_history(node, received, &offer, keep_lineage);
+    tracing::info!(peer = %address, keys, offset = offer.place.offset, keep_lineage, "history recovered from a peer");
     Ok(())
 }

@@ -1,10 +1,15 @@
 //! Replication as the node sees it: whom it follows, who follows it, and how far they are.
 
 pub mod cron;
+pub mod feed;
+pub mod follow;
+pub mod incoming;
 pub mod info;
 pub mod intake;
+pub mod recovery;
 pub mod replicas;
 pub mod role;
+pub mod stream;
 pub mod sync;
 pub mod wait;
 

@@ -1,0 +1,90 @@
+//! A replica being fed: its entry in the node and its reader of the log. The socket is somebody else's.
+
+use super::{Replica, ReplicaStage};
+use crate::replication::ReaderId;
+use crate::server::{Node, Session};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::Notify;
+
+/// One replica's feed; its entry and its reader end with it.
+pub struct Feed {
+    /// The node that feeds.
+    pub node: Arc<Node>,
+    /// The replica.
+    pub replica: Arc<Replica>,
+    reader: Option<ReaderId>,
+    wake: Arc<Notify>,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader {
+            self.node.log.remove_reader(reader);
+        }
+        self.node.replicas.remove(&self.replica);
+    }
+}
+
+impl Feed {
+    /// Enters the replica behind `session` among the node's.
+    pub fn new(node: &Arc<Node>, session: &Session) -> Feed {
+        let ip = match session.peer.ip_address.is_empty() {
+            true => session.info.addr.ip().to_string(),
+            false => session.peer.ip_address.clone(),
+        };
+        let port = session.peer.listening_port;
+        let replica = Arc::new(Replica::new(session.info.clone(), ip, port, node.now_ms()));
+        node.replicas.add(replica.clone());
+        Feed { node: node.clone(), replica, reader: None, wake: Arc::new(Notify::new()) }
+    }
+
+    /// Begins to read the log after `position`; an error when it does not reach back so far.
+    pub fn read_from(&mut self, position: u64) -> io::Result<()> {
+        let wake = self.wake.clone();
+        let limit = limit_bytes(&self.node);
+        let reader = self.node.log.add_reader(position, limit, Box::new(move || wake.notify_one()));
+        self.reader = Some(reader.map_err(io::Error::other)?);
+        Ok(())
+    }
+
+    /// Appends at most `max` next bytes of the log to `out`; their number. An error cuts the replica off: it
+    /// is further behind than the log or its limit allows.
+    pub fn read(&self, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        let Some(reader) = self.reader else { return Ok(0) };
+        self.node.log.read(reader, out, max).map_err(|error| {
+            tracing::warn!(replica = %self.replica.ip, port = self.replica.port, %error, "replica cut off");
+            io::Error::other(error)
+        })
+    }
+
+    /// Waits until the log has more.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The replica takes the stream from now on.
+    pub fn online(&self) {
+        self.replica.set_stage(ReplicaStage::Online);
+    }
+
+    /// An error when the replica has been silent for longer than `repl-timeout`.
+    pub fn check_silence(&self) -> io::Result<()> {
+        let silent_ms = self.node.now_ms() - self.replica.ack_at_ms.load(Ordering::Relaxed);
+        let timeout_ms = i64::from(self.node.config().repl_timeout_seconds) * 1000;
+        if timeout_ms > 0 && silent_ms > timeout_ms {
+            tracing::warn!(replica = %self.replica.ip, port = self.replica.port, silent_ms, "replica timed out");
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes a replica may be behind before it is cut off: `client-output-buffer-limit replica`'s hard limit.
+fn limit_bytes(node: &Node) -> u64 {
+    match node.config().client_output_buffer_limit.replica.hard_bytes {
+        0 => u64::MAX,
+        bytes => bytes,
+    }
+}

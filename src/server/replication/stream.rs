@@ -1,0 +1,124 @@
+//! The primary's stream on a replica: each command applied to the data and appended to the log.
+
+use crate::command::apply::{Applied, Applier};
+use crate::resp::args::ArgSpans;
+use crate::resp::command_bytes::write_command;
+use crate::resp::request::{Parsed, RequestLimits, RequestParser};
+use crate::server::Node;
+use crate::server::stats::add;
+use bytes::{Buf, BytesMut};
+use smallvec::SmallVec;
+use std::io;
+
+/// The stream of effects, being applied.
+pub struct Stream {
+    parser: RequestParser,
+    args: ArgSpans,
+    applier: Applier,
+    /// Bytes at the start of the input that belong to a transaction not yet ended.
+    held: usize,
+    ack_wanted: bool,
+    /// The durable offset last told to the primary.
+    told_durable: Option<u64>,
+}
+
+impl Stream {
+    /// Goes on where the node's log ends.
+    pub fn new(node: &Node) -> Stream {
+        let (_, _, db) = node.log.position();
+        let applier = Applier::new((*node.settings()).clone(), db.unwrap_or(0));
+        let limits = RequestLimits { max_bulk_bytes: i64::MAX, authenticated: true };
+        Stream {
+            parser: RequestParser::new(limits),
+            args: ArgSpans::new(),
+            applier,
+            held: 0,
+            // The first acknowledgement tells the primary that the snapshot is loaded.
+            ack_wanted: true,
+            told_durable: None,
+        }
+    }
+
+    /// Asks for an acknowledgement at the next look.
+    pub fn want_ack(&mut self) {
+        self.ack_wanted = true;
+    }
+
+    /// True, once, when the primary should be told where this node is: it asked, or the durable offset moved.
+    pub fn ack_is_due(&mut self, node: &Node) -> bool {
+        std::mem::take(&mut self.ack_wanted) || node.durable_offset() != self.told_durable
+    }
+
+    /// The acknowledgement to send: the offset received and, where this node appends, the one fsynced.
+    pub fn ack(&mut self, node: &Node) -> Vec<u8> {
+        let received = node.log.end().to_string();
+        let mut out = Vec::new();
+        self.told_durable = node.durable_offset();
+        match self.told_durable {
+            Some(durable) => {
+                let durable = durable.to_string();
+                write_command(&mut out, &["REPLCONF", "ACK", &received, "FACK", &durable]);
+            }
+            None => write_command(&mut out, &["REPLCONF", "ACK", &received]),
+        }
+        out
+    }
+
+    /// Applies the whole commands of `input` and takes them from it. Each one's bytes go to the log as they
+    /// came, under the locks of its keys; a transaction's go as one piece at its end.
+    ///
+    /// An error ends the link: the stream is not readable, or does not fit this node's data (then INFO says so).
+    pub fn apply(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
+        let applied = self.apply_whole(node, input);
+        node.log.wake_readers();
+        applied
+    }
+
+    fn apply_whole(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
+        let now_ms = node.now_ms();
+        loop {
+            let rest = input.get(self.held..).unwrap_or_default();
+            let consumed = match self.parser.parse(rest, &mut self.args) {
+                Ok(Parsed::Complete { consumed }) => consumed,
+                Ok(Parsed::Empty { consumed }) => {
+                    // A bare line end is a sign of life; it is part of no history.
+                    if self.held == 0 {
+                        input.advance(consumed);
+                        continue;
+                    }
+                    return Err(io::Error::other("an empty line within a transaction of the stream"));
+                }
+                Ok(Parsed::Incomplete { .. }) => return Ok(()),
+                Err(error) => return Err(io::Error::other(format!("the stream is not readable: {error}"))),
+            };
+            let view = self.args.view(rest);
+            let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
+            let whole = self.held + consumed;
+            let bytes = &input[..whole];
+            self.ack_wanted |= args.len() == 3
+                && args[0].eq_ignore_ascii_case(b"replconf")
+                && args[1].eq_ignore_ascii_case(b"getack");
+            let applied = self.applier.apply(&node.keyspace, &args, now_ms, |db| {
+                node.log.append_raw(bytes, db);
+            });
+            drop(args);
+            match applied {
+                Ok(Applied::Done) => {
+                    input.advance(whole);
+                    self.held = 0;
+                }
+                Ok(Applied::Queued) => self.held = whole,
+                Err(error) => {
+                    let text = format!("replication stopped at offset {}: {error}", node.log.end());
+                    if node.role.refusal().as_deref() != Some(&text) {
+                        tracing::error!("{text}");
+                        node.role.set_refusal(Some(text.clone()));
+                    }
+                    return Err(io::Error::other(text));
+                }
+            }
+            add(&node.changes, self.applier.take_changes());
+            add(&node.stats.commands, 1);
+        }
+    }
+}
