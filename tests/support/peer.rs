@@ -18,7 +18,7 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
 
 /// A Python interpreter that can import `redis`.
 pub fn python_with_redis() -> Option<PathBuf> {
-    let candidates = ["/usr/bin/python3", "python3"];
+    let candidates = ["python3", "/usr/bin/python3"];
     let imports = |python: &&str| {
         let mut command = Command::new(python);
         command.args(["-c", "import redis"]).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,0 +1,149 @@
+//! A load generator that costs little itself: requests are made beforehand, replies are counted, not decoded.
+//!
+//! redis-benchmark parses every reply into objects and fills random numbers into every request; 16 deep it is the
+//! slower side of the connection, and what it measures is itself. On a machine of two cores that cannot be mended by
+//! more of its threads.
+
+use memchr::memchr;
+use outrigger::base::random::Rng;
+use std::io;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+/// Requests made beforehand, about; connections go round in them from places of their own.
+const POOL_REQUESTS: usize = 1 << 17;
+
+/// What is sent, and how.
+pub struct Load {
+    /// Concurrent connections.
+    pub connections: usize,
+    /// Requests in flight on each.
+    pub pipeline: usize,
+    /// Requests in all; rounded down to whole pipelines of every connection.
+    pub requests: usize,
+}
+
+/// Counts whole replies in a byte stream.
+#[derive(Default)]
+pub struct Skimmer {
+    /// Elements of a reply that are still to come.
+    pending: u64,
+    /// Bytes of a bulk string that are still to come, its line end included.
+    skip: usize,
+    /// Bytes of an incomplete line.
+    kept: Vec<u8>,
+}
+
+impl Skimmer {
+    /// Takes in bytes; returns how many replies ended in them. Error replies end the measurement.
+    pub fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.kept.is_empty() {
+            let (done, used) = self.skim(bytes)?;
+            self.kept.extend_from_slice(&bytes[used..]);
+            return Ok(done);
+        }
+        let mut joined = std::mem::take(&mut self.kept);
+        joined.extend_from_slice(bytes);
+        let (done, used) = self.skim(&joined)?;
+        joined.drain(..used);
+        self.kept = joined;
+        Ok(done)
+    }
+
+    fn skim(&mut self, bytes: &[u8]) -> io::Result<(usize, usize)> {
+        let (mut done, mut at) = (0, 0);
+        loop {
+            let now = self.skip.min(bytes.len() - at);
+            at += now;
+            self.skip -= now;
+            let Some(end) = memchr(b'\n', &bytes[at..]).filter(|_| self.skip == 0) else {
+                return Ok((done, at));
+            };
+            let line = &bytes[at..at + end + 1];
+            at += line.len();
+            let number = || number_of(&line[1..]);
+            if self.pending > 0 {
+                self.pending -= 1;
+            }
+            match line[0] {
+                b'$' => self.skip = usize::try_from(number()).map_or(0, |len| len + 2),
+                b'*' => self.pending += u64::try_from(number()).unwrap_or(0),
+                b'-' => return Err(io::Error::other(String::from_utf8_lossy(line).into_owned())),
+                _ => {}
+            }
+            // A bulk string counts when its header is read: the bytes that follow belong to nothing else.
+            if self.pending == 0 {
+                done += 1;
+            }
+        }
+    }
+}
+
+fn number_of(line: &[u8]) -> i64 {
+    let negative = line.first() == Some(&b'-');
+    let digits = line.iter().filter(|byte| byte.is_ascii_digit());
+    let value = digits.fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+    if negative { -value } else { value }
+}
+
+/// Sends the load and returns how long it took, connections being open already.
+pub fn run(port: u16, load: &Load, write: &mut dyn FnMut(&mut Rng, &mut Vec<u8>)) -> io::Result<Duration> {
+    let mut rng = Rng::from_seed(load.pipeline as u64);
+    let batches = (POOL_REQUESTS / load.pipeline).max(1);
+    let pool: Vec<Vec<u8>> = (0..batches)
+        .map(|_| {
+            let mut batch = Vec::new();
+            (0..load.pipeline).for_each(|_| write(&mut rng, &mut batch));
+            batch
+        })
+        .collect();
+    let pool: &'static [Vec<u8>] = pool.leak();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let rounds = (load.requests / load.pipeline / load.connections).max(1);
+    let took = LocalSet::new().block_on(&runtime, async {
+        let mut streams = Vec::new();
+        for _ in 0..load.connections {
+            let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+            stream.set_nodelay(true)?;
+            streams.push(stream);
+        }
+        let start = Instant::now();
+        let spawn = |(number, stream)| {
+            let first = number * batches / load.connections;
+            tokio::task::spawn_local(connection(stream, pool, first, rounds, load.pipeline))
+        };
+        let tasks: Vec<_> = streams.into_iter().enumerate().map(spawn).collect();
+        for task in tasks {
+            task.await.map_err(io::Error::other)??;
+        }
+        io::Result::Ok(start.elapsed())
+    });
+    // SAFETY: the pool came from `leak` above, as a boxed slice of this length, and no task that used it is left.
+    drop(unsafe { Box::from_raw(std::ptr::from_ref(pool).cast_mut()) });
+    took
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    pool: &[Vec<u8>],
+    first: usize,
+    rounds: usize,
+    pipeline: usize,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut skimmer = Skimmer::default();
+    for round in 0..rounds {
+        stream.write_all(&pool[(first + round) % pool.len()]).await?;
+        let mut done = 0;
+        while done < pipeline || skimmer.skip > 0 {
+            let count = stream.read(&mut buffer).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            done += skimmer.take(&buffer[..count])?;
+        }
+    }
+    Ok(())
+}

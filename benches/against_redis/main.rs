@@ -1,0 +1,41 @@
+//! Outrigger beside stock `redis-server`, measured in one run: `cargo bench --bench against_redis -- --help`.
+//!
+//! Figures are ratios, taken in turns on the same machine, because absolute ones mean little elsewhere.
+
+mod cases;
+mod load;
+mod report;
+mod servers;
+mod stalls;
+mod throughput;
+
+use clap::{Parser, Subcommand};
+
+/// Compares Outrigger with the stock redis-server on the PATH.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+    /// Given by cargo; means nothing here.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Requests a second and server CPU a request, for each test that redis-benchmark runs by default
+    Throughput(throughput::Options),
+    /// The worst GET of one client while another runs an expensive command
+    Stalls(stalls::Options),
+}
+
+fn main() {
+    let done = match Options::parse().what {
+        What::Throughput(options) => throughput::run(&options),
+        What::Stalls(options) => stalls::run(&options),
+    };
+    if let Err(error) = done {
+        eprintln!("against_redis: {error}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,125 @@
+//! The two servers, each a process of its own.
+
+use outrigger::resp::{Decoded, ReplyDecoder, RespValue, write_command};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running server; killed when it goes out of scope.
+pub struct Server {
+    /// What the report calls it.
+    pub name: &'static str,
+    /// Its port.
+    pub port: u16,
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// Our server.
+    pub fn ours(io_threads: usize) -> io::Result<Server> {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_outrigger"));
+        Server::start("outrigger", program, &["--io-threads", &io_threads.to_string()])
+    }
+
+    /// The stock server on the PATH.
+    pub fn redis() -> io::Result<Server> {
+        Server::start("redis-server", PathBuf::from("redis-server"), &["--save", ""])
+    }
+
+    fn start(name: &'static str, program: PathBuf, args: &[&str]) -> io::Result<Server> {
+        let dir = tempfile::TempDir::with_prefix("against-redis-")?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new(&program);
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(dir.path());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
+        let server = Server { name, port, child, _dir: dir };
+        let start = Instant::now();
+        while server.client().and_then(|mut client| client.command(&["PING"])).is_err() {
+            if start.elapsed() > Duration::from_secs(20) {
+                return Err(io::Error::other(format!("{name} does not answer")));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> io::Result<Client> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, input: Vec::new(), decoder: ReplyDecoder::default() })
+    }
+
+    /// CPU time of all its threads so far.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        let mut total_ns = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            total_ns += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(total_ns))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A plain blocking client.
+pub struct Client {
+    stream: TcpStream,
+    input: Vec<u8>,
+    decoder: ReplyDecoder,
+}
+
+impl Client {
+    /// One command's reply; an error reply is an error.
+    pub fn command(&mut self, args: &[&str]) -> io::Result<RespValue> {
+        let mut bytes = Vec::new();
+        write_command(&mut bytes, args);
+        self.stream.write_all(&bytes)?;
+        let value = self.read()?;
+        match value.as_error() {
+            Some(error) => Err(io::Error::other(String::from_utf8_lossy(error).into_owned())),
+            None => Ok(value),
+        }
+    }
+
+    /// Sends many commands and reads as many replies.
+    pub fn pipeline(&mut self, bytes: &[u8], count: usize) -> io::Result<()> {
+        let mut sender = self.stream.try_clone()?;
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(move || sender.write_all(bytes));
+            for _ in 0..count {
+                self.read()?;
+            }
+            sending.join().map_err(|_| io::Error::other("the sending thread panicked"))?
+        })
+    }
+
+    fn read(&mut self) -> io::Result<RespValue> {
+        loop {
+            match self.decoder.decode(&self.input).map_err(io::Error::other)? {
+                Decoded::Complete { value, consumed } => {
+                    self.input.drain(..consumed);
+                    return Ok(value);
+                }
+                Decoded::Incomplete { consumed, .. } => drop(self.input.drain(..consumed)),
+            }
+            let mut chunk = [0; 64 << 10];
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.input.extend_from_slice(&chunk[..count]),
+            }
+        }
+    }
+}
