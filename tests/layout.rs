@@ -25,7 +25,11 @@ const HOUSES: &[House] = &[
     House { name: "keyspace", may_use: &["value", "base"], never: PURE },
     House { name: "format", may_use: &["value", "resp", "base"], never: PURE },
     House { name: "sys", may_use: &["base"], never: &["tokio::"] },
-    House { name: "command", may_use: &["keyspace", "value", "resp", "base"], never: PURE_BUT_MEASURING },
+    House {
+        name: "command",
+        may_use: &["keyspace", "value", "format", "resp", "base"],
+        never: PURE_BUT_MEASURING,
+    },
     House {
         name: "persistence",
         may_use: &["format", "sys", "keyspace", "command", "value", "resp", "base", "replication"],

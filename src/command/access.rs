@@ -27,6 +27,11 @@ pub fn lfu_fresh(now_ms: i64) -> u32 {
     minutes(now_ms) << 8 | LFU_INITIAL
 }
 
+/// The LFU field of a key whose counter is given.
+pub fn lfu_with_count(now_ms: i64, count: u8) -> u32 {
+    minutes(now_ms) << 8 | u32::from(count)
+}
+
 /// The counter, decayed by the minutes that have passed.
 pub fn lfu_count(access: u32, now_ms: i64, settings: &Settings) -> u32 {
     let elapsed = minutes(now_ms).wrapping_sub(access >> 8) & 0xffff;

@@ -1,6 +1,7 @@
 //! The command table, one file a family.
 
 pub mod connection;
+pub mod dump;
 pub mod expiry;
 pub mod generic;
 pub mod hash;
@@ -24,6 +25,7 @@ use super::table::Command;
 /// The families, each a slice of the table.
 pub const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
+    dump::COMMANDS,
     expiry::COMMANDS,
     generic::COMMANDS,
     hash::COMMANDS,
