@@ -7,6 +7,7 @@ mod commands;
 mod layout;
 mod pair;
 mod peer;
+mod persistence;
 mod readme;
 mod sorted_sets;
 // A toolbox: not each tool is in use at each time.

@@ -14,7 +14,8 @@ use super::recovery::{
     Chain, LoadFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind, StopAt, recover,
     start_of,
 };
-use super::snapshot::{SnapshotError, SnapshotOptions, save};
+use super::rewrite::{BeginError, begin};
+use super::snapshot::SnapshotOptions;
 use crate::base::random::Rng;
 use crate::base::time::Clock;
 use crate::command::digest::{Digest, of_keyspace};
@@ -86,8 +87,8 @@ impl From<GenerationError> for OfflineError {
     }
 }
 
-impl From<SnapshotError> for OfflineError {
-    fn from(error: SnapshotError) -> Self {
+impl From<BeginError> for OfflineError {
+    fn from(error: BeginError) -> Self {
         OfflineError::Target(error.to_string())
     }
 }
@@ -218,12 +219,8 @@ impl Offline<'_> {
         source: &Recovered,
     ) -> Result<(), OfflineError> {
         let mut generation = Generation::open(Arc::clone(&self.disk), into.clone(), 0)?;
-        let temporary = into.temporary_base("restore");
-        let functions = source.functions.clone();
-        let options = SnapshotOptions { aof_base: true, functions, ..self.snapshot.clone() };
-        save(keyspace, || Some(*point), &*self.disk, &temporary, self.clock, &options)?;
-        let incr = generation.create_incr(point, self.clock.unix_ms())?;
-        generation.finish(&temporary, &point.history(), incr.seq)?;
+        let options = SnapshotOptions { functions: source.functions.clone(), ..self.snapshot.clone() };
+        begin(keyspace, &mut generation, point, self.clock, &options)?;
         Ok(())
     }
 }

@@ -8,17 +8,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
+use thiserror::Error;
+
 use super::Point;
+use super::generation::{Generation, GenerationError, IncrFile};
 use super::load::check_rdb;
 use super::names::Names;
-use super::snapshot::{SnapshotError, SnapshotJob, SnapshotOptions, SnapshotStatus, Target};
+use super::snapshot::{SnapshotError, SnapshotJob, SnapshotOptions, SnapshotStatus, Target, save};
 use super::writer::{AofWriter, Finished, Pending, Rotation, WriterError};
 use crate::base::time::Clock;
 use crate::format::aof::verify::HistoryPoint;
 use crate::format::rdb::ReadOptions;
 use crate::keyspace::Keyspace;
 use crate::sys::Disk;
-use crate::sys::fork::{ForkOptions, ForkProgress};
+use crate::sys::fork::{ForkHandle, ForkOptions, ForkProgress};
 
 /// What a rewrite is made with.
 pub struct RewriteTools<'a> {
@@ -101,10 +104,18 @@ impl Rewrite {
         }
     }
 
+    /// The child, while it writes.
+    pub fn child(&self) -> Option<&ForkHandle> {
+        match &self.stage {
+            Stage::Child(job, _) => Some(job.child()),
+            _ => None,
+        }
+    }
+
     /// Looks without waiting, and goes on to the next step.
     pub fn check(&mut self, writer: &AofWriter) -> RewriteStatus {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Child(job, rotating) => self.child(job, rotating, writer),
+            Stage::Child(job, rotating) => self.look_at_child(job, rotating, writer),
             Stage::Verifying(verdict, rotation) => match verdict.try_recv() {
                 Err(TryRecvError::Empty) => self.stay(Stage::Verifying(verdict, rotation)),
                 Err(TryRecvError::Disconnected) => self.failed(writer, "the check of the base ended early"),
@@ -128,7 +139,7 @@ impl Rewrite {
         RewriteStatus::Finishing
     }
 
-    fn child(
+    fn look_at_child(
         &mut self,
         mut job: Box<SnapshotJob>,
         rotating: Pending<Rotation>,
@@ -176,6 +187,40 @@ impl Rewrite {
             job.cancel();
         }
     }
+}
+
+/// Why a first generation could not be written.
+#[derive(Debug, Error)]
+pub enum BeginError {
+    /// Its base could not be written.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Its log file or its manifest could not be written.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// Its base does not read back as what it should be.
+    #[error("the new base is not good: {0}")]
+    Base(String),
+}
+
+/// Writes a keyspace as the first generation of a folder that has none, by the calling thread: a base at `point`, read
+/// back whole, and an empty log file behind it. When it returns all of it is durable.
+pub fn begin(
+    keyspace: &Keyspace,
+    generation: &mut Generation,
+    point: &Point,
+    clock: &dyn Clock,
+    options: &SnapshotOptions,
+) -> Result<IncrFile, BeginError> {
+    let disk = Arc::clone(generation.disk());
+    let temporary = generation.names().temporary_base("first");
+    let options = SnapshotOptions { aof_base: true, ..options.clone() };
+    disk.create_dir_all(&generation.names().folder()).map_err(GenerationError::from)?;
+    save(keyspace, || Some(*point), &*disk, &temporary, clock, &options)?;
+    check_base(&*disk, &temporary, point.history()).map_err(BeginError::Base)?;
+    let incr = generation.create_incr(point, clock.unix_ms())?;
+    generation.finish(&temporary, &point.history(), incr.seq)?;
+    Ok(incr)
 }
 
 /// Whether a snapshot decodes whole and is of this place in the history.

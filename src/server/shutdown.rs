@@ -3,6 +3,7 @@
 use super::Node;
 use super::durability::role_of;
 use super::gate::bits;
+use crate::persistence::writer::Phase;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,6 +84,14 @@ async fn end(node: &Arc<Node>, asked: Asked) -> String {
     if !asked.now && !node.is_replica() {
         wait_for_replicas(node).await;
     }
+    if !node.is_replica() && !wait_for_generation(node).await {
+        tracing::error!(
+            "the append-only file is still being begun: what was written since is in memory alone"
+        );
+        if !asked.force {
+            return "Errors trying to SHUTDOWN. Check logs.".into();
+        }
+    }
     if node.shutdown.aborted.load(Ordering::Acquire) {
         return "Errors trying to SHUTDOWN. Check logs.".into();
     }
@@ -110,6 +119,22 @@ async fn end(node: &Arc<Node>, asked: Asked) -> String {
         end();
     }
     "the process could not be ended".into()
+}
+
+/// Waits until a primary that was told to append, and whose first generation is still being written, has one that can
+/// be loaded; false if that takes longer than `shutdown-timeout`. (A replica's primary has what the replica would lose.)
+async fn wait_for_generation(node: &Node) -> bool {
+    let config = node.config();
+    let until = Instant::now() + Duration::from_secs(u64::from(config.shutdown_timeout_seconds));
+    let begun = || {
+        let appends = config.effective_appendonly(role_of(node)) && node.role.has_history();
+        // Broken means that the disk failed, which has been said, and which waiting does not mend.
+        !appends || matches!(node.durability.phase(), Phase::Writing | Phase::Broken)
+    };
+    while !begun() && Instant::now() < until && !node.shutdown.aborted.load(Ordering::Acquire) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    begun()
 }
 
 /// Waits until every replica has received everything (and fsynced it, if it fsyncs), up to

@@ -1,3 +1,4 @@
 //! Against stock Redis.
 
 mod differential;
+mod files;

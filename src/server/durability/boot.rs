@@ -4,6 +4,7 @@ use super::{Durability, names_of, role_of, snapshot_path};
 use crate::base::random::Rng;
 use crate::persistence::Point;
 use crate::persistence::recovery::{LoadFrom, LoadedFrom, RecoverOptions, Recovered, recover};
+use crate::persistence::rewrite;
 use crate::replication::Lineage;
 use crate::replication::log::History;
 use crate::server::Node;
@@ -37,7 +38,11 @@ impl Durability {
         let recovered = recover(&*self.disk, &names, &path, &node.keyspace, &options, &mut |_, _| ())
             .map_err(|error| error.to_string())?;
         report(&recovered, started.elapsed());
-        let point = self.take_place(node, &recovered);
+        let begins = config.recover_from_peers.is_empty() || config.start_new_history;
+        // A primary that starts with nothing begins a history here; a replica is given one.
+        let begins = begins && !node.is_replica();
+        let point =
+            self.take_place(node, &recovered).or_else(|| begins.then(|| super::keeper::point_of(node)));
         if let Some(point) = point.filter(|_| appends) {
             self.go_on(node, &recovered, point)?;
         }
@@ -77,9 +82,16 @@ impl Durability {
         let config = node.config();
         let keep = config.keep_generations as usize;
         let time_ms = node.now_ms().max(0) as u64;
-        let (generation, incr) = recovered
+        let (mut generation, mut incr) = recovered
             .go_on(self.disk.clone(), names_of(&config)?, keep, &point, time_ms)
             .map_err(|error| error.to_string())?;
+        if incr.is_none() && !node.is_replica() {
+            // What a primary is told to append must have a generation to be appended to before the first client comes.
+            // (A replica acknowledges nothing until it has one, and its primary has all that it would lose.)
+            let options = super::keeper::snapshot_options(node, true);
+            let begun = rewrite::begin(&node.keyspace, &mut generation, &point, node.clock(), &options);
+            incr = Some(begun.map_err(|error| error.to_string())?);
+        }
         let goes_on = incr.is_some();
         self.start_writer(node, generation, incr.map(|incr| (incr, point.offset)))?;
         if goes_on {

@@ -1,7 +1,7 @@
 //! INFO persistence.
 
 use super::keeper::JobKind;
-use crate::persistence::writer::{AofWriter, Phase};
+use crate::persistence::writer::Phase;
 use crate::server::Node;
 use crate::server::gate::bits;
 use crate::server::stats::get;
@@ -10,11 +10,11 @@ use std::fmt::Write;
 /// The section's lines (with line ends, without the heading).
 pub fn section(node: &Node, now_ms: i64) -> String {
     let status = node.durability.save_status();
-    let figures = node.durability.inner.lock().writer.as_ref().map(AofWriter::figures);
+    let figures = node.durability.inner.lock().writer.as_ref().map(|writer| writer.figures());
     let phase = figures.as_ref().map_or(Phase::Off, |figures| figures.phase);
     let running = |kind: JobKind| u8::from(status.running == Some(kind));
     let since = |kind: JobKind| match status.running == Some(kind) {
-        true => (now_ms - status.started_at_ms) / 1000,
+        true => now_ms.saturating_sub(status.started_at_ms).max(0) / 1000,
         false => -1,
     };
     let word = |ok: bool| if ok { "ok" } else { "err" };
@@ -39,11 +39,12 @@ pub fn section(node: &Node, now_ms: i64) -> String {
     );
     let _ = write!(
         text,
-        "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:0\r\n\
+        "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\n\
          aof_last_rewrite_time_sec:{}\r\naof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\n\
          aof_rewrites:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
         u8::from(phase != Phase::Off),
         running(JobKind::Rewrite),
+        u8::from(status.rewrite_scheduled),
         status.rewrite_took_s,
         since(JobKind::Rewrite),
         word(status.rewrite_ok),

@@ -3,13 +3,13 @@
 
 use super::{names_of, role_of, snapshot_path};
 use crate::persistence::Point;
+use crate::persistence::rewrite::{Rewrite, RewriteStatus, RewriteTools};
 use crate::persistence::snapshot::{SnapshotJob, SnapshotOptions, SnapshotStatus, Target, UsageKind};
-use crate::persistence::writer::{Pending, Phase, Rotation};
+use crate::persistence::writer::{AofWriter, Finished, Pending, Phase};
 use crate::server::Node;
 use crate::server::gate::bits;
 use crate::server::replication::LinkPhase;
 use crate::server::stats::{add, get};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(50);
 /// Pause after a failed child before a rule starts another.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Tells the temporary base of a rewrite from others.
+const REWRITE_TAG: &str = "rewrite";
 
 /// What a child is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +33,10 @@ pub enum JobKind {
 /// Figures of snapshots and rewrites, for INFO and LASTSAVE.
 #[derive(Debug, Clone)]
 pub struct SaveStatus {
-    /// What a child is at work on.
+    /// What a child is at work on, or will be at once.
     pub running: Option<JobKind>,
+    /// A rewrite is to follow when the child at work is done.
+    pub rewrite_scheduled: bool,
     /// When it started, unix ms.
     pub started_at_ms: i64,
     /// Keys it has written so far.
@@ -63,6 +67,7 @@ impl Default for SaveStatus {
     fn default() -> Self {
         SaveStatus {
             running: None,
+            rewrite_scheduled: false,
             started_at_ms: 0,
             keys_done: 0,
             last_save_s: 0,
@@ -80,13 +85,27 @@ impl Default for SaveStatus {
 }
 
 struct Running {
-    kind: JobKind,
-    job: SnapshotJob,
+    work: Work,
     since: Instant,
-    /// Of a rewrite: where it splits the log, and its file.
-    rewrite: Option<(Pending<Rotation>, PathBuf)>,
-    /// Changes counted when a snapshot began.
+    /// Changes counted when it began.
     changes: u64,
+    /// Bytes that the child has caused to be copied so far.
+    copied_bytes: u64,
+}
+
+enum Work {
+    Snapshot(Box<SnapshotJob>),
+    /// With the writer whose log it splits.
+    Rewrite(Box<Rewrite>, Arc<AofWriter>),
+}
+
+impl Work {
+    fn kind(&self) -> JobKind {
+        match self {
+            Work::Snapshot(_) => JobKind::Snapshot,
+            Work::Rewrite(..) => JobKind::Rewrite,
+        }
+    }
 }
 
 /// Starts the keeper of a node.
@@ -114,9 +133,21 @@ impl super::Durability {
         true
     }
 
-    /// Figures of snapshots and rewrites.
+    /// Figures of snapshots and rewrites. What was asked for counts as running from that moment on, so that who polls
+    /// INFO after a BGSAVE does not find it done before it began.
     pub fn save_status(&self) -> SaveStatus {
-        self.status.lock().clone()
+        let inner = self.inner.lock();
+        let mut status = self.status.lock().clone();
+        if status.running.is_none()
+            && let Some(next) = inner.requests.first()
+        {
+            status.running = Some(*next);
+            status.started_at_ms = i64::MAX;
+            status.keys_done = 0;
+        }
+        status.rewrite_scheduled =
+            status.running != Some(JobKind::Rewrite) && inner.requests.contains(&JobKind::Rewrite);
+        status
     }
 
     /// Writes `dump.rdb` now, in this thread (SAVE).
@@ -218,7 +249,12 @@ impl Keeper {
         let durability = &node.durability;
         let asked = {
             let mut inner = durability.inner.lock();
-            (!inner.requests.is_empty()).then(|| inner.requests.remove(0))
+            let asked = (!inner.requests.is_empty()).then(|| inner.requests.remove(0));
+            if asked.is_some() {
+                let mut status = durability.status.lock();
+                (status.running, status.started_at_ms, status.keys_done) = (asked, node.now_ms(), 0);
+            }
+            asked
         };
         if asked.is_some() {
             return asked;
@@ -257,91 +293,83 @@ impl Keeper {
     }
 
     fn start(&mut self, node: &Arc<Node>, kind: JobKind) -> Result<(), String> {
-        let config = node.config();
-        let durability = &node.durability;
-        durability.lock_folder(&config)?;
-        let (target, temporary) = match kind {
-            JobKind::Snapshot => {
-                let temporary = config.dir.join(format!("temp-{}.rdb", crate::sys::process::pid()));
-                let _ = durability.disk.remove_file(&temporary);
-                let rename_to = Some(snapshot_path(&config));
-                (
-                    Target::File { disk: durability.disk.clone(), temporary: temporary.clone(), rename_to },
-                    temporary,
-                )
-            }
-            JobKind::Rewrite => {
-                durability.ensure_writer(node)?;
-                let names = names_of(&config)?;
-                durability.disk.create_dir_all(&names.folder()).map_err(|error| error.to_string())?;
-                let temporary = names.temporary_base("rewrite");
-                let _ = durability.disk.remove_file(&temporary);
-                let disk = durability.disk.clone();
-                (Target::File { disk, temporary: temporary.clone(), rename_to: None }, temporary)
-            }
-        };
-        let mut rotation = None;
+        node.durability.lock_folder(&node.config())?;
+        // Counted while nobody can write: what comes later is not in the snapshot.
+        let mut changes = 0;
         let at = || {
-            let point = point_of(node);
-            if kind == JobKind::Rewrite {
-                rotation = Some(rotate(node, point));
-            }
-            Some(point)
+            changes = get(&node.changes);
+            point_of(node)
         };
-        let options = snapshot_options(node, kind == JobKind::Rewrite);
-        let name = if kind == JobKind::Rewrite { "rewrite" } else { "snapshot" };
-        let job =
-            SnapshotJob::start(name, &node.keyspace, at, target, node.clock(), &options, node.fork_options())
-                .map_err(|error| error.to_string())?;
+        let work = match kind {
+            JobKind::Snapshot => snapshot(node, at)?,
+            JobKind::Rewrite => rewrite(node, at)?,
+        };
+        let child = match &work {
+            Work::Snapshot(job) => Some(job.child()),
+            Work::Rewrite(rewrite, _) => rewrite.child(),
+        };
+        let (pid, fork_us) = child.map_or((0, 0), |child| (child.pid(), child.fork_us()));
         add(&node.stats.forks, 1);
-        node.stats.last_fork_us.store(job.child().fork_us(), Ordering::Relaxed);
-        let mut status = durability.status.lock();
-        status.running = Some(kind);
-        status.started_at_ms = node.now_ms();
+        node.stats.last_fork_us.store(fork_us, Ordering::Relaxed);
+        let mut status = node.durability.status.lock();
+        (status.running, status.started_at_ms, status.keys_done) = (Some(kind), node.now_ms(), 0);
         drop(status);
-        tracing::info!(pid = %job.child().pid(), fork_us = job.child().fork_us(), "{name} started");
-        let rewrite = match rotation {
-            Some(pending) => Some((pending?, temporary)),
-            None => None,
-        };
-        let changes = get(&node.changes);
-        self.running = Some(Running { kind, job, since: Instant::now(), rewrite, changes });
+        tracing::info!(pid, fork_us, "{} started", name_of(kind));
+        self.running = Some(Running { work, since: Instant::now(), changes, copied_bytes: 0 });
         Ok(())
     }
 
     fn look_after(&mut self, node: &Arc<Node>) {
         let Some(running) = &mut self.running else { return };
-        match running.job.check() {
-            SnapshotStatus::Running(progress) => {
-                node.durability.status.lock().keys_done = progress.keys_done;
-            }
-            SnapshotStatus::Done { progress, .. } => {
-                if let Some(running) = self.running.take() {
-                    self.done(node, running, progress.copied_bytes);
+        let outcome = match &mut running.work {
+            Work::Snapshot(job) => match job.check() {
+                SnapshotStatus::Running(progress) => Err(Some(progress)),
+                SnapshotStatus::Done { progress, .. } => {
+                    running.copied_bytes = progress.copied_bytes;
+                    Ok(Ok(None))
+                }
+                SnapshotStatus::Failed(reason) => Ok(Err(reason)),
+            },
+            Work::Rewrite(rewrite, writer) => match rewrite.check(writer) {
+                RewriteStatus::Writing(progress) => Err(Some(progress)),
+                RewriteStatus::Finishing => Err(None),
+                RewriteStatus::Done(finished) => Ok(Ok(Some(finished))),
+                RewriteStatus::Failed(reason) => Ok(Err(reason)),
+                RewriteStatus::Over => Ok(Err("the rewrite was given up".to_owned())),
+            },
+        };
+        match outcome {
+            Err(progress) => {
+                if let Some(progress) = progress {
+                    running.copied_bytes = progress.copied_bytes;
+                    node.durability.status.lock().keys_done = progress.keys_done;
                 }
             }
-            SnapshotStatus::Failed(reason) => {
+            Ok(Ok(finished)) => {
                 if let Some(running) = self.running.take() {
-                    if let Some((pending, _)) = running.rewrite {
-                        abandon(node, pending, &reason);
-                    }
-                    self.failed(node, running.kind, &reason);
+                    self.done(node, &running, finished);
+                }
+            }
+            Ok(Err(reason)) => {
+                if let Some(running) = self.running.take() {
+                    self.failed(node, running.work.kind(), &reason);
                 }
             }
         }
     }
 
-    fn done(&mut self, node: &Arc<Node>, running: Running, cow_bytes: u64) {
+    fn done(&mut self, node: &Arc<Node>, running: &Running, finished: Option<Finished>) {
         let took_s = running.since.elapsed().as_secs() as i64;
-        if let Some((pending, temporary)) = running.rewrite
-            && let Err(error) = finish_rewrite(node, pending, temporary)
-        {
-            return self.failed(node, JobKind::Rewrite, &error);
+        let cow_bytes = running.copied_bytes;
+        if let Some(finished) = finished {
+            node.durability.publishing.store(true, Ordering::Release);
+            let durable = finished.durable_offset.max(node.durability.written_durable());
+            node.set_durable_offset(Some(durable));
         }
         self.retry_at = None;
         let mut status = node.durability.status.lock();
         status.running = None;
-        match running.kind {
+        match running.work.kind() {
             JobKind::Snapshot => {
                 status.last_save_s = node.now_ms() / 1000;
                 status.save_ok = true;
@@ -381,34 +409,55 @@ impl Keeper {
     }
 }
 
-/// Has the writer begin a new file at `point`; call it with all shards locked.
-fn rotate(node: &Arc<Node>, point: Point) -> Result<Pending<Rotation>, String> {
-    let inner = node.durability.inner.lock();
-    let writer = inner.writer.as_ref().ok_or("there is no writer")?;
-    if writer.phase() == Phase::Off {
-        let source = super::NodeLog::new(&node.log, point.offset, &inner.waker);
-        writer.attach_source(Box::new(source.map_err(|error| error.to_string())?));
+fn name_of(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Snapshot => "snapshot",
+        JobKind::Rewrite => "rewrite",
     }
-    Ok(writer.rotate_at(point))
 }
 
-fn finish_rewrite(node: &Arc<Node>, pending: Pending<Rotation>, temporary: PathBuf) -> Result<(), String> {
-    let rotation = pending.wait().map_err(|error| error.to_string())?;
-    let finishing = {
-        let inner = node.durability.inner.lock();
-        let writer = inner.writer.as_ref().ok_or("there is no writer")?;
-        writer.finish(temporary, rotation)
+/// Has a child write `dump.rdb`.
+fn snapshot(node: &Arc<Node>, at: impl FnOnce() -> Point) -> Result<Work, String> {
+    let config = node.config();
+    let disk = node.durability.disk.clone();
+    let temporary = config.dir.join(format!("temp-{}.rdb", crate::sys::process::pid()));
+    let _ = disk.remove_file(&temporary);
+    let target = Target::File { disk, temporary, rename_to: Some(snapshot_path(&config)) };
+    let options = snapshot_options(node, false);
+    let at = || Some(at());
+    let (keyspace, clock, fork) = (&node.keyspace, node.clock(), node.fork_options());
+    let job = SnapshotJob::start(name_of(JobKind::Snapshot), keyspace, at, target, clock, &options, fork);
+    job.map(|job| Work::Snapshot(Box::new(job))).map_err(|error| error.to_string())
+}
+
+/// Has a child write the base of a new generation, and the writer begin a new log file there.
+fn rewrite(node: &Arc<Node>, at: impl FnOnce() -> Point) -> Result<Work, String> {
+    let config = node.config();
+    let durability = &node.durability;
+    durability.ensure_writer(node)?;
+    let writer = durability.inner.lock().writer.clone().ok_or("there is no writer")?;
+    let names = names_of(&config)?;
+    durability.disk.create_dir_all(&names.folder()).map_err(|error| error.to_string())?;
+    let _ = durability.disk.remove_file(&names.temporary_base(REWRITE_TAG));
+    let at = || {
+        let point = at();
+        if writer.phase() == Phase::Off {
+            match super::NodeLog::new(&node.log, point.offset, &durability.inner.lock().waker) {
+                Ok(source) => writer.attach_source(Box::new(source)),
+                // The rotation then says that it has nothing to write from.
+                Err(error) => tracing::error!(%error, "the log cannot be read for the append-only file"),
+            }
+        }
+        point
     };
-    let finished = finishing.wait().map_err(|error| error.to_string())?;
-    node.durability.publishing.store(true, Ordering::Release);
-    node.set_durable_offset(Some(finished.durable_offset.max(node.durability.written_durable())));
-    Ok(())
-}
-
-fn abandon(node: &Arc<Node>, pending: Pending<Rotation>, reason: &str) {
-    // The writer serves requests in order, so it knows of the rotation when it hears that nothing comes of it.
-    drop(pending);
-    if let Some(writer) = &node.durability.inner.lock().writer {
-        writer.abandon(reason);
-    }
+    let tools = RewriteTools {
+        disk: durability.disk.clone(),
+        names: &names,
+        tag: REWRITE_TAG,
+        clock: node.clock(),
+        options: &snapshot_options(node, true),
+        fork: node.fork_options(),
+    };
+    let rewrite = Rewrite::start(&node.keyspace, &writer, at, tools).map_err(|error| error.to_string())?;
+    Ok(Work::Rewrite(Box::new(rewrite), writer))
 }

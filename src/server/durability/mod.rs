@@ -45,7 +45,7 @@ pub struct Durability {
 
 #[derive(Default)]
 struct Inner {
-    writer: Option<AofWriter>,
+    writer: Option<Arc<AofWriter>>,
     waker: WakerSlot,
     lock: Option<FolderLock>,
     requests: Vec<JobKind>,
@@ -120,7 +120,7 @@ impl Durability {
     /// Closes the files of the present history, which is about to be replaced; waits for it a while.
     pub async fn leave_history(&self) {
         self.publishing.store(false, Ordering::Release);
-        let detached = self.inner.lock().writer.as_ref().map(AofWriter::detach);
+        let detached = self.inner.lock().writer.as_ref().map(|writer| writer.detach());
         let Some(detached) = detached else { return };
         for _ in 0..LEAVE_LOOKS {
             match detached.poll() {
@@ -159,7 +159,7 @@ impl Durability {
     }
 
     fn written_durable(&self) -> u64 {
-        self.inner.lock().writer.as_ref().map_or(0, AofWriter::durable_offset)
+        self.inner.lock().writer.as_ref().map_or(0, |writer| writer.durable_offset())
     }
 
     fn install(
@@ -213,7 +213,7 @@ impl Durability {
             .map_err(|error| error.to_string())?;
         // Set once for the life of the node: the writer is never replaced.
         let _ = inner.waker.set(writer.waker());
-        inner.writer = Some(writer);
+        inner.writer = Some(Arc::new(writer));
         Ok(())
     }
 
@@ -242,12 +242,12 @@ impl Durability {
 
     /// What the writer is doing; `Off` when there is none.
     pub fn phase(&self) -> Phase {
-        self.inner.lock().writer.as_ref().map_or(Phase::Off, AofWriter::phase)
+        self.inner.lock().writer.as_ref().map_or(Phase::Off, |writer| writer.phase())
     }
 
     /// Writes and fsyncs all that the log has; waits for it. The durable offset, if this node appends.
     pub fn flush(&self) -> Result<Option<u64>, String> {
-        let pending = self.inner.lock().writer.as_ref().map(AofWriter::flush_and_sync);
+        let pending = self.inner.lock().writer.as_ref().map(|writer| writer.flush_and_sync());
         match pending {
             Some(pending) if self.phase() == Phase::Writing => {
                 pending.wait().map(Some).map_err(|error| error.to_string())

@@ -1,0 +1,57 @@
+//! The first generation of a node that is told to append: what is written while there is none yet.
+
+use super::nodes::wait_jobs;
+use crate::support::Server;
+
+#[test]
+fn a_primary_that_appends_has_files_before_its_first_client() {
+    let mut server = Server::ours(&["--appendonly", "yes"]);
+    let folder = server.dir().join("appendonlydir");
+    assert!(folder.join("appendonly.aof.manifest").exists());
+    let mut client = server.client();
+    client.ok("SET a 1");
+    let waited = client.cmd("WAITAOF 1 0 30000");
+    assert_eq!(waited.as_slice().and_then(|counts| counts[0].as_int()), Some(1), "{waited:?}");
+    let digest = client.digest();
+    server.kill();
+    server.restart();
+    assert_eq!(server.client().digest(), digest);
+    // The rule holds for data that comes from a snapshot, too.
+    let mut client = server.client();
+    client.ok("SAVE");
+    server.kill();
+    std::fs::remove_dir_all(&folder).expect("remove the folder");
+    server.restart();
+    assert!(folder.join("appendonly.aof.manifest").exists());
+    assert_eq!(server.client().digest(), digest);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn the_end_waits_for_files_that_were_just_begun() {
+    let mut server = Server::ours(&[]);
+    let mut client = server.client();
+    client.ok("CONFIG SET appendonly yes");
+    client.ok("SET a 1");
+    let digest = client.digest();
+    assert!(server.stop().success());
+    server.set_args(&["--appendonly", "yes"]);
+    server.restart();
+    assert_eq!(server.client().digest(), digest);
+}
+
+#[test]
+fn a_job_that_was_asked_for_is_never_seen_as_done() {
+    let server = Server::ours(&["--appendonly", "yes"]);
+    let mut client = server.client();
+    let dump = server.dir().join("dump.rdb");
+    for round in 1..4 {
+        assert_eq!(client.text("BGSAVE"), "Background saving started");
+        wait_jobs(&mut client);
+        assert_eq!(client.info("rdb_saves"), Some(round.to_string()));
+        assert!(dump.exists());
+        client.cmd("BGREWRITEAOF");
+        wait_jobs(&mut client);
+        assert_eq!(client.info("aof_rewrites"), Some(round.to_string()));
+    }
+}
