@@ -1,8 +1,8 @@
 //! The periodic work of a node: expiry, sampling, limits, idle clients.
 
 use super::clients::ClientKind;
+use super::eviction::{self, Room};
 use super::gate::bits;
-use super::memory::watch_limit;
 use super::node::Node;
 use super::stats::add;
 use crate::base::time::Clock;
@@ -31,7 +31,7 @@ pub async fn run(node: Arc<Node>) {
         rounds.tick().await;
         node.pause.end_if_due(&node.gate, node.now_ms());
         node.rates.sample(&node.stats, node.clock().monotonic_us());
-        watch_limit(&node);
+        make_room(&node).await;
         if round % ROUNDS_A_SECOND == 0 {
             node.memory.sample();
             ticks::calibrate();
@@ -39,6 +39,13 @@ pub async fn run(node: Arc<Node>) {
             close_idle_clients(&node);
         }
         expire_due(&node).await;
+    }
+}
+
+/// Brings the memory in use under its limit, if keys may go for that; others are served in between.
+async fn make_room(node: &Node) {
+    while eviction::make_room(node) == Room::Making {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -70,7 +77,8 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
     for db in 0..node.keyspace.databases() {
         let begun = gone.len();
         expire_in(&mut shard, db, now_ms, &mut segments, &mut gone);
-        log_removals(node, &shard, db, &gone[begun..]);
+        let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
+        log_removals(node, &shard, db, &gone[begun..], word);
         if gone.len() >= SLICE_KEYS || segments >= SLICE_SEGMENTS {
             break;
         }
@@ -99,12 +107,12 @@ fn expire_in(shard: &mut Shard, db: u32, now_ms: i64, segments: &mut usize, gone
     }
 }
 
-/// Logs the removal of these keys as one command, and raises the flags of those who watch them.
-fn log_removals(node: &Node, shard: &Shard, db: u32, gone: &[Entry]) {
+/// Logs the removal of these keys as one command of this name, and raises the flags of those who watch them. The
+/// caller holds the shard.
+pub(super) fn log_removals(node: &Node, shard: &Shard, db: u32, gone: &[Entry], word: &[u8]) {
     if gone.is_empty() {
         return;
     }
-    let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
     let mut args = Vec::with_capacity(1 + gone.len());
     args.push(word);
     args.extend(gone.iter().map(Entry::key));

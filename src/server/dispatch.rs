@@ -4,6 +4,7 @@ use super::blocked::{self, serve_ready};
 use super::clients::ClientInfo;
 use super::command_stats::Ended;
 use super::commands;
+use super::eviction;
 use super::gate::bits;
 use super::node::Node;
 use super::session::Session;
@@ -82,6 +83,9 @@ fn admit(node: &Node, session: &Session, args: &[&[u8]]) -> Result<&'static Comm
     }
     if !command.arity_fits(args.len()) {
         return refused(Some(command), arity(command));
+    }
+    if node.gate.has(bits::MEMORY_DUE) && command.has(flags::DENYOOM) {
+        eviction::make_room(node);
     }
     match node.gate.refuse(session, command) {
         Some(text) => Err(Refusal { command: Some(command), text }),
@@ -251,6 +255,9 @@ pub fn append_effects(node: &Node, session: &mut Session) {
     }
     let count = session.effects.len();
     session.last_write = node.log.append_effects(count, session.effects.iter());
+    if node.eviction.is_on() {
+        eviction::note_growth(node);
+    }
     session.effects.clear();
 }
 

@@ -31,6 +31,8 @@ pub mod bits {
     pub const CLOSING: u32 = 1 << 9;
     /// CLIENT PAUSE: connections hold some commands back; nothing expires meanwhile.
     pub const PAUSED: u32 = 1 << 10;
+    /// The memory in use is to be looked at before the next command that needs some.
+    pub const MEMORY_DUE: u32 = 1 << 11;
 }
 
 /// The state of the gate.

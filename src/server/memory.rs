@@ -1,7 +1,5 @@
-//! The node's memory as sampled now and then: INFO memory, MEMORY STATS, and the gate that `maxmemory` closes.
+//! The node's memory as sampled now and then: INFO memory, MEMORY STATS, eviction.
 
-use super::Node;
-use super::gate::bits;
 use crate::sys::memory::{self, AllocatorFigures};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,13 +54,6 @@ impl MemoryWatch {
     }
 }
 
-/// Opens or closes the gate as `maxmemory` asks. A replica takes what its primary sends whatever the limit.
-pub fn watch_limit(node: &Node) {
-    let limit = node.config().maxmemory_bytes;
-    let over = limit > 0 && !node.is_replica() && node.memory.sample().allocated > limit;
-    node.gate.set(bits::MEMORY, over);
-}
-
 /// A number of bytes as people read it: `1.50M`.
 pub fn human(bytes: u64) -> String {
     let units = [(1u64 << 50, "P"), (1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
@@ -75,28 +66,10 @@ pub fn human(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::config::Config;
 
     #[test]
     fn human_sizes() {
         let shown = [0, 1023, 1024, 1536 << 20, 3 << 50].map(human);
         assert_eq!(shown, ["0B", "1023B", "1.00K", "1.50G", "3.00P"]);
-    }
-
-    #[test]
-    fn the_limit_closes_the_gate() {
-        let node = Node::new(Config::default());
-        watch_limit(&node);
-        assert!(!node.gate.has(bits::MEMORY));
-        let limit = |bytes: u64| {
-            let _ = node.change_config(|config| {
-                config.maxmemory_bytes = bytes;
-                Ok::<(), ()>(())
-            });
-            watch_limit(&node);
-            node.gate.has(bits::MEMORY)
-        };
-        assert_eq!([limit(1), limit(u64::MAX), limit(1), limit(0)], [true, false, true, false]);
-        assert!(node.memory.figures().peak > 0 && node.memory.figures().startup > 0);
     }
 }

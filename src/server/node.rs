@@ -5,6 +5,7 @@ use super::clients::Clients;
 use super::command_stats::CommandStats;
 use super::config::{Address, Config};
 use super::durability::Durability;
+use super::eviction::Eviction;
 use super::gate::{Gate, bits};
 use super::memory::MemoryWatch;
 use super::pause::Pause;
@@ -44,6 +45,8 @@ pub struct Node {
     pub slowlog: SlowLog,
     /// The memory in use.
     pub memory: MemoryWatch,
+    /// What makes room in it.
+    pub eviction: Eviction,
     /// Keys are removed when their time comes, not only when they are next asked for (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
     /// The configuration file, for INFO and CONFIG REWRITE.
@@ -95,6 +98,7 @@ impl Node {
             command_stats: CommandStats::default(),
             slowlog: SlowLog::new(&config),
             memory: MemoryWatch::default(),
+            eviction: Eviction::new(config.maxmemory_bytes > 0),
             active_expiry: AtomicBool::new(true),
             config_file: None,
             pause: Pause::default(),
@@ -151,6 +155,7 @@ impl Node {
         self.gate.set(bits::PASSWORD, !next.requirepass.0.is_empty());
         self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
         self.slowlog.configure(&next);
+        self.eviction.set_on(next.maxmemory_bytes > 0);
         *self.settings.write() = Arc::new(handler_settings(&next));
         *config = Arc::new(next);
         self.durability.configure(&config);
@@ -265,7 +270,7 @@ fn handler_settings(config: &Config) -> Settings {
     };
     Settings {
         limits,
-        lfu: false,
+        lfu: config.maxmemory_policy.counts_use(),
         lfu_log_factor: config.lfu_log_factor,
         lfu_decay_time_min: config.lfu_decay_time_minutes,
         lazy_expire: config.lazyfree_lazy_expire,

@@ -5,6 +5,7 @@ mod blocking;
 mod clients;
 mod command_info;
 mod connections;
+mod maxmemory;
 mod protocol;
 mod their_tools;
 mod transactions;

@@ -5,7 +5,7 @@ use crate::command::{CommandError, CommandResult, Context, DONE};
 use crate::keyspace::{Entry, ValueRef};
 
 /// Members of a large collection that are looked at, unless the caller says otherwise.
-const DEFAULT_SAMPLES: usize = 5;
+pub const DEFAULT_SAMPLES: usize = 5;
 /// What a key's slot in the table takes, with the room that the table keeps free: bytes.
 const SLOT_BYTES: usize = 12;
 
@@ -29,7 +29,8 @@ pub fn memory_usage(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
     DONE
 }
 
-fn entry_bytes(entry: &Entry, samples: usize) -> usize {
+/// About how many bytes a key and its value take; `samples` as for MEMORY USAGE.
+pub fn entry_bytes(entry: &Entry, samples: usize) -> usize {
     let heap = match entry.value() {
         ValueRef::Object(value) => value.memory_bytes(samples),
         // A long string lies outside of the entry's block.

@@ -7,7 +7,7 @@ pub mod generic;
 pub mod hash;
 pub mod list;
 pub mod list_blocking;
-mod memory_usage;
+pub mod memory_usage;
 pub mod persistence;
 pub mod replication;
 pub mod server;

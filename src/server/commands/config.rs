@@ -3,8 +3,8 @@
 use super::{Call, Handler};
 use crate::server::config::{Caller, ChangedSet, Config, ConfigError, rewrite};
 use crate::server::dispatch::Next;
+use crate::server::eviction;
 use crate::server::gate::bits;
-use crate::server::memory::watch_limit;
 use crate::server::{Node, durability, logging};
 use crate::sys::Disk;
 use std::path::Path;
@@ -84,8 +84,8 @@ fn put_into_effect(node: &Node, changed: &ChangedSet) {
     if changed.contains("loglevel") {
         logging::set_level(config.loglevel);
     }
-    if changed.contains("maxmemory") {
-        watch_limit(node);
+    if changed.contains("maxmemory") || changed.contains("maxmemory-policy") {
+        eviction::make_room(node);
     }
     if changed.contains("replica-read-only") {
         node.gate.set(bits::READ_ONLY, node.is_replica() && config.replica_read_only);

@@ -190,7 +190,7 @@ fn stats(node: &Node, out: &mut String) {
         "sync_partial_ok": get(&stats.sync_partial_ok),
         "sync_partial_err": get(&stats.sync_partial_err),
         "expired_keys": get(&stats.expired_keys),
-        "evicted_keys": 0,
+        "evicted_keys": get(&stats.evicted_keys),
         "keyspace_hits": get(&stats.keyspace_hits),
         "keyspace_misses": get(&stats.keyspace_misses),
         "pubsub_channels": 0,

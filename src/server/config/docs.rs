@@ -98,14 +98,7 @@ fn values(kind: &Kind) -> String {
             )
         }
         Kind::Octal { max, .. } => range("0", &format!("{max:o} (octal)"), false),
-        Kind::Word { words, refused, .. } => {
-            let taken: Vec<&str> = words.iter().filter(|w| !refused.contains(w)).copied().collect();
-            let refused = match refused.is_empty() {
-                true => String::new(),
-                false => format!(" (not yet: {})", refused.join(", ")),
-            };
-            taken.join(", ") + &refused
-        }
+        Kind::Word { words, .. } => words.join(", "),
         Kind::Text { .. } => "text".to_owned(),
         Kind::Special { form, .. } => (*form).to_owned(),
         Kind::Fixed { value, .. } => (*value).to_owned(),

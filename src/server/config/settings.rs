@@ -56,7 +56,7 @@ words! {
     }
 }
 words! {
-    /// `maxmemory-policy`; only [`MaxmemoryPolicy::NoEviction`] can be set so far.
+    /// `maxmemory-policy`.
     MaxmemoryPolicy {
         /// Evict the least recently used keys that have an expiry.
         VolatileLru = "volatile-lru",
@@ -74,6 +74,18 @@ words! {
         AllkeysRandom = "allkeys-random",
         /// Evict nothing; refuse writes that need memory.
         NoEviction = "noeviction",
+    }
+}
+impl MaxmemoryPolicy {
+    /// Only keys that have an expiry may go.
+    pub fn volatile_only(self) -> bool {
+        use MaxmemoryPolicy::*;
+        matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
+    }
+
+    /// The access field of keys counts their use (LFU) instead of telling the last one (LRU).
+    pub fn counts_use(self) -> bool {
+        matches!(self, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)
     }
 }
 words! {

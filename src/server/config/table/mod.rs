@@ -70,8 +70,6 @@ pub enum Kind {
     Word {
         /// Every word Redis knows, in the order it lists them.
         words: &'static [&'static str],
-        /// Those of them that are refused as not supported yet.
-        refused: &'static [&'static str],
         /// The word in force.
         get: fn(&Config) -> &'static str,
         /// Sets the word at an index of `words`.
@@ -224,13 +222,7 @@ impl Directive {
             Kind::Integer { min, max, set, .. } => set(config, values::integer(arg, *min, *max)?),
             Kind::Memory { min, max, set, .. } => set(config, values::memory(arg, *min, *max)?),
             Kind::Octal { max, set, .. } => set(config, values::octal(arg, *max)?),
-            Kind::Word { words, refused, set, .. } => {
-                let index = values::word_index(arg, words)?;
-                if let Some(word) = words.get(index).filter(|word| refused.contains(word)) {
-                    return Err(format!("{} '{word}' is known but not supported yet", self.name).into());
-                }
-                set(config, index);
-            }
+            Kind::Word { words, set, .. } => set(config, values::word_index(arg, words)?),
             Kind::Text { set, .. } => set(config, arg)?,
             Kind::Special { .. } | Kind::Fixed { .. } => {}
         }
@@ -335,12 +327,11 @@ macro_rules! memory {
 
 /// A row for a field of one of the word enums.
 macro_rules! word {
-    ($name:literal, $field:ident: $type:ty, refused $refused:expr, $summary:literal) => {
+    ($name:literal, $field:ident: $type:ty, $summary:literal) => {
         Directive::new(
             $name,
             Kind::Word {
                 words: <$type>::WORDS,
-                refused: $refused,
                 get: |c| c.$field.word(),
                 set: |c, index| {
                     if let Some(value) = <$type>::at(index) {
@@ -350,9 +341,6 @@ macro_rules! word {
             },
             $summary,
         )
-    };
-    ($name:literal, $field:ident: $type:ty, $summary:literal) => {
-        word!($name, $field: $type, refused &[], $summary)
     };
 }
 

@@ -3,19 +3,9 @@
 use super::*;
 use crate::server::config::settings::MaxmemoryPolicy;
 
-const EVICTING: &[&str] = &[
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-];
-
 pub(super) static DIRECTIVES: &[Directive] = &[
-    memory!("maxmemory", maxmemory_bytes: u64, 0, u64::MAX, "Memory beyond which writes are refused; 0 is no limit."),
-    word!("maxmemory-policy", maxmemory_policy: MaxmemoryPolicy, refused EVICTING, "What happens at `maxmemory`."),
+    memory!("maxmemory", maxmemory_bytes: u64, 0, u64::MAX, "Memory beyond which keys are evicted, or writes refused; 0 is no limit."),
+    word!("maxmemory-policy", maxmemory_policy: MaxmemoryPolicy, "Which keys go at `maxmemory`, if any."),
     integer!("maxmemory-samples", maxmemory_samples: u32, 1, 64, "Keys looked at to choose one for eviction."),
     yes_no!("lazyfree-lazy-eviction", lazyfree_lazy_eviction, "Free evicted values off the serving threads. Big values always are."),
     yes_no!("lazyfree-lazy-expire", lazyfree_lazy_expire, "Free expired values off the serving threads. Big values always are."),

@@ -1,0 +1,106 @@
+//! `maxmemory`: keys go or writes are refused, and a replica sees the same.
+
+use crate::support::{Client, Server, wait_for};
+use std::time::Duration;
+
+const LIMIT_BYTES: i64 = 24 << 20;
+
+fn used(client: &mut Client) -> i64 {
+    client.info("used_memory").and_then(|text| text.parse().ok()).expect("used_memory in INFO")
+}
+
+/// Sends `count` SETs of 1,000 bytes, some with an expiry, in pipelines; returns how many were refused for memory.
+fn fill(client: &mut Client, count: usize) -> usize {
+    let value = "x".repeat(1000);
+    let mut refused = 0;
+    for first in (0..count).step_by(200) {
+        let batch: Vec<Vec<String>> = (first..first + 200)
+            .map(|n| {
+                let mut words = vec!["SET".to_string(), format!("key:{n}"), value.clone()];
+                if n % 2 == 0 {
+                    words.extend(["EX".to_string(), "10000".to_string()]);
+                }
+                words
+            })
+            .collect();
+        for reply in client.pipeline(&batch) {
+            match reply.as_error() {
+                None => {}
+                Some(error) if error.starts_with(b"OOM command not allowed") => refused += 1,
+                Some(error) => panic!("{}", String::from_utf8_lossy(error)),
+            }
+        }
+    }
+    refused
+}
+
+fn server(policy: &str) -> Server {
+    let limit = LIMIT_BYTES.to_string();
+    Server::ours(&["--maxmemory", &limit, "--maxmemory-policy", policy, "--enable-debug-command", "yes"])
+}
+
+#[test]
+fn keys_are_evicted_and_replicas_follow() {
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"] {
+        let primary = server(policy);
+        let primary_port = primary.port().to_string();
+        let replica = Server::ours(&[
+            "--replicaof",
+            &format!("127.0.0.1 {primary_port}"),
+            "--enable-debug-command",
+            "yes",
+            "--maxmemory",
+            "1mb",
+        ]);
+        let mut client = primary.client();
+        let mut follower = replica.client();
+        wait_for("the replica to follow", Duration::from_secs(30), || {
+            follower.info("master_link_status").as_deref() == Some("up")
+        });
+        assert_eq!(fill(&mut client, 40_000), 0, "{policy}");
+        // What lies in clients' buffers and in the log comes and goes with the load.
+        assert!(used(&mut client) < LIMIT_BYTES + (1 << 20), "{policy}: {}", used(&mut client));
+        let (keys, evicted) = (client.int("DBSIZE"), client.info("evicted_keys").unwrap());
+        let evicted: i64 = evicted.parse().unwrap();
+        assert_eq!(keys + evicted, 40_000, "{policy}");
+        assert!(keys > 5_000, "{policy}: {keys} keys left");
+        wait_for("equal data", Duration::from_secs(30), || client.digest() == follower.digest());
+    }
+}
+
+#[test]
+fn without_eviction_writes_are_refused_until_there_is_room() {
+    for policy in ["noeviction", "volatile-random"] {
+        let server = server(policy);
+        let mut client = server.client();
+        if policy == "volatile-random" {
+            // No key has an expiry, so none may go.
+            let value = "x".repeat(1000);
+            let batch: Vec<Vec<String>> =
+                (0..30_000).map(|n| vec!["SET".into(), format!("stays:{n}"), value.clone()]).collect();
+            let refused = batch.chunks(500).flat_map(|chunk| client.pipeline(chunk));
+            assert!(refused.filter(|reply| reply.as_error().is_some()).count() > 1000);
+        } else {
+            assert!(fill(&mut client, 40_000) > 10_000);
+        }
+        assert!(used(&mut client) < LIMIT_BYTES + (1 << 20), "{policy}: {}", used(&mut client));
+        assert!(client.error("SET one more").starts_with("OOM command not allowed when used memory"));
+        assert!(client.cmd("GET key:1").as_error().is_none(), "reading goes on");
+        assert_eq!(client.info("evicted_keys").as_deref(), Some("0"));
+        client.ok("FLUSHALL SYNC");
+        wait_for("room", Duration::from_secs(20), || client.cmd("SET one more").as_error().is_none());
+    }
+}
+
+#[test]
+fn a_lower_limit_takes_effect_at_once() {
+    let server = Server::ours(&[]);
+    let mut client = server.client();
+    fill(&mut client, 20_000);
+    client.ok("CONFIG SET maxmemory 8mb maxmemory-policy allkeys-lru");
+    wait_for("less memory", Duration::from_secs(20), || used(&mut client) < (8 << 20) + (1 << 20));
+    assert!(client.int("DBSIZE") > 1000);
+    client.ok("CONFIG SET maxmemory 0");
+    assert_eq!(fill(&mut client, 20_000), 0);
+    assert_eq!(client.int("DBSIZE"), 20_000);
+}
