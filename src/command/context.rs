@@ -10,7 +10,7 @@ use crate::base::random::Rng;
 use crate::keyspace::freeing::{LAZY_FREE_EFFORT, free_later};
 use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
 use crate::resp::reply::Reply;
-use crate::value::{Hash, Limits, List, Set, Value, ZSet, hash_bytes};
+use crate::value::{Hash, Limits, List, Set, Stream, Value, ZSet, hash_bytes};
 
 /// Settings that handlers read.
 #[derive(Debug, Clone)]
@@ -484,6 +484,16 @@ typed_access!(read_list, read_list_with_reply, list_mut, list_or_new, peek_list,
 typed_access!(read_set, read_set_with_reply, set_mut, set_or_new, peek_set, Set, Set, "set");
 typed_access!(read_hash, read_hash_with_reply, hash_mut, hash_or_new, peek_hash, Hash, Hash, "hash");
 typed_access!(read_zset, read_zset_with_reply, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
+typed_access!(
+    read_stream,
+    read_stream_with_reply,
+    stream_mut,
+    stream_or_new,
+    peek_stream,
+    Stream,
+    Stream,
+    "stream"
+);
 
 impl Context<'_, '_> {
     /// Removes the key if it holds an empty collection. Does not count as a further change.

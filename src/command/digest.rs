@@ -8,6 +8,7 @@
 
 use crate::base::num::format_score;
 use crate::keyspace::{Entry, Keyspace, Locked, ValueRef};
+use crate::value::stream::StreamId;
 use crate::value::{Element, Value};
 use sha1::{Digest as _, Sha1};
 use std::fmt;
@@ -134,6 +135,16 @@ fn mix_value(digest: &mut Digest, value: &Value) {
                 pair.mix_element(field);
                 pair.mix_element(value);
                 digest.xor(&pair.0);
+            }
+        }
+        Value::Stream(stream) => {
+            digest.mix(&6u32.to_be_bytes());
+            for entry in stream.entries().range(StreamId::MIN, StreamId::MAX) {
+                digest.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (field, value) in entry.fields() {
+                    digest.mix_element(field);
+                    digest.mix_element(value);
+                }
             }
         }
     }

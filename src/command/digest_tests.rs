@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::base::random::Rng;
-use crate::value::{Direction, Hash, Limits, List, Set, ZSet, hash_bytes};
+use crate::value::stream::Group;
+use crate::value::{Direction, Hash, Limits, List, Set, Stream, ZSet, hash_bytes};
 
 /// Both digests of one key in database 0: of the data set, and of the value.
 fn digests(value: Value, key: &[u8], expire_at_ms: Option<i64>) -> (String, String) {
@@ -81,6 +82,24 @@ fn collections() {
         let digest = "0879f0c5eb746b92a9a25d081ab3b17d58c3b215";
         check(Value::Hash(hash), b"h", None, digest, "76d7ce7d8cb69c65ddb54b94589fa9396351461b");
     }
+}
+
+#[test]
+fn streams() {
+    let (mut stream, limits) = (Stream::new(), Limits::default());
+    let entries: [(u64, u64, &[&[u8]]); 4] = [
+        (1, 1, &[b"name", b"alice", b"age", b"30"]),
+        (1, 2, &[b"name", b"bob", b"age", b"x"]),
+        (5, 0, &[b"f", b"1"]),
+        (300, 7, &[b"f", b"12345678901"]),
+    ];
+    for (ms, seq, pairs) in entries {
+        stream.entries_mut().append(StreamId::new(ms, seq), pairs, &limits).unwrap();
+    }
+    stream.entries_mut().delete(StreamId::new(5, 0));
+    stream.create_group(b"groups do not count", Group::new(StreamId::MIN, None));
+    let digest = "cb91ddd64bc9b8292c2fe0bcdb950744b36cb1c5";
+    check(Value::Stream(stream), b"s", None, digest, "b7a5865129d0061ec05cb75a05109d192e6f53c3");
 }
 
 #[test]

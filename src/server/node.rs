@@ -267,6 +267,8 @@ fn handler_settings(config: &Config) -> Settings {
         zset_max_listpack_value: config.zset_max_listpack_value_bytes,
         list_max_listpack_size: config.list_max_listpack_size.into(),
         list_compress_depth: config.list_compress_depth.into(),
+        stream_node_max_bytes: config.stream_node_max_bytes,
+        stream_node_max_entries: config.stream_node_max_entries,
     };
     Settings {
         limits,

@@ -22,6 +22,10 @@ pub struct Limits {
     pub list_max_listpack_size: i64,
     /// `list-compress-depth`: kept for CONFIG; nodes are not compressed.
     pub list_compress_depth: u64,
+    /// `stream-node-max-bytes`: bytes of a node that another entry is added to; 0 is no limit.
+    pub stream_node_max_bytes: usize,
+    /// `stream-node-max-entries`: entries of a node, deleted ones too; 0 is no limit.
+    pub stream_node_max_entries: usize,
 }
 
 impl Default for Limits {
@@ -36,6 +40,8 @@ impl Default for Limits {
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
             list_compress_depth: 0,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
         }
     }
 }

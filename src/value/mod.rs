@@ -9,6 +9,7 @@ mod limits;
 pub mod list;
 pub mod listpack;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod table;
 mod thin;
@@ -22,6 +23,7 @@ pub use limits::Limits;
 pub use list::List;
 pub use listpack::{Listpack, ListpackRef};
 pub use set::Set;
+pub use stream::Stream;
 pub use string::Str;
 pub use zset::ZSet;
 
@@ -47,6 +49,8 @@ pub enum Value {
     Hash(Hash),
     /// A sorted set.
     ZSet(ZSet),
+    /// A stream.
+    Stream(Stream),
 }
 
 const _: () = assert!(size_of::<Value>() <= 24);
@@ -60,6 +64,7 @@ impl Value {
             Value::Set(_) => "set",
             Value::Hash(_) => "hash",
             Value::ZSet(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
@@ -71,13 +76,14 @@ impl Value {
             Value::Set(set) => set.encoding(),
             Value::Hash(hash) => hash.encoding(),
             Value::ZSet(zset) => zset.encoding(),
+            Value::Stream(stream) => stream.encoding(),
         }
     }
 
-    /// True for a collection without elements, which must not stay in the keyspace; false for strings.
+    /// True for a collection without elements, which must not stay in the keyspace; false for strings and streams.
     pub fn is_empty_collection(&self) -> bool {
         match self {
-            Value::Str(_) => false,
+            Value::Str(_) | Value::Stream(_) => false,
             Value::List(list) => list.is_empty(),
             Value::Set(set) => set.is_empty(),
             Value::Hash(hash) => hash.is_empty(),
@@ -93,6 +99,7 @@ impl Value {
             Value::Set(set) => set.estimated_free_effort(),
             Value::Hash(hash) => hash.estimated_free_effort(),
             Value::ZSet(zset) => zset.estimated_free_effort(),
+            Value::Stream(stream) => stream.estimated_free_effort(),
         }
     }
 
@@ -105,6 +112,7 @@ impl Value {
             Value::Set(set) => set.memory_bytes(samples),
             Value::Hash(hash) => hash.memory_bytes(samples),
             Value::ZSet(zset) => zset.memory_bytes(if samples == 0 { usize::MAX } else { samples }),
+            Value::Stream(stream) => stream.memory_bytes(samples),
         }
     }
 }

@@ -88,7 +88,9 @@ impl<H: SelfSized> Thin<H> {
         // at + insert, both of which leave room for its `tail` bytes; the parts fill the gap between; the header
         // fits before `at`. The parts cannot alias the allocation, which is borrowed mutably.
         unsafe {
-            std::ptr::copy(base.add(at + remove), base.add(at + insert), tail);
+            if insert != remove {
+                std::ptr::copy(base.add(at + remove), base.add(at + insert), tail);
+            }
             copy_parts(base.add(at), parts);
             std::ptr::copy_nonoverlapping(header.as_ptr(), base, header.len());
         }

@@ -8,6 +8,7 @@ use super::legacy::{ZiplistError, ZipmapError};
 use crate::format::lzf::LzfError;
 use crate::value::intset::IntsetError;
 use crate::value::listpack::ListpackError;
+use crate::value::stream::StreamError;
 use crate::value::zset::Rejected;
 
 /// A fault in RDB bytes: where, in which key, and what.
@@ -96,6 +97,9 @@ pub enum RdbErrorKind {
     /// Pairs that make no sorted set.
     #[error("sorted set: {0}")]
     ZSet(#[from] Rejected),
+    /// A malformed stream.
+    #[error("stream: {0}")]
+    Stream(#[from] StreamError),
     /// A malformed ziplist.
     #[error("{0}")]
     Ziplist(#[from] ZiplistError),

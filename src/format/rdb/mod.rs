@@ -5,6 +5,7 @@ pub mod error;
 mod input;
 pub mod legacy;
 pub mod reader;
+mod stream;
 mod value_reader;
 mod value_writer;
 pub mod writer;

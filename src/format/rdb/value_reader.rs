@@ -5,7 +5,7 @@ use std::io::BufRead;
 use super::error::{RdbError, RdbErrorKind};
 use super::input::{Input, Text};
 use super::legacy::{ziplist_elements, zipmap_pairs};
-use super::{node_container, value_type};
+use super::{node_container, stream, value_type};
 use crate::base::num::parse_f64;
 use crate::value::listpack::MAX_BYTES;
 use crate::value::zset::ZSetBuilder;
@@ -70,7 +70,7 @@ pub(super) fn read_value<R: BufRead>(
             some_zset(ZSet::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
         }
         value_type::STREAM | value_type::STREAM_2 | value_type::STREAM_3 => {
-            return Err(input.error(RdbErrorKind::Unsupported("a stream")));
+            Some(Value::Stream(stream::read(input, kind, &mut scratch.first)?))
         }
         value_type::MODULE_PRE_GA | value_type::MODULE_2 => {
             return Err(input.error(RdbErrorKind::Unsupported("a module's value")));
@@ -100,7 +100,7 @@ fn saturating(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn listpack<R: BufRead>(input: &mut Input<R>) -> Result<Listpack, RdbError> {
+pub(super) fn listpack<R: BufRead>(input: &mut Input<R>) -> Result<Listpack, RdbError> {
     let listpack = Listpack::from_bytes(input.blob()?);
     listpack.map_err(|error| input.error(error))
 }

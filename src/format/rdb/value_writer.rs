@@ -197,6 +197,7 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
                     },
                 )
             }
+            Value::Stream(stream) => super::stream::write(self, stream),
         }
     }
 }
@@ -214,5 +215,6 @@ pub(super) fn type_of(value: &Value) -> u8 {
         Value::Hash(_) => value_type::HASH,
         Value::ZSet(zset) if zset.as_listpack().is_some() => value_type::ZSET_LISTPACK,
         Value::ZSet(_) => value_type::ZSET_2,
+        Value::Stream(_) => value_type::STREAM_2,
     }
 }

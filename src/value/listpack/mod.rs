@@ -174,6 +174,23 @@ impl Listpack {
         self.insert_pair(self.view().end(), first, second);
     }
 
+    /// Adds elements behind the last, all at once.
+    pub fn extend<'a>(&mut self, elements: impl IntoIterator<Item = Element<'a>>) {
+        let mut body = Vec::new();
+        let mut added = 0;
+        for element in elements {
+            for part in Encoded::new(element).parts() {
+                body.extend_from_slice(part);
+            }
+            added += 1;
+        }
+        let count = match self.view().header_count() {
+            COUNT_UNKNOWN => usize::from(COUNT_UNKNOWN),
+            count => usize::from(count) + added,
+        };
+        self.splice(self.view().end_offset(), 0, count, &[&body]);
+    }
+
     /// Inserts an element before the entry at `at`, or at the end.
     pub fn insert(&mut self, at: Position, element: Element<'_>) {
         self.put(at, 0, 0, &[Encoded::new(element)]);

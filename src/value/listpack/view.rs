@@ -249,6 +249,25 @@ pub struct Iter<'a> {
     back: usize,
 }
 
+impl Iter<'_> {
+    /// Where the next element from the front starts.
+    pub fn position(&self) -> Position {
+        Position(self.front)
+    }
+
+    /// Passes over up to `count` elements from the front, and returns how many there were.
+    pub fn skip_elements(&mut self, count: usize) -> usize {
+        let (mut at, mut done) = (self.front, 0);
+        while done < count && at < self.back {
+            let Some(next) = self.view.skip(at) else { break };
+            at = next;
+            done += 1;
+        }
+        self.front = at;
+        done
+    }
+}
+
 impl<'a> Iterator for Iter<'a> {
     type Item = Element<'a>;
 
