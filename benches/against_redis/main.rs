@@ -4,6 +4,7 @@
 
 mod cases;
 mod load;
+mod memory;
 mod report;
 mod servers;
 mod stalls;
@@ -27,12 +28,15 @@ enum What {
     Throughput(throughput::Options),
     /// The worst GET of one client while another runs an expensive command
     Stalls(stalls::Options),
+    /// Resident bytes an item
+    Memory(memory::Options),
 }
 
 fn main() {
     let done = match Options::parse().what {
         What::Throughput(options) => throughput::run(&options),
         What::Stalls(options) => stalls::run(&options),
+        What::Memory(options) => memory::run(&options),
     };
     if let Err(error) = done {
         eprintln!("against_redis: {error}");

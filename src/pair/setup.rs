@@ -103,7 +103,7 @@ pub fn plan(args: &PairArgs) -> Result<Plan, SetupError> {
     let (primary_port, replica_port) = (args.port, args.port.saturating_add(1));
     let cwd = std::env::current_dir().map_err(SetupError::Place)?;
     let program = std::env::current_exe().map_err(SetupError::Place)?;
-    let dir = cwd.join(&args.dir);
+    let dir = std::path::absolute(&args.dir).map_err(SetupError::Place)?;
     check_directives(&args.directives)?;
     let extra = Extra { directives: &args.directives, password: None };
     let config = parse(&primary_args(&dir, primary_port, replica_port, &extra), &cwd)?;
