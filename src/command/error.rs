@@ -39,6 +39,9 @@ pub enum CommandError {
     /// Wrong number of arguments; names the command.
     #[error("ERR wrong number of arguments for '{0}' command")]
     Arity(String),
+    /// A text that ends with what the client sent, made by [`quoting`]; shown here with its odd bytes escaped.
+    #[error("{}", .0.escape_ascii())]
+    Quoting(Vec<u8>),
     /// Any other error, whole.
     #[error("{0}")]
     Other(Cow<'static, str>),
@@ -53,5 +56,39 @@ impl CommandError {
     /// An error with a text made at run time, code first.
     pub fn owned(text: String) -> CommandError {
         CommandError::Other(Cow::Owned(text))
+    }
+
+    /// The reply's text: its bytes are not always UTF-8.
+    pub fn reply(&self) -> Cow<'_, [u8]> {
+        match self {
+            CommandError::Quoting(text) => Cow::Borrowed(text),
+            CommandError::Other(text) => Cow::Borrowed(text.as_bytes()),
+            other => Cow::Owned(other.to_string().into_bytes()),
+        }
+    }
+}
+
+/// What an error text shows of an argument: at most `max_bytes` bytes, and nothing from a NUL on, since Redis's
+/// texts are C strings.
+pub fn shown(argument: &[u8], max_bytes: usize) -> &[u8] {
+    let end = memchr::memchr(0, argument).unwrap_or(argument.len());
+    &argument[..end.min(max_bytes)]
+}
+
+/// An error text around an argument, as it was sent.
+pub fn quoting(before: &str, argument: &[u8], after: &str) -> Vec<u8> {
+    [before.as_bytes(), shown(argument, usize::MAX), after.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_as_c_strings() {
+        assert_eq!(quoting("ERR '", b"a\xff\0b", "'"), b"ERR 'a\xff'");
+        assert_eq!(shown(b"abcdef", 3), b"abc");
+        let error = CommandError::Quoting(quoting("ERR ", b"\xff", ""));
+        assert_eq!((error.reply().as_ref(), error.to_string()), (&b"ERR \xff"[..], "ERR \\xff".to_string()));
     }
 }

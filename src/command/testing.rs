@@ -155,7 +155,7 @@ impl Harness {
             }
             Err(error) => {
                 out.clear();
-                Reply::new(&mut out, self.resp3).error(error.to_string());
+                Reply::new(&mut out, self.resp3).error(error.reply());
             }
         }
         out

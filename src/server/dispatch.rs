@@ -12,6 +12,7 @@ use super::slowlog;
 use super::stats::add;
 use super::transaction;
 use crate::command::context::ReadyKey;
+use crate::command::error::shown;
 use crate::command::locking::{FirstHash, NO_HASH, lock_for};
 use crate::command::registry;
 use crate::command::table::{Block, Command, Outcome, Run, TimeoutReply, Walk, flags};
@@ -65,13 +66,13 @@ pub struct Refusal {
     /// The table's entry.
     pub command: Option<&'static Command>,
     /// The error, code first.
-    pub text: Cow<'static, str>,
+    pub text: Cow<'static, [u8]>,
 }
 
 /// Finds the command that the arguments call, if it may run now.
 fn admit(node: &Node, session: &Session, args: &[&[u8]]) -> Result<&'static Command, Refusal> {
-    let refused = |command, text: String| Err(Refusal { command, text: text.into() });
-    let arity = |command| CommandError::Arity(registry::full_name(command).into()).to_string();
+    let refused = |command, text: Vec<u8>| Err(Refusal { command, text: text.into() });
+    let arity = |command| CommandError::Arity(registry::full_name(command).into()).to_string().into_bytes();
     let Some(mut command) = registry::find(args[0]) else { return refused(None, unknown_command(args)) };
     if !command.sub.is_empty() {
         match args.get(1).map(|name| registry::find_sub(command, name)) {
@@ -88,7 +89,8 @@ fn admit(node: &Node, session: &Session, args: &[&[u8]]) -> Result<&'static Comm
         eviction::make_room(node);
     }
     match node.gate.refuse(session, command) {
-        Some(text) => Err(Refusal { command: Some(command), text }),
+        Some(Cow::Borrowed(text)) => Err(Refusal { command: Some(command), text: text.as_bytes().into() }),
+        Some(Cow::Owned(text)) => refused(Some(command), text.into_bytes()),
         None => Ok(command),
     }
 }
@@ -128,30 +130,33 @@ pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, refusal: Re
         None => session.tally.begin(),
     }
     let mark = out.len();
-    Reply::new(out, session.resp3).error(refusal.text.as_bytes());
+    Reply::new(out, session.resp3).error(&refusal.text);
     count_error(node, out.get(mark..).unwrap_or_default());
     Next::Continue
 }
 
-fn unknown_command(args: &[&[u8]]) -> String {
-    let shown = |arg: &[u8], max: usize| String::from_utf8_lossy(&arg[..arg.len().min(max)]).into_owned();
-    let mut text = format!("ERR unknown command '{}', with args beginning with: ", shown(args[0], 128));
-    let mut room = 128usize;
+/// How much of an unknown command, and of its arguments, its error shows, in bytes.
+const UNKNOWN_SHOWN_BYTES: usize = 128;
+
+fn unknown_command(args: &[&[u8]]) -> Vec<u8> {
+    let name = shown(args[0], UNKNOWN_SHOWN_BYTES);
+    let mut text = [b"ERR unknown command '", name, b"', with args beginning with: "].concat();
+    let mut room = UNKNOWN_SHOWN_BYTES;
     for arg in &args[1..] {
         if room == 0 {
             break;
         }
-        let piece = format!("'{}' ", shown(arg, room));
+        let piece = [b"'", shown(arg, room), b"' "].concat();
         room = room.saturating_sub(piece.len());
-        text.push_str(&piece);
+        text.extend_from_slice(&piece);
     }
     text
 }
 
-fn unknown_subcommand(args: &[&[u8]]) -> String {
-    let sub = String::from_utf8_lossy(&args[1][..args[1].len().min(128)]).into_owned();
-    let container = String::from_utf8_lossy(args[0]).to_uppercase();
-    format!("ERR unknown subcommand '{sub}'. Try {container} HELP.")
+fn unknown_subcommand(args: &[&[u8]]) -> Vec<u8> {
+    let container = shown(args[0], usize::MAX).to_ascii_uppercase();
+    let sub = shown(args[1], UNKNOWN_SHOWN_BYTES);
+    [b"ERR unknown subcommand '", sub, b"'. Try ", &container, b" HELP."].concat()
 }
 
 /// What a handler runs with, beyond its command.
@@ -237,7 +242,7 @@ pub fn run_unlogged<'k>(
         Ok(Outcome::Walk(walk)) => Some(Unfinished::Walk(walk)),
         Err(error) => {
             out.truncate(mark);
-            Reply::new(out, session.resp3).error(error.to_string());
+            Reply::new(out, session.resp3).error(error.reply());
             None
         }
     }

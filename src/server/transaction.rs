@@ -29,8 +29,8 @@ pub fn queue(
     out: &mut Vec<u8>,
 ) -> Next {
     if command.has(flags::NO_MULTI) {
-        let text = format!("ERR {} is not allowed in transactions", full_name(command)).into();
-        return refuse(node, session, out, Refusal { command: Some(command), text });
+        let text = format!("ERR {} is not allowed in transactions", full_name(command)).into_bytes();
+        return refuse(node, session, out, Refusal { command: Some(command), text: text.into() });
     }
     let mut reply = Reply::new(out, session.resp3);
     let Some(transaction) = &mut session.transaction else { return Next::Continue };

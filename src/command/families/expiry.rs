@@ -1,6 +1,7 @@
 //! When keys expire: EXPIRE and its kin, TTL and its kin, PERSIST.
 
 use crate::command::args::int;
+use crate::command::error::quoting;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
 
@@ -88,10 +89,7 @@ impl Conditions {
                 b"xx" => &mut conditions.xx,
                 b"gt" => &mut conditions.gt,
                 b"lt" => &mut conditions.lt,
-                _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(CommandError::owned(format!("ERR Unsupported option {word}")));
-                }
+                _ => return Err(CommandError::Quoting(quoting("ERR Unsupported option ", word, ""))),
             };
             *flag = true;
         }

@@ -3,6 +3,7 @@
 use super::connection::DEFAULT_USER;
 use super::{Call, Handler};
 use crate::base::num::parse_i64;
+use crate::command::error::quoting;
 use crate::command::table::acl;
 use crate::command::{CommandError, registry};
 use crate::server::dispatch::Next;
@@ -48,7 +49,7 @@ fn categories(call: &mut Call<'_, '_>) -> Next {
         [_, _, wanted] => {
             let found = acl::NAMES.iter().find(|(_, name)| wanted.eq_ignore_ascii_case(name.as_bytes()));
             let Some((category, _)) = found else {
-                return call.error(format!("ERR Unknown category '{}'", String::from_utf8_lossy(wanted)));
+                return call.error(quoting("ERR Unknown category '", wanted, "'"));
             };
             let all = registry::all().flat_map(|command| std::iter::once(command).chain(command.sub));
             let names: Vec<&str> =

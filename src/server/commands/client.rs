@@ -3,6 +3,7 @@
 use super::client_kill::{kill, kind_named};
 use super::{Call, Handler};
 use crate::base::num::parse_i64;
+use crate::command::error::quoting;
 use crate::command::{CommandError, registry};
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
@@ -170,7 +171,7 @@ fn set_info(call: &mut Call<'_, '_>) -> Next {
     let (word, value) = (call.args[2], call.args[3]);
     let is_name = word.eq_ignore_ascii_case(b"lib-name");
     if !is_name && !word.eq_ignore_ascii_case(b"lib-ver") {
-        return call.error(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(word)));
+        return call.error(quoting("ERR Unrecognized option '", word, "'"));
     }
     let what = if is_name { "lib-name" } else { "lib-ver" };
     let value = match checked_label(value, what) {

@@ -4,18 +4,19 @@ use super::Call;
 use super::connection::DEFAULT_USER;
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
+use crate::command::error::quoting;
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
 use std::sync::atomic::Ordering;
 
 /// The kind that a TYPE names; `Ok(None)` for a kind that no client here is of.
-pub(super) fn kind_named(name: &[u8]) -> Result<Option<ClientKind>, String> {
+pub(super) fn kind_named(name: &[u8]) -> Result<Option<ClientKind>, Vec<u8>> {
     match name.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(Some(ClientKind::Normal)),
         b"slave" | b"replica" => Ok(Some(ClientKind::Replica)),
         b"master" => Ok(Some(ClientKind::Primary)),
         b"pubsub" => Ok(None),
-        _ => Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))),
+        _ => Err(quoting("ERR Unknown client type '", name, "'")),
     }
 }
 
@@ -30,12 +31,12 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(words: &[&[u8]]) -> Result<Filter, String> {
+    fn parse(words: &[&[u8]]) -> Result<Filter, Vec<u8>> {
         let mut filter =
             Filter { id: None, addr: None, local_addr: None, kind: None, max_age_s: None, skip_me: true };
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         for pair in words.chunks(2) {
-            let [word, value] = pair else { return Err(CommandError::Syntax.to_string()) };
+            let [word, value] = pair else { return Err(CommandError::Syntax.to_string().into_bytes()) };
             match word.to_ascii_lowercase().as_slice() {
                 b"id" => match parse_i64(value).and_then(|id| u64::try_from(id).ok()) {
                     Some(id) if id > 0 => filter.id = Some(id),
@@ -45,15 +46,15 @@ impl Filter {
                 b"laddr" => filter.local_addr = Some(text(value)),
                 b"type" => filter.kind = Some(kind_named(value)?),
                 b"user" if *value == DEFAULT_USER => {}
-                b"user" => return Err(format!("ERR No such user '{}'", text(value))),
+                b"user" => return Err(quoting("ERR No such user '", value, "'")),
                 b"maxage" => match parse_i64(value) {
                     Some(age) if age > 0 => filter.max_age_s = Some(age),
                     Some(_) => return Err("ERR maxage should be greater than 0".into()),
-                    None => return Err(CommandError::NotInteger.to_string()),
+                    None => return Err(CommandError::NotInteger.to_string().into_bytes()),
                 },
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
-                _ => return Err(CommandError::Syntax.to_string()),
+                _ => return Err(CommandError::Syntax.to_string().into_bytes()),
             }
         }
         Ok(filter)
@@ -77,7 +78,7 @@ pub(super) fn kill(call: &mut Call<'_, '_>) -> Next {
             Ok(filter) => kill_filtered(call, &filter),
             Err(text) => call.error(text),
         },
-        _ => call.error(CommandError::Syntax.to_string()),
+        _ => call.error(CommandError::Syntax.to_string().into_bytes()),
     }
 }
 

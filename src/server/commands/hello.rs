@@ -4,6 +4,7 @@ use super::Call;
 use super::client::checked_name;
 use super::connection::{WRONG_PASSWORD, authenticate, set_resp3};
 use crate::base::num::parse_i64;
+use crate::command::error::quoting;
 use crate::server::REDIS_VERSION;
 use crate::server::dispatch::Next;
 
@@ -14,7 +15,7 @@ struct Options<'a> {
     name: Option<&'a [u8]>,
 }
 
-fn options<'a>(words: &[&'a [u8]]) -> Result<Options<'a>, String> {
+fn options<'a>(words: &[&'a [u8]]) -> Result<Options<'a>, Vec<u8>> {
     let mut options = Options::default();
     let mut rest = words;
     while let Some((word, after)) = rest.split_first() {
@@ -29,7 +30,7 @@ fn options<'a>(words: &[&'a [u8]]) -> Result<Options<'a>, String> {
             options.name = Some(name);
             rest = after;
         } else {
-            return Err(format!("ERR Syntax error in HELLO option '{}'", String::from_utf8_lossy(word)));
+            return Err(quoting("ERR Syntax error in HELLO option '", word, "'"));
         }
     }
     Ok(options)
