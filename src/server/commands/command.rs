@@ -146,7 +146,7 @@ fn legacy_range(specs: &[KeySpec]) -> (i32, i32, i32) {
 fn list(call: &mut Call<'_, '_>) -> Next {
     let all = || registry::all().flat_map(|command| std::iter::once(command).chain(command.sub));
     let names: Vec<&str> = match call.args {
-        [_, _] => registry::all().map(registry::full_name).collect(),
+        [_, _] => all().map(registry::full_name).collect(),
         [_, _, filter, kind, value] if filter.eq_ignore_ascii_case(b"filterby") => {
             match kind.to_ascii_lowercase().as_slice() {
                 b"module" => Vec::new(),
@@ -172,10 +172,11 @@ fn list(call: &mut Call<'_, '_>) -> Next {
 
 /// The keys of the command that follows, with what is done to each, or the error to answer with.
 fn keys_of(args: &[&[u8]]) -> Result<Vec<(usize, u32)>, &'static str> {
-    let Some((container, sub)) = registry::resolve(args) else {
-        return Err("ERR Invalid command specified");
+    let command = match registry::resolve(args) {
+        Some((_, Some(sub))) => sub,
+        Some((command, None)) if command.sub.is_empty() || args.len() == 1 => command,
+        _ => return Err("ERR Invalid command specified"),
     };
-    let command = sub.unwrap_or(container);
     if command.keys.is_empty() {
         return Err("ERR The command has no key arguments");
     }
@@ -263,6 +264,7 @@ mod tests {
         assert_eq!(keys("GET a"), Ok(vec![1]));
         assert_eq!(keys("memory usage a"), Ok(vec![2]));
         assert_eq!(keys("foo a"), Err("ERR Invalid command specified"));
+        assert_eq!(keys("memory nosuch a"), Err("ERR Invalid command specified"));
         assert_eq!(keys("ping"), Err("ERR The command has no key arguments"));
         assert_eq!(keys("get a b"), Err("ERR Invalid number of arguments specified for command"));
     }
