@@ -237,6 +237,10 @@ impl<'a> Query<'a> {
             }
         }
         let (by, reverse) = (by.unwrap_or(By::Rank), reverse.unwrap_or(false));
+        if by == By::Rank && limit == -1 {
+            // As in Redis, a limit of -1 is none at all, whatever its offset says.
+            offset = 0;
+        }
         if by == By::Rank && limit != -1 {
             return Err(CommandError::text(
                 "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",

@@ -70,6 +70,9 @@ fn refusals() {
     let limit = "-ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
     h.check("ZRANGE z 0 1 LIMIT 0 1", limit);
     h.check("ZREVRANGE z 0 1 LIMIT 0 1", limit);
+    h.run("ZADD ranked 1 a 2 b");
+    h.check("ZRANGE ranked 0 -1 LIMIT 1 -1", r#"["a", "b"]"#);
+    h.check("ZRANGE ranked 0 -1 LIMIT -3 -1 REV", r#"["b", "a"]"#);
     let scores = "-ERR syntax error, WITHSCORES not supported in combination with BYLEX";
     h.check("ZRANGE z - + BYLEX WITHSCORES", scores);
     h.check("ZREVRANGE z 0 1 REV", "-ERR syntax error");

@@ -61,7 +61,7 @@ impl Pair {
             return Ok(Verdict::Equal);
         }
         let differs = match mode {
-            Mode::Exact => Some("not the same bytes"),
+            Mode::Exact | Mode::Encoding => Some("not the same bytes"),
             Mode::Unordered => {
                 (sorted(&ours.value) != sorted(&theirs.value)).then_some("not the same elements")
             }

@@ -20,9 +20,11 @@ pub enum Mode {
     Spop,
     /// A random key: it must exist.
     RandomKey,
+    /// An encoding: as [`Mode::Exact`], outside of transactions, so that the key can still be asked for its type.
+    Encoding,
 }
 
-use Mode::{Exact, Near, Pairs, Random, RandomKey, Scan, Spop, Unordered};
+use Mode::{Encoding, Exact, Near, Pairs, Random, RandomKey, Scan, Spop, Unordered};
 
 /// A line of the table: how to compare, and the grammar (see `grammar`).
 pub type Line = (Mode, &'static str);
@@ -92,10 +94,10 @@ const GENERIC: &[Line] = &[
     (Scan(1), "SCAN 0 {MATCH <pattern>|COUNT <posint>|TYPE <type>}"),
     (RandomKey, "RANDOMKEY"),
     (Exact, "DBSIZE"),
-    (Exact, "OBJECT ENCODING <key>"),
-    (Exact, "OBJECT ENCODING <key>"),
-    (Exact, "OBJECT ENCODING <key>"),
-    (Exact, "OBJECT REFCOUNT <key>"),
+    (Encoding, "OBJECT ENCODING <key>"),
+    (Encoding, "OBJECT ENCODING <key>"),
+    (Encoding, "OBJECT ENCODING <key>"),
+    (Encoding, "OBJECT REFCOUNT <key>"),
     (Near(30), "OBJECT IDLETIME <key>"),
     (Exact, "OBJECT FREQ <key>"),
     (Exact, "DEBUG DIGEST-VALUE <key>+"),
