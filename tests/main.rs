@@ -4,6 +4,7 @@
 //! and pass); `OUTRIGGER_SEED` replays random tests (a number, or `random`); `OUTRIGGER_TEST_SCALE` multiplies the length of long ones.
 
 mod commands;
+mod crash;
 mod layout;
 mod pair;
 mod peer;

@@ -40,6 +40,9 @@ pub enum ApplyError {
     /// EXEC without MULTI, or MULTI within MULTI.
     #[error("'{0}' where it cannot be")]
     Misplaced(&'static str),
+    /// The caller did not want it any more when its turn had come.
+    #[error("the log is not followed any more")]
+    Stopped,
 }
 
 /// An owned command: its table entry and arguments.
@@ -114,6 +117,18 @@ impl Applier {
         now_ms: i64,
         then: impl FnOnce(u32),
     ) -> Result<Applied, ApplyError> {
+        self.apply_if(keyspace, args, now_ms, || true, then)
+    }
+
+    /// As [`Applier::apply`], but asks `may` once the shards are locked, before anything is changed.
+    pub fn apply_if(
+        &mut self,
+        keyspace: &Keyspace,
+        args: &[&[u8]],
+        now_ms: i64,
+        may: impl FnOnce() -> bool,
+        then: impl FnOnce(u32),
+    ) -> Result<Applied, ApplyError> {
         let name = *args.first().unwrap_or(&&b""[..]);
         if name.eq_ignore_ascii_case(b"select") {
             self.select_command(keyspace, args)?;
@@ -124,7 +139,7 @@ impl Applier {
             return Ok(Applied::Queued);
         } else if name.eq_ignore_ascii_case(b"exec") {
             let Some(queued) = self.transaction.take() else { return Err(ApplyError::Misplaced("EXEC")) };
-            return self.exec(keyspace, queued, now_ms, then);
+            return self.exec(keyspace, queued, now_ms, may, then);
         } else if !name.eq_ignore_ascii_case(b"ping") && !name.eq_ignore_ascii_case(b"replconf") {
             let command = check(args)?;
             if let Some(queue) = &mut self.transaction {
@@ -133,12 +148,18 @@ impl Applier {
                 return Ok(Applied::Queued);
             }
             let (mut locked, first_hash) = lock_for(keyspace, command, args);
+            if !may() {
+                return Err(ApplyError::Stopped);
+            }
             self.run(keyspace, &mut locked, command, args, now_ms, first_hash)?;
             then(self.db);
             return Ok(Applied::Done);
         }
         if self.transaction.is_some() {
             return Ok(Applied::Queued);
+        }
+        if !may() {
+            return Err(ApplyError::Stopped);
         }
         then(self.db);
         Ok(Applied::Done)
@@ -159,10 +180,14 @@ impl Applier {
         keyspace: &Keyspace,
         queued: Vec<(u32, OwnedCommand)>,
         now_ms: i64,
+        may: impl FnOnce() -> bool,
         then: impl FnOnce(u32),
     ) -> Result<Applied, ApplyError> {
         let mut locked =
             lock_for_all(keyspace, queued.iter().map(|(_, (command, args))| (*command, &args[..])));
+        if !may() {
+            return Err(ApplyError::Stopped);
+        }
         let after = self.db;
         for (db, (command, args)) in &queued {
             let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();

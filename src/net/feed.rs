@@ -20,8 +20,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 pub(super) async fn feed(connection: &mut Connection, start: FeedStart) -> io::Result<()> {
     let mut fed = Feed::new(connection.node(), connection.session());
     match start {
-        FeedStart::Partial(position) => {
-            fed.read_from(position)?;
+        FeedStart::Partial { position, lineage } => {
+            fed.read_from(position, lineage)?;
             fed.online();
             connection.flush().await?;
             tracing::info!(replica = %fed.replica.ip, port = fed.replica.port, position, "partial sync");
@@ -35,7 +35,7 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
     let node = fed.node.clone();
     let turn = wait_turn(connection, &node).await?;
     let mut snapshot = SyncSnapshot::start(&node).map_err(io::Error::other)?;
-    fed.read_from(snapshot.place.offset)?;
+    fed.read_from(snapshot.place.offset, snapshot.place.lineage)?;
     fed.replica.set_stage(ReplicaStage::SendSnapshot);
     add(&node.stats.sync_full, 1);
     let place = snapshot.place;

@@ -15,7 +15,10 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 /// Pauses between attempts, ms; the last one is repeated.
-const RETRY_PAUSES_MS: [u64; 5] = [50, 200, 500, 1_000, 1_000];
+const RETRY_PAUSES_MS: [u64; 8] = [50, 100, 200, 200, 200, 200, 500, 1_000];
+/// Pause when the primary is there and says that it cannot serve us yet, ms. Short: a fenced primary that has just
+/// recovered takes writes at once, and its backlog must still reach back to us.
+const NOT_YET_PAUSE_MS: u64 = 50;
 /// Pause after a sync that the guard refused, ms: asking again at once would not help.
 const REFUSED_PAUSE_MS: u64 = 3_000;
 
@@ -48,7 +51,10 @@ async fn follow_once(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> 
     match follow(node, target, attempt).await {
         Ok(()) => REFUSED_PAUSE_MS,
         Err(error) => {
-            let pause_ms = RETRY_PAUSES_MS[(*attempt).min(RETRY_PAUSES_MS.len() - 1)];
+            let pause_ms = match error.kind() {
+                io::ErrorKind::ResourceBusy => NOT_YET_PAUSE_MS,
+                _ => RETRY_PAUSES_MS[(*attempt).min(RETRY_PAUSES_MS.len() - 1)],
+            };
             match *attempt {
                 0 => tracing::warn!(primary = %target.address, %error, "the link to the primary is down"),
                 _ => tracing::debug!(primary = %target.address, %error, "the primary cannot be followed yet"),
@@ -86,15 +92,16 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
             tracing::info!(primary = %target.address, offset = offer.place.offset, "full sync: receiving a snapshot");
             let base = node.durability.base_for_sync(node).map_err(io::Error::other)?;
             let received = receive_snapshot(node, &mut peer, base).await?;
-            replace_history(node, received, &offer).await;
+            replace_history(node, received, &offer, target.order).await?;
         }
     }
-    node.role.order_fulfilled();
+    node.role.order_fulfilled(target.order);
     node.role.set_refusal(None);
+    node.role.last_io_ms.store(node.now_ms(), Ordering::Relaxed);
     node.role.set_phase(LinkPhase::Connected, node.now_ms());
     link_state_changed(node, true);
     *attempt = 0;
-    apply_stream(node, peer).await
+    apply_stream(node, peer, target.order).await
 }
 
 async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {
@@ -129,8 +136,8 @@ pub(super) async fn receive_snapshot(
 }
 
 /// Applies what comes and acknowledges it, until the connection ends.
-async fn apply_stream(node: &Node, mut peer: Peer) -> io::Result<()> {
-    let mut stream = Stream::new(node);
+async fn apply_stream(node: &Node, mut peer: Peer, order: u64) -> io::Result<()> {
+    let mut stream = Stream::new(node, order);
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -145,7 +152,10 @@ async fn apply_stream(node: &Node, mut peer: Peer) -> io::Result<()> {
                 add(&node.stats.replication_input_bytes, read? as u64);
                 node.role.last_io_ms.store(node.now_ms(), Ordering::Relaxed);
             }
-            _ = tick.tick() => stream.want_ack(),
+            _ = tick.tick() => {
+                stream.check_silence(node)?;
+                stream.want_ack();
+            }
             () = moved => {}
         }
     }

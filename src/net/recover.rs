@@ -5,7 +5,7 @@ use super::peer::Peer;
 use crate::server::Node;
 use crate::server::config::Address;
 use crate::server::replication::incoming::begin_history;
-use crate::server::replication::recovery::{Round, judge_round, read_offer, start_new};
+use crate::server::replication::recovery::{Round, Taking, judge_round, read_offer, start_new};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +18,17 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// Asks the peers until the node has a history (or an operator gave it one, or a primary to follow).
 pub async fn run(node: Arc<Node>, peers: Vec<Address>) {
     let mut told = String::new();
-    while node.gate.has(crate::server::gate::bits::FENCED) && !node.is_replica() {
+    let order = node.role.order();
+    while node.gate.has(crate::server::gate::bits::FENCED) && node.role.order() == order {
         let mut infos = Vec::new();
         for peer in &peers {
             infos.push(ask(&node, peer).await);
         }
         let reason = match judge_round(&peers, &infos) {
-            Round::StartNew => return start_new(&node),
-            Round::Take { peer, keep_lineage } => match take(&node, &peers[peer], keep_lineage).await {
+            Round::StartNew => return start_new(&node, order),
+            Round::Take(taking) => match take(&node, &peers[taking.peer], &taking, order).await {
                 Ok(()) => return,
-                Err(error) => format!("taking the history of {} failed: {error}", peers[peer]),
+                Err(error) => format!("taking the history of {} failed: {error}", peers[taking.peer]),
             },
             Round::Wait(reason) => reason,
         };
@@ -55,17 +56,18 @@ async fn ask(node: &Node, address: &Address) -> Option<String> {
     }
 }
 
-async fn take(node: &Arc<Node>, address: &Address, keep_lineage: bool) -> io::Result<()> {
+async fn take(node: &Arc<Node>, address: &Address, taking: &Taking, order: u64) -> io::Result<()> {
+    let keep_lineage = taking.keep_lineage;
     let patience = Duration::from_secs(u64::from(node.config().repl_timeout_seconds).max(1));
     let mut peer = Peer::connect(node, address, patience).await?;
     let info = peer.replication_info().await?;
     peer.command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]).await?;
     peer.send(&[b"PSYNC", b"?", b"-1"]).await?;
-    let offer = read_offer(&peer.line().await?, &info)?;
+    let offer = read_offer(&peer.line().await?, &info, taking)?;
     node.gate.fence(format!("loading the history of {address}"));
     let received = receive_snapshot(node, &mut peer, None).await?;
     let keys = received.keys();
-    begin_history(node, received, &offer, keep_lineage);
+    begin_history(node, received, &offer, keep_lineage, order)?;
     tracing::info!(peer = %address, keys, offset = offer.place.offset, keep_lineage, "history recovered from a peer");
     Ok(())
 }

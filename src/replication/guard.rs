@@ -104,6 +104,18 @@ pub fn judge(own: Option<Place>, offer: &Offer, ordered: bool) -> Verdict {
     Verdict::Refuse(Refusal::Unrelated { own, offered })
 }
 
+/// Whether a peer's history is still growing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A replica whose link is down: it has applied all that it received, and nothing more comes.
+    Still,
+    /// A replica whose link is up. Either what a dead primary sent last is still being applied, or another primary
+    /// lives that goes on with this history.
+    Following,
+    /// It takes writes of its own.
+    Primary,
+}
+
 /// What a peer said of its history when a fenced primary asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerAnswer {
@@ -112,7 +124,7 @@ pub enum PeerAnswer {
     /// It has no history.
     Nothing,
     /// It stands here.
-    At(Offer),
+    At(Offer, Standing),
 }
 
 /// What a fenced primary does next.
@@ -120,14 +132,18 @@ pub enum PeerAnswer {
 pub enum Choice {
     /// Stay fenced and ask again.
     Wait,
+    /// The most advanced history is still growing: ask again until it stands still.
+    WaitForEnd,
     /// Every peer answered and none has a history: begin one.
     StartNew,
     /// Take the history of the peer with this index.
     Take {
         /// Its index among the answers.
         peer: usize,
-        /// Every peer answered, so that nobody can be ahead: the lineage may be gone on with. Otherwise
-        /// the node goes on under a new one that names this as its past.
+        /// Where it said it stands.
+        place: Place,
+        /// Every peer answered and this one stands still, so that nobody is ahead or will be: the lineage may be
+        /// gone on with. Otherwise the node goes on under a new one that names this as its past.
         keep_lineage: bool,
     },
     /// Peers have histories of which none contains the other: an operator must choose.
@@ -142,23 +158,30 @@ fn contains(a: &Offer, b: &Offer) -> bool {
     b.place.lineage == a.previous && b.place.offset as i64 <= a.previous_end
 }
 
-/// Chooses the most advanced history among the peers.
+/// Chooses the most advanced history among the peers; of equal ones, the one that stands stillest.
 pub fn choose(answers: &[PeerAnswer]) -> Choice {
     let all_answered = !answers.contains(&PeerAnswer::Silent);
     let offers = || {
         answers.iter().enumerate().filter_map(|(index, answer)| match answer {
-            PeerAnswer::At(offer) => Some((index, offer)),
+            PeerAnswer::At(offer, standing) => Some((index, offer, *standing)),
             _ => None,
         })
     };
     if offers().next().is_none() {
         return if all_answered && !answers.is_empty() { Choice::StartNew } else { Choice::Wait };
     }
-    let best = offers().find(|(_, offer)| offers().all(|(_, other)| contains(offer, other)));
-    match best {
-        Some((peer, _)) => Choice::Take { peer, keep_lineage: all_answered },
-        None => Choice::Conflict,
+    let best = |wanted: Standing| {
+        let mut those = offers().filter(|(_, _, standing)| *standing == wanted);
+        those.find(|(_, offer, _)| offers().all(|(_, other, _)| contains(offer, other)))
+    };
+    if let Some((peer, offer, _)) = best(Standing::Still) {
+        return Choice::Take { peer, place: offer.place, keep_lineage: all_answered };
     }
+    if let Some((peer, offer, _)) = best(Standing::Primary) {
+        // It goes on writing: two nodes must never write under one lineage.
+        return Choice::Take { peer, place: offer.place, keep_lineage: false };
+    }
+    if best(Standing::Following).is_some() { Choice::WaitForEnd } else { Choice::Conflict }
 }
 
 #[cfg(test)]
@@ -199,12 +222,31 @@ mod tests {
     #[test]
     fn the_most_advanced_peer_is_chosen() {
         use PeerAnswer::*;
+        let still = |lineage, offset| At(offer(lineage, offset), Standing::Still);
+        let take =
+            |peer, offset, keep_lineage| Choice::Take { peer, place: offer(1, offset).place, keep_lineage };
         assert_eq!(choose(&[]), Choice::Wait);
         assert_eq!(choose(&[Nothing, Silent]), Choice::Wait);
         assert_eq!(choose(&[Nothing, Nothing]), Choice::StartNew);
-        let (a, b) = (At(offer(1, 10)), At(offer(1, 20)));
-        assert_eq!(choose(&[a, b, Nothing]), Choice::Take { peer: 1, keep_lineage: true });
-        assert_eq!(choose(&[a, Silent]), Choice::Take { peer: 0, keep_lineage: false });
-        assert_eq!(choose(&[a, At(offer(2, 5))]), Choice::Conflict);
+        let (a, b) = (still(1, 10), still(1, 20));
+        assert_eq!(choose(&[a, b, Nothing]), take(1, 20, true));
+        assert_eq!(choose(&[a, Silent]), take(0, 10, false));
+        assert_eq!(choose(&[a, still(2, 5)]), Choice::Conflict);
+    }
+
+    #[test]
+    fn a_history_that_still_grows_is_not_taken() {
+        use PeerAnswer::*;
+        let at = |offset, standing| At(offer(1, offset), standing);
+        let take = |peer, keep_lineage| Choice::Take { peer, place: offer(1, 10).place, keep_lineage };
+        // It is still applying what the dead primary sent last.
+        assert_eq!(choose(&[at(10, Standing::Following)]), Choice::WaitForEnd);
+        assert_eq!(choose(&[at(10, Standing::Following), at(9, Standing::Still)]), Choice::WaitForEnd);
+        // A replica of that peer is no further than the peer itself.
+        let chain = [at(10, Standing::Following), at(10, Standing::Still)];
+        assert_eq!(choose(&chain), take(1, true));
+        // One that was promoted goes on writing under this lineage.
+        let promoted = [at(10, Standing::Primary)];
+        assert_eq!(choose(&promoted), take(0, false));
     }
 }

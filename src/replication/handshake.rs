@@ -1,7 +1,7 @@
 //! The replica's side of the replication handshake: what it says, and what the answers mean.
 
 use super::Lineage;
-use super::guard::{Offer, PeerAnswer, Place};
+use super::guard::{Offer, PeerAnswer, Place, Standing};
 use std::collections::HashMap;
 
 /// The answer to PSYNC.
@@ -113,11 +113,17 @@ pub fn read_history(info: &str) -> PeerAnswer {
     let previous = fields.get("master_replid2").and_then(|id| Lineage::parse(id.as_bytes()));
     // Redis counts the first offset that is NOT shared.
     let second = fields.get("second_repl_offset").and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
-    PeerAnswer::At(Offer {
+    let offer = Offer {
         place: Place { lineage, offset: offset.max(0) as u64 },
         previous: previous.unwrap_or(Lineage::NONE),
         previous_end: if second > 0 { second - 1 } else { -1 },
-    })
+    };
+    let standing = match (fields.get("role"), fields.get("master_link_status")) {
+        (Some(&"slave"), Some(&"down")) => Standing::Still,
+        (Some(&"slave"), _) => Standing::Following,
+        _ => Standing::Primary,
+    };
+    PeerAnswer::At(offer, standing)
 }
 
 #[cfg(test)]
@@ -159,7 +165,13 @@ mod tests {
     fn history_of_peers() {
         let info =
             format!("role:slave\r\nmaster_replid:{ID}\r\nslave_repl_offset:12\r\noutrigger_history:yes\r\n");
-        assert!(matches!(read_history(&info), PeerAnswer::At(offer) if offer.place.offset == 12));
+        let standing = |info: &str| match read_history(info) {
+            PeerAnswer::At(offer, standing) if offer.place.offset == 12 => standing,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(standing(&format!("{info}master_link_status:down\r\n")), Standing::Still);
+        assert_eq!(standing(&format!("{info}master_link_status:up\r\n")), Standing::Following);
+        assert_eq!(standing(&info.replace("slave\r", "master\r")), Standing::Primary);
         let fresh = format!("role:master\r\nmaster_replid:{ID}\r\nmaster_repl_offset:0\r\n");
         assert_eq!(read_history(&fresh), PeerAnswer::Nothing);
         assert_eq!(read_history("nonsense"), PeerAnswer::Silent);

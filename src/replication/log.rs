@@ -32,6 +32,9 @@ pub enum LogError {
     /// The log began another history; its earlier readers are cut off.
     #[error("the log began another history")]
     Restarted,
+    /// The history goes on under another lineage, of which the replica that reads must be told.
+    #[error("the history goes on under another lineage")]
+    Renamed,
     /// The position lies ahead of the log.
     #[error("the log ends at offset {end}, before the position {position} asked for")]
     Ahead {
@@ -51,6 +54,8 @@ struct Reader {
     position: u64,
     /// Bytes this reader may be behind before the log stops waiting for it.
     limit_bytes: u64,
+    /// Of a replica: the lineage by which it knows what it reads.
+    lineage: Option<Lineage>,
 }
 
 /// What names the log's history.
@@ -206,6 +211,8 @@ impl Log {
         let previous = inner.history.lineage;
         inner.history = History { lineage, previous, previous_end };
         inner.db = None;
+        drop(inner);
+        self.renamed();
     }
 
     /// Follows the primary's new name for the same history (`+CONTINUE <lineage>`).
@@ -215,7 +222,15 @@ impl Log {
             let previous_end = inner.end as i64;
             let previous = inner.history.lineage;
             inner.history = History { lineage, previous, previous_end };
+            drop(inner);
+            self.renamed();
         }
+    }
+
+    /// Replicas' readers must notice, although nothing was appended.
+    fn renamed(&self) {
+        self.unwoken.store(true, Ordering::Release);
+        self.wake_readers();
     }
 
     /// Sets `repl-backlog-size`.
@@ -233,20 +248,48 @@ impl Log {
 
     /// True when a replica of `lineage` that has everything up to `position` can go on from this log.
     pub fn can_continue(&self, lineage: Lineage, position: u64) -> bool {
+        self.lineage_after(lineage, position).is_some()
+    }
+
+    /// The lineage under which such a replica goes on; `None` when it cannot.
+    pub fn lineage_after(&self, lineage: Lineage, position: u64) -> Option<Lineage> {
         let inner = self.inner.lock();
         let history = &inner.history;
         let known = lineage == history.lineage
             || (lineage == history.previous && lineage.is_some() && position as i64 <= history.previous_end);
-        known && position >= inner.start && position <= inner.end
+        (known && position >= inner.start && position <= inner.end).then_some(history.lineage)
     }
 
     /// Adds a reader at `position`; `wake` is called (from any thread, briefly) when there may be more.
     pub fn add_reader(&self, position: u64, limit_bytes: u64, wake: Wake) -> Result<ReaderId, LogError> {
+        self.add(position, limit_bytes, None, wake)
+    }
+
+    /// As [`Log::add_reader`], for a replica that knows the history by the name `lineage`. Where it goes on under another
+    /// one, the reader ends with [`LogError::Renamed`]: a replica that went on unaware would stand at offsets which its lineage
+    /// does not have.
+    pub fn add_replica(
+        &self,
+        position: u64,
+        limit_bytes: u64,
+        lineage: Lineage,
+        wake: Wake,
+    ) -> Result<ReaderId, LogError> {
+        self.add(position, limit_bytes, Some(lineage), wake)
+    }
+
+    fn add(
+        &self,
+        position: u64,
+        limit_bytes: u64,
+        lineage: Option<Lineage>,
+        wake: Wake,
+    ) -> Result<ReaderId, LogError> {
         let mut inner = self.inner.lock();
         inner.check(position)?;
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
-        inner.readers.push(Reader { id, position, limit_bytes });
+        inner.readers.push(Reader { id, position, limit_bytes, lineage });
         drop(inner);
         self.wakes.lock().push((id, wake));
         Ok(id)
@@ -270,6 +313,11 @@ impl Log {
         };
         let position = inner.readers[at].position;
         inner.check(position)?;
+        let left = inner.left_of_lineage(&inner.readers[at]);
+        if left == Some(0) {
+            return Err(LogError::Renamed);
+        }
+        let max = left.and_then(|left| usize::try_from(left).ok()).map_or(max, |left| max.min(left));
         let count = inner.copy(position, out, max);
         inner.readers[at].position = position + count as u64;
         Ok(count)
@@ -309,6 +357,19 @@ impl Inner {
             return Err(LogError::Ahead { position, end: self.end });
         }
         Ok(())
+    }
+
+    /// Bytes that a reader may still have before its history takes another name; `None` when it has not.
+    fn left_of_lineage(&self, reader: &Reader) -> Option<u64> {
+        let history = &self.history;
+        match reader.lineage {
+            None => None,
+            Some(lineage) if lineage == history.lineage => None,
+            Some(lineage) if lineage == history.previous => {
+                Some(u64::try_from(history.previous_end).unwrap_or(0).saturating_sub(reader.position))
+            }
+            Some(_) => Some(0),
+        }
     }
 
     fn append_select(&mut self, db: u32) {
@@ -455,6 +516,39 @@ mod tests {
         assert!(!log.can_continue(lineage(1), 4));
         assert!(log.can_continue(lineage(2), 6));
         assert!(!log.can_continue(Lineage::NONE, 0));
+    }
+
+    #[test]
+    fn a_replica_is_cut_off_where_its_history_takes_another_name() {
+        let log = Log::new(lineage(1), 0, 1 << 20);
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counted = woken.clone();
+        let wake = Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let replica = log.add_replica(0, 1 << 20, lineage(1), wake).unwrap();
+        let writer = log.add_reader(0, 1 << 20, Box::new(|| ())).unwrap();
+        log.append_raw(b"abc", 0);
+        log.wake_readers();
+        for (step, change) in [Log::change_lineage, Log::rename_lineage].into_iter().enumerate() {
+            let before = woken.load(Ordering::Relaxed);
+            change(&log, lineage(2 + step as u64));
+            assert_eq!(
+                woken.load(Ordering::Relaxed),
+                before + 1,
+                "it is told, although nothing was appended"
+            );
+        }
+        log.append_raw(b"def", 0);
+        assert_eq!(log.read(replica, &mut Vec::new(), 9), Err(LogError::Renamed));
+        assert_eq!(read_all(&log, writer, 9).unwrap(), b"abcdef");
+        // What lies before the change it may still have, under the old name.
+        log.change_lineage(lineage(4));
+        log.append_raw(b"ghi", 0);
+        let mut out = Vec::new();
+        let late = log.add_replica(2, 1 << 20, lineage(3), Box::new(|| ())).unwrap();
+        assert_eq!(log.read(late, &mut out, 9), Ok(4));
+        assert_eq!((&out[..], log.read(late, &mut Vec::new(), 9)), (&b"cdef"[..], Err(LogError::Renamed)));
     }
 
     #[test]

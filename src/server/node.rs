@@ -17,7 +17,7 @@ use super::stats::{Rates, Stats, add};
 use crate::base::random::Rng;
 use crate::base::time::{Clock, SystemClock};
 use crate::command::{Counts, Settings};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Locked};
 use crate::replication::{Lineage, Log};
 use crate::sys::fork::ForkOptions;
 use crate::value::Limits;
@@ -206,11 +206,15 @@ impl Node {
     /// Makes this node a replica of another, or a primary. On a promotion the log takes a new lineage that
     /// names the old one as its past.
     pub fn follow(&self, address: Option<Address>, ordered: bool) {
+        self.follow_locked(&self.keyspace.lock_all(), address, ordered);
+    }
+
+    /// As [`Node::follow`], for a caller that holds all shards: no write, of a client or of the link, may fall between
+    /// the two roles.
+    pub fn follow_locked(&self, _all: &Locked<'_>, address: Option<Address>, ordered: bool) {
         let was_replica = self.is_replica();
         let now_replica = address.is_some();
         let config = self.config();
-        // Under all locks: no write of a client may fall between the two roles.
-        let locked = self.keyspace.lock_all();
         if was_replica && !now_replica && self.role.has_history() {
             self.log.change_lineage(Lineage::random(&mut Rng::from_os()));
         }
@@ -221,7 +225,6 @@ impl Node {
             self.role.set_has_history(true);
             self.gate.unfence();
         }
-        drop(locked);
         let target = address.clone();
         let _ = self.change_config(|config| {
             config.follow(target);

@@ -1,4 +1,4 @@
 //! Against stock Redis.
 
-mod differential;
+pub mod differential;
 mod files;

@@ -4,6 +4,7 @@ pub mod client;
 pub mod peer;
 pub mod rng;
 pub mod server;
+pub mod traffic;
 
 pub use client::Client;
 pub use server::Server;

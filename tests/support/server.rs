@@ -62,6 +62,11 @@ impl Server {
         Server::start(our_program(), args, Some(dir))
     }
 
+    /// Our server on a port that the test chose: nodes that know each other need theirs beforehand.
+    pub fn ours_on(port: u16, args: &[&str]) -> Server {
+        Server::start_on(port, our_program(), args, None)
+    }
+
     /// A stock server with these arguments; it persists nothing unless they say so.
     pub fn redis(args: &[&str]) -> Option<Server> {
         Server::redis_at(None, args)
@@ -79,10 +84,13 @@ impl Server {
 
     /// Starts `program` and waits until it answers PING (with anything: a fenced or loading server is up).
     pub fn start(program: PathBuf, args: &[&str], dir: Option<&Path>) -> Server {
+        Server::start_on(free_port(), program, args, dir)
+    }
+
+    fn start_on(port: u16, program: PathBuf, args: &[&str], dir: Option<&Path>) -> Server {
         let owned = TempDir::with_prefix("outrigger-test-").expect("make a temporary folder");
         let dir = dir.map_or_else(|| owned.path().join("data"), Path::to_path_buf);
         std::fs::create_dir_all(&dir).expect("make the data folder");
-        let port = free_port();
         let log = owned.path().join("server.log");
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
         let child = spawn(&program, &args, port, &dir, &log);

@@ -56,7 +56,8 @@ fn replicaof(call: &mut Call<'_, '_>) -> Next {
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         if call.node.role.target().is_some() {
             tracing::info!("promoted to primary by an operator");
-            call.node.follow(None, true);
+            let node = call.node;
+            call.with_all_shards(|all| node.follow_locked(all, None, true));
         }
         return call.ok();
     }
@@ -68,16 +69,15 @@ fn replicaof(call: &mut Call<'_, '_>) -> Next {
     if call.node.role.target().is_some_and(|target| target.address == address) {
         // An operator who repeats the order means it: a refused sync is now allowed.
         if call.node.role.refusal().is_some() {
-            call.node.follow(Some(address), true);
+            let node = call.node;
+            call.with_all_shards(|all| node.follow_locked(all, Some(address), true));
         }
         call.reply().simple("OK Already connected to specified master");
         return Next::Continue;
     }
-    if call.held.is_some() {
-        return call.error("ERR REPLICAOF is not allowed in transactions");
-    }
     tracing::info!(%address, "following another primary by an operator's order");
-    call.node.follow(Some(address), true);
+    let node = call.node;
+    call.with_all_shards(|all| node.follow_locked(all, Some(address), true));
     call.ok()
 }
 
@@ -99,7 +99,7 @@ fn psync(call: &mut Call<'_, '_>) -> Next {
         return call.error(CommandError::NotInteger.to_string());
     };
     match decide_psync(&call.node.log, call.args[1], offset) {
-        PsyncDecision::Continue(position, lineage) => {
+        PsyncDecision::Continue { position, lineage } => {
             add(&call.node.stats.sync_partial_ok, 1);
             let text = match call.session.peer.capa_psync2 {
                 true => format!("CONTINUE {lineage}"),
@@ -107,7 +107,7 @@ fn psync(call: &mut Call<'_, '_>) -> Next {
             };
             call.reply().simple(text);
             call.session.info.set_kind(ClientKind::Replica);
-            Next::Feed(FeedStart::Partial(position))
+            Next::Feed(FeedStart::Partial { position, lineage })
         }
         PsyncDecision::Full => {
             if call.args[1] != b"?" {

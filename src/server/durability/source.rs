@@ -33,7 +33,7 @@ impl NodeLog {
     fn failed(&self, error: LogError) -> SourceError {
         match error {
             LogError::Trimmed { position, start } => SourceError::Trimmed { wanted: position, start },
-            LogError::Restarted | LogError::Ahead { .. } => SourceError::Restarted,
+            LogError::Restarted | LogError::Renamed | LogError::Ahead { .. } => SourceError::Restarted,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A replica being fed: its entry in the node and its reader of the log. The socket is somebody else's.
 
 use super::{Replica, ReplicaStage};
-use crate::replication::ReaderId;
+use crate::replication::{Lineage, ReaderId};
 use crate::server::{Node, Session};
 use std::io;
 use std::sync::Arc;
@@ -40,17 +40,19 @@ impl Feed {
         Feed { node: node.clone(), replica, reader: None, wake: Arc::new(Notify::new()) }
     }
 
-    /// Begins to read the log after `position`; an error when it does not reach back so far.
-    pub fn read_from(&mut self, position: u64) -> io::Result<()> {
+    /// Begins to read the log after `position`, for a replica that knows the history as `lineage`; an error when
+    /// the log does not reach back so far.
+    pub fn read_from(&mut self, position: u64, lineage: Lineage) -> io::Result<()> {
         let wake = self.wake.clone();
         let limit = limit_bytes(&self.node);
-        let reader = self.node.log.add_reader(position, limit, Box::new(move || wake.notify_one()));
+        let wake = Box::new(move || wake.notify_one());
+        let reader = self.node.log.add_replica(position, limit, lineage, wake);
         self.reader = Some(reader.map_err(io::Error::other)?);
         Ok(())
     }
 
     /// Appends at most `max` next bytes of the log to `out`; their number. An error cuts the replica off: it
-    /// is further behind than the log or its limit allows.
+    /// is further behind than the log or its limit allows, or must be told of another lineage.
     pub fn read(&self, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let Some(reader) = self.reader else { return Ok(0) };
         self.node.log.read(reader, out, max).map_err(|error| {

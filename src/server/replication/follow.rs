@@ -27,7 +27,8 @@ pub fn psync_request(own: Option<Place>) -> (String, String) {
     }
 }
 
-/// Judges the primary's answer. `own` is what was asked with, `info` its INFO; an error ends the attempt.
+/// Judges the primary's answer. `own` is what was asked with, `info` its INFO; an error ends the attempt. Its kind is
+/// [`io::ErrorKind::ResourceBusy`] when the primary only cannot serve us yet.
 pub fn judge_answer(
     node: &Node,
     target: &Target,
@@ -38,7 +39,7 @@ pub fn judge_answer(
     match read_psync_reply(answer) {
         PsyncReply::Continue(renamed) => {
             if let Some(lineage) = renamed {
-                node.log.rename_lineage(lineage);
+                rename(node, lineage, target.order)?;
             }
             node.role.partial_syncs.fetch_add(1, Ordering::Relaxed);
             tracing::info!(primary = %target.address, offset = node.log.end(), "partial sync: going on");
@@ -54,8 +55,27 @@ pub fn judge_answer(
                 }
             }
         }
-        PsyncReply::TryAgain(text) | PsyncReply::Refused(text) => Err(io::Error::other(text)),
+        PsyncReply::TryAgain(text) => Err(io::Error::new(io::ErrorKind::ResourceBusy, text)),
+        PsyncReply::Refused(text) => Err(io::Error::other(text)),
     }
+}
+
+/// Takes the primary's name for our history, unless `order` is no longer in force.
+fn rename(node: &Node, lineage: Lineage, order: u64) -> io::Result<()> {
+    if node.log.history().lineage == lineage {
+        return Ok(());
+    }
+    let _all = node.keyspace.lock_all();
+    if node.role.order() != order {
+        return Err(another_role());
+    }
+    node.log.rename_lineage(lineage);
+    Ok(())
+}
+
+/// Why what was under way came to nothing.
+pub(super) fn another_role() -> io::Error {
+    io::Error::other("this node was given another role meanwhile")
 }
 
 /// The offer of a full sync, with what the primary's INFO says of its past.

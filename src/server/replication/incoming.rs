@@ -1,5 +1,6 @@
 //! A full sync as it comes off the wire: what frames the snapshot, and the decoder behind it.
 
+use super::follow::another_role;
 use super::intake::{BaseFile, Intake, install};
 use crate::persistence::load::{Inserting, Staged};
 use crate::replication::handshake::{BulkFrame, MarkFinder, read_bulk_frame};
@@ -100,24 +101,43 @@ impl Incoming {
     }
 }
 
-/// Puts a received snapshot in place of the replica's data, and its bytes under the log that follows.
-pub async fn replace_history(node: &Arc<Node>, received: Received, offer: &Offer) {
+/// Puts a received snapshot in place of the replica's data, and its bytes under the log that follows. An error when
+/// `order` is no longer in force; then nothing has changed.
+pub async fn replace_history(
+    node: &Arc<Node>,
+    received: Received,
+    offer: &Offer,
+    order: u64,
+) -> io::Result<()> {
     let keys = received.keys();
     node.durability.leave_history().await;
-    let (point, base) = install(node, received.0, offer.place, Some((offer.previous, offer.previous_end)));
+    let past = Some((offer.previous, offer.previous_end));
+    let installed = install(node, received.0, offer.place, past, order);
+    let (point, base) = installed.ok_or_else(another_role)?;
     node.durability.synced(node, point, base);
     node.role.full_syncs.fetch_add(1, Ordering::Relaxed);
     tracing::info!(keys, offset = offer.place.offset, "full sync: loaded");
+    Ok(())
 }
 
 /// Gives a node without a history the one it received. Unless `keep_lineage`, what it writes from now on
-/// goes by another name: somebody may hold more of this lineage.
-pub fn begin_history(node: &Arc<Node>, received: Received, offer: &Offer, keep_lineage: bool) {
-    let (point, _) = install(node, received.0, offer.place, Some((offer.previous, offer.previous_end)));
+/// goes by another name: somebody may hold more of this lineage, or go on with it. An error when `order` is no
+/// longer in force; then nothing has changed.
+pub fn begin_history(
+    node: &Arc<Node>,
+    received: Received,
+    offer: &Offer,
+    keep_lineage: bool,
+    order: u64,
+) -> io::Result<()> {
+    let past = Some((offer.previous, offer.previous_end));
+    let installed = install(node, received.0, offer.place, past, order);
+    let (point, _) = installed.ok_or_else(another_role)?;
     if !keep_lineage {
         node.log.change_lineage(Lineage::random(&mut crate::base::random::Rng::from_os()));
     }
     node.log.forget_db();
     node.durability.synced(node, point, None);
     node.gate.unfence();
+    Ok(())
 }

@@ -71,15 +71,20 @@ fn decode(mut pieces: mpsc::Receiver<Bytes>, mut staging: Staging) -> Result<Sta
 
 /// Puts a staged snapshot in place of the node's data, and the log at `place`, in one step that nobody sees
 /// half done. `previous` is the past of that lineage, where one is known. Gives back the place with its
-/// database and the base file, if there is one.
+/// database and the base file, if there is one; or nothing, when `order` is no longer in force: then nothing
+/// has changed.
 pub fn install(
     node: &Node,
     staged: Staged,
     place: Place,
     previous: Option<(Lineage, i64)>,
-) -> (Point, Option<PathBuf>) {
+    order: u64,
+) -> Option<(Point, Option<PathBuf>)> {
     let db = staged.facts.point.map_or(0, |point| point.db);
     let mut locked = node.keyspace.lock_all();
+    if node.role.order() != order {
+        return None;
+    }
     let mut old = Vec::new();
     for index in 0..SHARD_COUNT {
         let mut fresh = staged.keyspace.lock_shard(index);
@@ -92,9 +97,9 @@ pub fn install(
     let (previous, previous_end) = previous.unwrap_or((Lineage::NONE, -1));
     let history = History { lineage: place.lineage, previous, previous_end };
     node.log.restart(history, place.offset, Some(db));
+    node.role.set_has_history(true);
     drop(locked);
     free_later(old);
-    node.role.set_has_history(true);
     let base = match staged.base {
         Some(Ok(path)) => Some(path),
         Some(Err(error)) => {
@@ -103,5 +108,5 @@ pub fn install(
         }
         None => None,
     };
-    (Point { lineage: place.lineage, offset: place.offset, db }, base)
+    Some((Point { lineage: place.lineage, offset: place.offset, db }, base))
 }

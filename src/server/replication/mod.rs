@@ -23,7 +23,12 @@ use crate::replication::{Lineage, Place};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedStart {
     /// Go on after this position; the answer to PSYNC is written already.
-    Partial(u64),
+    Partial {
+        /// What the replica has.
+        position: u64,
+        /// The lineage that it was told.
+        lineage: Lineage,
+    },
     /// Make a snapshot first. `answer` says whether the replica knows PSYNC (and expects `+FULLRESYNC`).
     Full {
         /// It sent PSYNC, not SYNC.
@@ -34,7 +39,12 @@ pub enum FeedStart {
 /// What PSYNC came to on the primary's side.
 pub enum PsyncDecision {
     /// Go on after this position, under this lineage.
-    Continue(u64, Lineage),
+    Continue {
+        /// What the replica has.
+        position: u64,
+        /// The log's present lineage.
+        lineage: Lineage,
+    },
     /// A snapshot is needed.
     Full,
 }
@@ -43,11 +53,13 @@ pub enum PsyncDecision {
 pub fn decide_psync(log: &crate::replication::Log, asked: &[u8], offset: i64) -> PsyncDecision {
     // A replica that has everything up to n asks for n + 1.
     let position = u64::try_from(offset - 1).ok();
-    match (Lineage::parse(asked), position) {
-        (Some(lineage), Some(position)) if log.can_continue(lineage, position) => {
-            PsyncDecision::Continue(position, log.history().lineage)
-        }
-        _ => PsyncDecision::Full,
+    let going_on = || {
+        let position = position?;
+        Some((position, log.lineage_after(Lineage::parse(asked)?, position)?))
+    };
+    match going_on() {
+        Some((position, lineage)) => PsyncDecision::Continue { position, lineage },
+        None => PsyncDecision::Full,
     }
 }
 

@@ -1,9 +1,9 @@
 //! A primary that boots without history: what it makes of its peers' answers.
 
 use super::follow::offer_of;
-use crate::replication::Offer;
 use crate::replication::guard::{Choice, PeerAnswer, choose};
 use crate::replication::handshake::{PsyncReply, read_history, read_psync_reply};
+use crate::replication::{Offer, Place};
 use crate::server::Node;
 use crate::server::config::Address;
 use std::io;
@@ -14,14 +14,20 @@ pub enum Round {
     /// Every peer answered and none has a history: this node begins one.
     StartNew,
     /// Take the history of a peer.
-    Take {
-        /// Its index.
-        peer: usize,
-        /// Every peer answered, so nobody can be ahead of it: its lineage may be gone on with.
-        keep_lineage: bool,
-    },
+    Take(Taking),
     /// Stay fenced and ask again; why.
     Wait(String),
+}
+
+/// Which peer's history is taken, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taking {
+    /// The peer's index.
+    pub peer: usize,
+    /// Where it said it stands.
+    pub place: Place,
+    /// Nobody is ahead of it or goes on with it: its lineage may be gone on with.
+    pub keep_lineage: bool,
 }
 
 /// Judges the peers' `INFO replication`, in the order of `peers`; `None` for one that did not answer.
@@ -31,7 +37,10 @@ pub fn judge_round(peers: &[Address], infos: &[Option<String>]) -> Round {
     let names = || peers.iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
     match choose(&answers) {
         Choice::StartNew => Round::StartNew,
-        Choice::Take { peer, keep_lineage } => Round::Take { peer, keep_lineage },
+        Choice::Take { peer, place, keep_lineage } => Round::Take(Taking { peer, place, keep_lineage }),
+        Choice::WaitForEnd => {
+            Round::Wait(format!("the peers {} still follow a primary; waiting for its end", names()))
+        }
         Choice::Wait => Round::Wait(format!("waiting for the history of {}", names())),
         Choice::Conflict => Round::Wait(format!(
             "the peers {} have histories that contradict each other; choose one with REPLICAOF",
@@ -40,17 +49,29 @@ pub fn judge_round(peers: &[Address], infos: &[Option<String>]) -> Round {
     }
 }
 
-/// Begins a history of this node's own.
-pub fn start_new(node: &Node) {
+/// Begins a history of this node's own, unless `order` is no longer in force.
+pub fn start_new(node: &Node, order: u64) {
+    let _all = node.keyspace.lock_all();
+    if node.role.order() != order {
+        return;
+    }
     tracing::info!("no peer has a history: starting a new one");
     node.role.set_has_history(true);
     node.gate.unfence();
 }
 
-/// Reads the answer to `PSYNC ? -1`; an error unless a snapshot follows.
-pub fn read_offer(answer: &str, info: &str) -> io::Result<Offer> {
+/// Reads the chosen peer's answer to `PSYNC ? -1`; an error unless a snapshot of the history it told of follows. If the
+/// lineage is to be kept, the peer must stand where it did.
+pub fn read_offer(answer: &str, info: &str, taking: &Taking) -> io::Result<Offer> {
+    let expected = taking.place;
     match read_psync_reply(answer) {
-        PsyncReply::FullResync(place) => Ok(offer_of(place, info)),
+        PsyncReply::FullResync(place) => {
+            let grown = place.lineage == expected.lineage && place.offset >= expected.offset;
+            if place == expected || (grown && !taking.keep_lineage) {
+                return Ok(offer_of(place, info));
+            }
+            Err(io::Error::other("its history has changed since it told where it stands"))
+        }
         other => Err(io::Error::other(format!("instead of a full sync the peer offers {other:?}"))),
     }
 }
@@ -58,11 +79,18 @@ pub fn read_offer(answer: &str, info: &str) -> io::Result<Offer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replication::Lineage;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn place(offset: u64) -> Place {
+        Place { lineage: Lineage::parse(ID.as_bytes()).unwrap(), offset }
+    }
 
     fn info(offset: u64) -> Option<String> {
-        let id = "0123456789abcdef0123456789abcdef01234567";
         Some(format!(
-            "role:slave\r\nmaster_replid:{id}\r\nslave_repl_offset:{offset}\r\noutrigger_history:yes\r\n"
+            "role:slave\r\nmaster_link_status:down\r\nmaster_replid:{ID}\r\nslave_repl_offset:{offset}\r\n\
+             outrigger_history:yes\r\n"
         ))
     }
 
@@ -73,21 +101,35 @@ mod tests {
             Address { host: "b".into(), port: 2 },
             Address { host: "c".into(), port: 3 },
         ];
+        let take =
+            |peer, offset, keep_lineage| Round::Take(Taking { peer, place: place(offset), keep_lineage });
         let all = [info(10), info(30), info(20)];
-        assert_eq!(judge_round(&peers, &all), Round::Take { peer: 1, keep_lineage: true });
+        assert_eq!(judge_round(&peers, &all), take(1, 30, true));
         let silent = [info(10), None, info(20)];
-        assert_eq!(judge_round(&peers, &silent), Round::Take { peer: 2, keep_lineage: false });
+        assert_eq!(judge_round(&peers, &silent), take(2, 20, false));
         let none = judge_round(&peers, &[None, None, None]);
         assert_eq!(none, Round::Wait("waiting for the history of a:1, b:2, c:3".into()));
+        let growing = info(40).map(|text| text.replace("status:down", "status:up"));
+        let waiting = judge_round(&peers[..2], &[info(10), growing]);
+        assert_eq!(
+            waiting,
+            Round::Wait("the peers a:1, b:2 still follow a primary; waiting for its end".into())
+        );
     }
 
     #[test]
-    fn only_a_full_sync_is_an_offer() {
-        let id = "0123456789abcdef0123456789abcdef01234567";
-        let text = format!("master_replid2:{id}\r\nsecond_repl_offset:8\r\n");
-        let offer = read_offer(&format!("+FULLRESYNC {id} 42"), &text).expect("an offer");
+    fn only_a_full_sync_of_what_was_told_is_an_offer() {
+        let text = format!("master_replid2:{ID}\r\nsecond_repl_offset:8\r\n");
+        let at = |place, keep_lineage| Taking { peer: 0, place, keep_lineage };
+        let answer = format!("+FULLRESYNC {ID} 42");
+        let offer = read_offer(&answer, &text, &at(place(42), true)).expect("an offer");
         assert_eq!((offer.place.offset, offer.previous_end), (42, 7));
-        assert!(read_offer("+CONTINUE", "").is_err());
-        assert!(read_offer("-LOADING", "").is_err());
+        assert!(read_offer(&answer, &text, &at(place(41), false)).is_ok());
+        assert!(read_offer(&answer, &text, &at(place(41), true)).is_err());
+        assert!(read_offer(&answer, &text, &at(place(43), false)).is_err());
+        let other = Place { lineage: Lineage::NONE, ..place(42) };
+        assert!(read_offer(&answer, &text, &at(other, false)).is_err());
+        assert!(read_offer("+CONTINUE", "", &at(place(42), false)).is_err());
+        assert!(read_offer("-LOADING", "", &at(place(42), false)).is_err());
     }
 }

@@ -92,17 +92,23 @@ impl Role {
         self.target.subscribe()
     }
 
-    /// Follows another node, or nobody.
+    /// The number of the order in force. It changes only while all shards are locked: whoever holds one and sees
+    /// its order still in force acts before the next.
+    pub fn order(&self) -> u64 {
+        self.orders.load(Ordering::Acquire)
+    }
+
+    /// Follows another node, or nobody. All shards must be locked, unless nobody is served yet.
     pub fn follow(&self, address: Option<Address>, ordered: bool) {
-        let order = self.orders.fetch_add(1, Ordering::Relaxed) + 1;
+        let order = self.orders.fetch_add(1, Ordering::AcqRel) + 1;
         self.set_refusal(None);
         self.target.send_replace(address.map(|address| Target { address, ordered, order }));
     }
 
-    /// The order was carried out: from now on the guard protects the new history.
-    pub fn order_fulfilled(&self) {
+    /// This order was carried out: from now on the guard protects the new history.
+    pub fn order_fulfilled(&self, order: u64) {
         self.target.send_if_modified(|target| {
-            if let Some(target) = target {
+            if let Some(target) = target.as_mut().filter(|target| target.order == order) {
                 target.ordered = false;
             }
             false

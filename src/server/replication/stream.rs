@@ -1,6 +1,6 @@
 //! The primary's stream on a replica: each command applied to the data and appended to the log.
 
-use crate::command::apply::{Applied, Applier};
+use crate::command::apply::{Applied, Applier, ApplyError};
 use crate::resp::args::ArgSpans;
 use crate::resp::command_bytes::write_command;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
@@ -9,9 +9,12 @@ use crate::server::stats::add;
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 use std::io;
+use std::sync::atomic::Ordering;
 
 /// The stream of effects, being applied.
 pub struct Stream {
+    /// The order by which this primary is followed.
+    order: u64,
     parser: RequestParser,
     args: ArgSpans,
     applier: Applier,
@@ -23,12 +26,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Goes on where the node's log ends.
-    pub fn new(node: &Node) -> Stream {
+    /// Goes on where the node's log ends, while `order` is in force.
+    pub fn new(node: &Node, order: u64) -> Stream {
         let (_, _, db) = node.log.position();
         let applier = Applier::new((*node.settings()).clone(), db.unwrap_or(0));
         let limits = RequestLimits { max_bulk_bytes: i64::MAX, authenticated: true };
         Stream {
+            order,
             parser: RequestParser::new(limits),
             args: ArgSpans::new(),
             applier,
@@ -37,6 +41,17 @@ impl Stream {
             ack_wanted: true,
             told_durable: None,
         }
+    }
+
+    /// An error when the primary has been silent for longer than `repl-timeout`: it PINGs more often than that.
+    pub fn check_silence(&self, node: &Node) -> io::Result<()> {
+        let silent_ms = node.now_ms() - node.role.last_io_ms.load(Ordering::Relaxed);
+        let timeout_ms = i64::from(node.config().repl_timeout_seconds) * 1000;
+        if timeout_ms > 0 && silent_ms > timeout_ms {
+            let text = format!("the primary was silent for {silent_ms} ms");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        Ok(())
     }
 
     /// Asks for an acknowledgement at the next look.
@@ -67,7 +82,8 @@ impl Stream {
     /// Applies the whole commands of `input` and takes them from it. Each one's bytes go to the log as they
     /// came, under the locks of its keys; a transaction's go as one piece at its end.
     ///
-    /// An error ends the link: the stream is not readable, or does not fit this node's data (then INFO says so).
+    /// An error ends the link: the stream is not readable, does not fit this node's data (then INFO says so), or the
+    /// node was given another role.
     pub fn apply(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
         let applied = self.apply_whole(node, input);
         node.log.wake_readers();
@@ -98,9 +114,11 @@ impl Stream {
             self.ack_wanted |= args.len() == 3
                 && args[0].eq_ignore_ascii_case(b"replconf")
                 && args[1].eq_ignore_ascii_case(b"getack");
-            let applied = self.applier.apply(&node.keyspace, &args, now_ms, |db| {
+            let may = || node.role.order() == self.order;
+            let then = |db| {
                 node.log.append_raw(bytes, db);
-            });
+            };
+            let applied = self.applier.apply_if(&node.keyspace, &args, now_ms, may, then);
             drop(args);
             match applied {
                 Ok(Applied::Done) => {
@@ -108,6 +126,7 @@ impl Stream {
                     self.held = 0;
                 }
                 Ok(Applied::Queued) => self.held = whole,
+                Err(error @ ApplyError::Stopped) => return Err(io::Error::other(error)),
                 Err(error) => {
                     let text = format!("replication stopped at offset {}: {error}", node.log.end());
                     if node.role.refusal().as_deref() != Some(&text) {

@@ -35,8 +35,11 @@ impl SyncSnapshot {
         let mut place = None;
         let at = || {
             let (history, offset, db) = node.log.position();
-            // The stream that the new replica gets must begin with a SELECT.
-            node.log.forget_db();
+            // The stream that a primary's new replica gets begins with a SELECT. A replica hands on its primary's
+            // bytes, among which it can put none; there the snapshot tells the database.
+            if !node.is_replica() {
+                node.log.forget_db();
+            }
             place = Some(Place { lineage: history.lineage, offset });
             Some(Point { lineage: history.lineage, offset, db: db.unwrap_or(0) })
         };

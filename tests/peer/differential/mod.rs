@@ -7,8 +7,8 @@ mod atoms;
 mod compare;
 mod differences;
 mod followers;
-mod grammar;
-mod table;
+pub mod grammar;
+pub mod table;
 
 use crate::support::rng::{Pick, Seeded};
 use crate::support::{Client, Server, scaled, show};

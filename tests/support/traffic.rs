@@ -1,0 +1,65 @@
+//! Random commands of every type, for tests in which two nodes must end with the same data whatever was sent.
+
+use super::rng::Pick;
+use crate::peer::differential::grammar::{self, Arg, Part};
+use crate::peer::differential::table::FAMILIES;
+use outrigger::base::random::Rng;
+
+/// The databases that the traffic uses; others are the test's own.
+pub const DATABASES: u32 = 3;
+
+/// A source of random commands: those that are compared with a stock server, keys that expire soon, and now and then a
+/// database emptied.
+pub struct Traffic {
+    lines: Vec<Part>,
+    rng: Rng,
+}
+
+impl Traffic {
+    /// A source that yields the same commands for the same seed.
+    pub fn new(seed: u64) -> Traffic {
+        let lines = FAMILIES.iter().flat_map(|(_, lines)| lines.iter());
+        Traffic { lines: lines.map(|(_, text)| grammar::parse(text)).collect(), rng: Rng::from_seed(seed) }
+    }
+
+    /// The source's generator, for the test's own choices.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// One command.
+    pub fn command(&mut self) -> Vec<Arg> {
+        let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        match self.rng.below(2_000) {
+            0 => words(&["FLUSHDB", self.rng.pick(&["SYNC", "ASYNC"])]),
+            1..=100 => {
+                let kind = self.rng.pick(&["s", "l", "e", "z", "h"]);
+                let key = format!("{kind}{}", 1 + self.rng.below(4));
+                let ms = self.rng.between(1, 60).to_string();
+                words(&["PEXPIRE", &key, &ms])
+            }
+            _ => {
+                let mut args = Vec::new();
+                let line = self.rng.index(self.lines.len());
+                grammar::generate(&self.lines[line], &mut self.rng, &mut args);
+                args
+            }
+        }
+    }
+
+    /// Up to `most` commands, a third of the time as one transaction.
+    pub fn batch(&mut self, most: usize) -> Vec<Vec<Arg>> {
+        let count = 1 + self.rng.index(most);
+        let mut batch: Vec<_> = (0..count).map(|_| self.command()).collect();
+        if self.rng.percent(33) {
+            batch.insert(0, vec![b"MULTI".to_vec()]);
+            batch.push(vec![b"EXEC".to_vec()]);
+        }
+        batch
+    }
+
+    /// SELECT of one of the traffic's databases.
+    pub fn select(&mut self) -> Vec<Arg> {
+        vec![b"SELECT".to_vec(), self.rng.below(u64::from(DATABASES)).to_string().into_bytes()]
+    }
+}
