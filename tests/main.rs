@@ -10,6 +10,7 @@ mod pair;
 mod peer;
 mod persistence;
 mod readme;
+mod replication;
 mod sorted_sets;
 // A toolbox: not each tool is in use at each time.
 #[allow(dead_code)]

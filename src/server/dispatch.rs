@@ -303,9 +303,7 @@ fn blocked_reply(
     let (timeout_ms, on_timeout) = (block.timeout_ms, block.on_timeout);
     let registration = blocked::register(node, session, command, block, locked);
     let (node, info, resp3) = (node.clone(), session.info.clone(), session.resp3);
-    // What a CLIENT UNBLOCK left behind that came too late for an earlier wait does not count for this one.
-    info.unblock_as.store(0, Ordering::Release);
-    node.clients.set_blocked(&info, true);
+    mark_blocked(&node, &info);
     Box::pin(async move {
         let mut registration = registration;
         let _unblocked = Unmark { node: &node, info: &info };
@@ -327,18 +325,35 @@ fn blocked_reply(
         }
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, resp3);
-        match (forced, on_timeout) {
-            (2, _) => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
-            (3, _) => reply.error("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"),
-            (_, TimeoutReply::Null) => reply.null(),
-            (_, TimeoutReply::NullArray) => reply.null_array(),
+        match (unblocked_error(forced), on_timeout) {
+            (Some(text), _) => reply.error(text),
+            (None, TimeoutReply::Null) => reply.null(),
+            (None, TimeoutReply::NullArray) => reply.null_array(),
         }
         out
     })
 }
 
+/// Marks a client as blocked, for [`told_to_end`] and [`Unmark`].
+pub(super) fn mark_blocked(node: &Node, info: &ClientInfo) {
+    // What a CLIENT UNBLOCK left behind that came too late for an earlier wait does not count for this one.
+    info.unblock_as.store(0, Ordering::Release);
+    node.clients.set_blocked(info, true);
+}
+
+/// The error for a client whose wait was ended so, if it is one.
+pub(super) fn unblocked_error(how: u32) -> Option<&'static str> {
+    match how {
+        2 => Some("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+        3 => Some(
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        ),
+        _ => None,
+    }
+}
+
 /// Waits until somebody ends the client's wait, and returns how it is to end.
-async fn told_to_end(info: &ClientInfo) -> u32 {
+pub(super) async fn told_to_end(info: &ClientInfo) -> u32 {
     loop {
         info.unblock.notified().await;
         match info.unblock_as.swap(0, Ordering::AcqRel) {
@@ -349,9 +364,10 @@ async fn told_to_end(info: &ClientInfo) -> u32 {
     }
 }
 
-struct Unmark<'a> {
-    node: &'a Node,
-    info: &'a ClientInfo,
+/// A client's mark as blocked, which ends with it.
+pub(super) struct Unmark<'a> {
+    pub(super) node: &'a Node,
+    pub(super) info: &'a ClientInfo,
 }
 
 impl Drop for Unmark<'_> {

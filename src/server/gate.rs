@@ -85,17 +85,20 @@ impl Gate {
     #[cold]
     fn refuse_slow(&self, word: u32, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
         let has = |bit: u32| word & bit != 0;
-        let data = command.has(flags::WRITE) || (command.has(flags::READONLY) && command.group != "server");
+        let data = command.has(flags::WRITE) || command.has(flags::READONLY);
+        let syncs = matches!(command.name, "psync" | "sync");
         if has(bits::PASSWORD) && !session.authenticated && !command.has(flags::NO_AUTH) {
             return Some("NOAUTH Authentication required.".into());
         }
         if has(bits::LOADING) && !command.has(flags::LOADING) {
             return Some("LOADING Redis is loading the dataset in memory".into());
         }
-        if has(bits::FENCED) && (data || command.name == "psync" || command.name == "sync") {
+        if has(bits::FENCED) && (data || syncs) {
             return Some(format!("FENCED {}", self.fence_reason()).into());
         }
-        if has(bits::STALE) && !command.has(flags::STALE) {
+        // A sync hands on a history with its place, which is no answer that could be stale; and a primary that lost its
+        // memory can have it from nobody else.
+        if has(bits::STALE) && !command.has(flags::STALE) && !syncs {
             let text = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
             return Some(text.into());
         }

@@ -6,11 +6,12 @@ mod rig;
 mod watch;
 mod writers;
 
+use crate::support::nodes::{LIMIT, figure, in_step};
 use crate::support::rng::{Pick, Seeded};
 use crate::support::{Client, scaled, wait_for};
 use nix::sys::signal::Signal;
 use outrigger::resp::RespValue;
-use rig::{Rig, equal_digests, figure};
+use rig::Rig;
 use std::time::Duration;
 use writers::Kill;
 
@@ -73,16 +74,12 @@ fn the_last_of_a_dead_primarys_stream_is_applied_before_its_history_is_taken() {
         rig.primary.kill();
         rig.primary.spawn_again();
         rig.replica.signal(Signal::SIGCONT);
-        wait_for("the primary to serve again", Duration::from_secs(60), || {
+        wait_for("the primary to serve again", LIMIT, || {
             let set = || Client::connect(rig.primary.port())?.try_command(&["SET", "after", "1"]);
             set().is_ok_and(|reply| reply == RespValue::Simple(b"OK".to_vec()))
         });
-        let mut replica = rig.replica.client();
-        wait_for("the replica to follow again", Duration::from_secs(60), || {
-            replica.info("master_link_status").as_deref() == Some("up")
-        });
-        equal_digests(&mut rig.primary.client(), &mut replica);
-        assert_eq!(figure(&mut replica, "outrigger_full_syncs"), 1);
+        in_step(&rig.primary, &rig.replica);
+        assert_eq!(figure(&mut rig.replica.client(), "outrigger_full_syncs"), 1);
     }
 }
 

@@ -2,13 +2,11 @@
 
 use super::watch::{SENTINEL, Watch};
 use super::writers::{KEPT_DB, Kill, Writers};
+use crate::support::nodes::{LIMIT, equal_digests, figure};
 use crate::support::server::free_port;
 use crate::support::{Client, Server, wait_for};
 use std::os::unix::fs::FileTypeExt;
-use std::time::Duration;
 
-/// Longest that anything may take.
-const LIMIT: Duration = Duration::from_secs(60);
 /// What both nodes are started with.
 const BOTH: [&str; 4] = ["--enable-debug-command", "yes", "--repl-backlog-size", "64mb"];
 
@@ -23,12 +21,6 @@ pub struct Rig {
     watches: [Watch; 2],
     replica_args: Vec<String>,
     lineage: String,
-}
-
-/// A number in INFO.
-pub fn figure(client: &mut Client, field: &str) -> i64 {
-    let text = client.info(field).unwrap_or_else(|| panic!("INFO has no {field}"));
-    text.parse().unwrap_or_else(|_| panic!("{field}:{text}"))
 }
 
 impl Rig {
@@ -168,26 +160,4 @@ impl Rig {
 
 fn words(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
-}
-
-/// Waits until both stand at one offset with nothing moving, and compares their data; the offset.
-pub fn equal_digests(primary: &mut Client, replica: &mut Client) -> u64 {
-    let mut outcome = None;
-    // Keys that expire, and PINGs, may move the offset between the two looks.
-    wait_for("both at one offset", LIMIT, || {
-        let offset = figure(primary, "master_repl_offset");
-        let ours = primary.digest();
-        if figure(replica, "slave_repl_offset") != offset {
-            return false;
-        }
-        let theirs = replica.digest();
-        if figure(replica, "slave_repl_offset") != offset || figure(primary, "master_repl_offset") != offset {
-            return false;
-        }
-        outcome = Some((offset as u64, ours, theirs));
-        true
-    });
-    let (offset, ours, theirs) = outcome.expect("waited for it");
-    assert_eq!(ours, theirs, "at offset {offset}");
-    offset
 }

@@ -86,6 +86,27 @@ impl Client {
         self.read_raw_reply().map(|reply| reply.value)
     }
 
+    /// The next bytes, as they come, up to and with the next `end`.
+    pub fn read_bytes_until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let rest = &self.input[self.at..];
+            if let Some(found) = rest.windows(end.len()).position(|window| window == end) {
+                return self.read_exactly(found + end.len());
+            }
+            self.read_more().expect("more bytes");
+        }
+    }
+
+    /// The next `count` bytes, as they come.
+    pub fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.input.len() - self.at < count {
+            self.read_more().expect("more bytes");
+        }
+        let bytes = self.input[self.at..self.at + count].to_vec();
+        self.at += count;
+        bytes
+    }
+
     /// A command's reply, or what went wrong with the connection.
     pub fn try_command<T: AsRef<[u8]>>(&mut self, args: &[T]) -> io::Result<RespValue> {
         self.send(args)?;

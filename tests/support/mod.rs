@@ -1,6 +1,7 @@
 //! What the integration tests share: servers to talk to, a client, peers, seeds.
 
 pub mod client;
+pub mod nodes;
 pub mod peer;
 pub mod rng;
 pub mod server;

@@ -77,6 +77,12 @@ impl Server {
         Server::redis_at(Some(dir), args)
     }
 
+    /// A stock server on a port that the test chose.
+    pub fn redis_on(port: u16, args: &[&str]) -> Option<Server> {
+        let quiet = ["--save", "", "--enable-debug-command", "yes"];
+        Some(Server::start_on(port, peer::redis_server()?, &[&quiet, args].concat(), None))
+    }
+
     fn redis_at(dir: Option<&Path>, args: &[&str]) -> Option<Server> {
         let quiet = ["--save", "", "--enable-debug-command", "yes"];
         Some(Server::start(peer::redis_server()?, &[&quiet, args].concat(), dir))

@@ -99,9 +99,12 @@ impl Core {
         self.publish_durable();
     }
 
-    /// Takes a source without a file to write to: what it has is passed over until a rotation.
+    /// Takes a source without a file to write to: what it has is passed over until a rotation. With a file its own
+    /// source stays: whoever offers another did not know yet that an installation was on its way.
     pub(super) fn attach_source(&mut self, source: Box<dyn LogSource>) {
-        self.source = Some(source);
+        if self.incr.is_none() {
+            self.source = Some(source);
+        }
     }
 
     /// Where the log stands. `None` without a source, or when it cannot tell.
@@ -158,6 +161,8 @@ impl Core {
     fn copy(&mut self, end: u64) -> Result<(), WriterError> {
         let (Some(incr), Some(source)) = (&mut self.incr, &mut self.source) else { return Ok(()) };
         self.status.pending.store(end.saturating_sub(self.written), Ordering::Relaxed);
+        // Bytes from another place would be sealed as if they belonged here.
+        source.skip_to(incr.sealer.offset())?;
         while incr.sealer.offset() < end {
             let left = end - incr.sealer.offset();
             let room = CHUNK_BYTES.saturating_sub(self.buffer.len()).max(1);

@@ -339,6 +339,22 @@ fn a_writer_that_was_off_can_be_turned_on() {
     assert_eq!(bench.commands(), ["SET late 1"]);
 }
 
+/// An installation may still be on its way when somebody who sees no file being written offers a source.
+#[test]
+fn a_source_that_comes_late_leaves_no_gap() {
+    let bench = Bench::bare(FsyncPolicy::Always);
+    let base = put_base(&bench.disk, &names(), 100);
+    let installed = bench.writer.install(base, point(100), bench.log.source(100));
+    let later = bench.log.append("SET a 1");
+    bench.writer.attach_source(bench.log.source(later));
+    let rotation = bench.writer.rotate_at(point(later));
+    let end = bench.append("SET b 1");
+    installed.wait().unwrap();
+    rotation.wait().unwrap();
+    bench.await_durable(end);
+    assert_eq!(bench.commands(), ["SET a 1", "SET b 1"]);
+}
+
 #[test]
 fn dropping_the_handle_writes_what_the_log_has() {
     let bench = Bench::new(FsyncPolicy::EverySec);

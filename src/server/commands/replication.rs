@@ -9,7 +9,6 @@ use crate::server::dispatch::Next;
 use crate::server::replication::wait::{WaitFor, wait_reply};
 use crate::server::replication::{FeedStart, PsyncDecision, decide_psync};
 use crate::server::stats::add;
-use std::sync::atomic::Ordering;
 
 pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
     Some(match name {
@@ -195,12 +194,15 @@ fn wait(call: &mut Call<'_, '_>) -> Next {
 }
 
 fn waitaof(call: &mut Call<'_, '_>) -> Next {
-    let (Some(local), Some(replicas)) = (parse_i64(call.args[1]), parse_i64(call.args[2])) else {
+    let Some(local) = parse_i64(call.args[1]) else {
         return call.error(CommandError::NotInteger.to_string());
     };
     if !(0..=1).contains(&local) {
-        return call.error("ERR value is out of range, must be between 0 and 1");
+        return call.error("ERR value is out of range, value must between 0 and 1");
     }
+    let Some(replicas) = parse_i64(call.args[2]) else {
+        return call.error(CommandError::NotInteger.to_string());
+    };
     if replicas < 0 {
         return call.error(CommandError::MustBePositive.to_string());
     }
@@ -222,16 +224,12 @@ fn waitaof(call: &mut Call<'_, '_>) -> Next {
 }
 
 fn hold(call: &mut Call<'_, '_>, what: WaitFor, timeout_ms: u64) -> Next {
-    let session = &call.session;
     let may_wait = call.held.is_none();
-    match wait_reply(call.node, what, session.last_write, timeout_ms, session.resp3, may_wait) {
+    match wait_reply(call.node, call.session, what, timeout_ms, may_wait) {
         Ok(bytes) => {
             call.out.extend_from_slice(&bytes);
             Next::Continue
         }
-        Err(later) => {
-            call.session.info.blocked.store(false, Ordering::Relaxed);
-            Next::Later(later)
-        }
+        Err(later) => Next::Later(later),
     }
 }

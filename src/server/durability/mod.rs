@@ -22,7 +22,7 @@ use crate::sys::{Disk, RealDisk};
 use parking_lot::Mutex;
 use source::{NodeLog, WakerSlot};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 pub use keeper::{JobKind, SaveStatus};
@@ -41,6 +41,8 @@ pub struct Durability {
     publishing: Arc<AtomicBool>,
     /// The writer asked for a new generation.
     generation_wanted: Arc<AtomicBool>,
+    /// Full syncs whose snapshot was to be kept.
+    syncs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl Default for Durability {
             status: Mutex::default(),
             publishing: Arc::new(AtomicBool::new(false)),
             generation_wanted: Arc::new(AtomicBool::new(false)),
+            syncs: AtomicU64::new(0),
         }
     }
 }
@@ -111,7 +114,9 @@ impl Durability {
         self.lock_folder(&config)?;
         let names = names_of(&config)?;
         self.disk.create_dir_all(&names.folder()).map_err(|error| error.to_string())?;
-        let path = names.temporary_base("sync");
+        // A name of its own: the file of an earlier sync may still be waiting for the writer.
+        let number = self.syncs.fetch_add(1, Ordering::Relaxed);
+        let path = names.temporary_base(&format!("sync-{number}"));
         // A leftover of a sync that was cut.
         let _ = self.disk.remove_file(&path);
         Ok(Some(BaseFile { disk: self.disk.clone(), path }))

@@ -114,6 +114,8 @@ pub async fn replace_history(
     let past = Some((offer.previous, offer.previous_end));
     let installed = install(node, received.0, offer.place, past, order);
     let (point, base) = installed.ok_or_else(another_role)?;
+    // A fenced node that was ordered to follow has its history now.
+    node.gate.unfence();
     node.durability.synced(node, point, base);
     node.role.full_syncs.fetch_add(1, Ordering::Relaxed);
     tracing::info!(keys, offset = offer.place.offset, "full sync: loaded");

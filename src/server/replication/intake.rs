@@ -83,6 +83,9 @@ pub fn install(
     let db = staged.facts.point.map_or(0, |point| point.db);
     let mut locked = node.keyspace.lock_all();
     if node.role.order() != order {
+        if let Some(Ok(path)) = &staged.base {
+            let _ = node.durability.disk().remove_file(path);
+        }
         return None;
     }
     let mut old = Vec::new();

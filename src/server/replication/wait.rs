@@ -1,8 +1,8 @@
 //! WAIT and WAITAOF: holding a reply until replicas have caught up.
 
 use crate::resp::reply::Reply;
-use crate::server::Node;
-use crate::server::dispatch::LaterReply;
+use crate::server::dispatch::{LaterReply, Unmark, mark_blocked, told_to_end, unblocked_error};
+use crate::server::{Node, Session};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,42 +48,56 @@ impl WaitFor {
     }
 }
 
-/// The reply, once `offset` has got far enough or `timeout_ms` (0: none) is over.
+/// The reply to `session`'s question, once its last write has got far enough or `timeout_ms` (0: none) is over.
 /// `may_wait` false answers with the counts as they are (in a transaction).
 pub fn wait_reply(
     node: &Arc<Node>,
+    session: &Session,
     what: WaitFor,
-    offset: u64,
     timeout_ms: u64,
-    resp3: bool,
     may_wait: bool,
 ) -> Result<Vec<u8>, LaterReply> {
+    let (offset, resp3) = (session.last_write, session.resp3);
     let (counts, enough) = what.progress(node, offset);
     if enough || !may_wait {
         return Ok(what.write(counts, resp3));
     }
+    let (node, info) = (node.clone(), session.info.clone());
+    mark_blocked(&node, &info);
     // Replicas acknowledge by themselves once a second; asked, they do it at once.
     node.ask_for_acks();
-    let node = node.clone();
     Err(Box::pin(async move {
-        let enough = async {
-            loop {
-                let acked = node.replicas.acked.notified();
-                let synced = node.durable_moved.notified();
-                let (counts, enough) = what.progress(&node, offset);
-                if enough {
-                    return counts;
-                }
-                tokio::select! { () = acked => {} () = synced => {} }
+        let _unblocked = Unmark { node: &node, info: &info };
+        let timeout = async {
+            match timeout_ms {
+                0 => std::future::pending().await,
+                ms => tokio::time::sleep(Duration::from_millis(ms)).await,
             }
         };
-        let counts = match timeout_ms {
-            0 => enough.await,
-            ms => match tokio::time::timeout(Duration::from_millis(ms), enough).await {
-                Ok(counts) => counts,
-                Err(_) => what.progress(&node, offset).0,
-            },
+        let forced = tokio::select! {
+            biased;
+            () = until_enough(&node, what, offset) => 0,
+            how = told_to_end(&info) => how,
+            () = timeout => 0,
         };
-        what.write(counts, resp3)
+        match unblocked_error(forced) {
+            Some(text) => {
+                let mut out = Vec::new();
+                Reply::new(&mut out, resp3).error(text);
+                out
+            }
+            None => what.write(what.progress(&node, offset).0, resp3),
+        }
     }))
+}
+
+async fn until_enough(node: &Node, what: WaitFor, offset: u64) {
+    loop {
+        let acked = node.replicas.acked.notified();
+        let synced = node.durable_moved.notified();
+        if what.progress(node, offset).1 {
+            return;
+        }
+        tokio::select! { () = acked => {} () = synced => {} }
+    }
 }
