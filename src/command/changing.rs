@@ -3,9 +3,8 @@
 
 use super::context::{Context, ExpiryMode, release};
 use super::error::CommandError;
-use crate::keyspace::entry::INLINE_MAX_BYTES;
 use crate::keyspace::{Entry, ValueRef};
-use crate::value::{Str, Value};
+use crate::value::Value;
 
 /// Longest string that an effect from a log may make, in bytes: a primary's `proto-max-bulk-len` may be larger than
 /// ours, but no length is believed without a bound.
@@ -25,8 +24,8 @@ impl Context<'_, '_> {
         self.peek(key)
     }
 
-    /// Lets `edit` change a string in place, adding the key with what it makes of an empty string where it is absent;
-    /// refuses other types. The expiry stays. Does not count as a change: call [`Context::modified`].
+    /// Lets `edit` change a string, adding the key with what it makes of an empty string where it is absent; refuses
+    /// other types. The expiry stays. Does not count as a change: call [`Context::modified`].
     pub fn edit_string<R>(
         &mut self,
         key: &[u8],
@@ -35,11 +34,12 @@ impl Context<'_, '_> {
         let Some(entry) = self.lookup(key) else {
             let mut bytes = Vec::new();
             let result = edit(&mut bytes);
-            let hash = self.hash_of(key);
-            let db = self.db;
-            let access = self.fresh_access();
-            let value = Value::Str(Str::from_vec(bytes));
-            self.keys.shard_mut(hash).db_mut(db).set_value(hash, key, value, None, access);
+            bytes.shrink_to_fit();
+            let mut entry = Entry::new_string(key, b"", None);
+            entry.set_edited(bytes);
+            entry.set_access(self.fresh_access());
+            let (hash, db) = (self.hash_of(key), self.db);
+            self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
             return Ok(result);
         };
         match entry.object_mut() {
@@ -53,24 +53,51 @@ impl Context<'_, '_> {
             ValueRef::Object(_) => return Err(CommandError::WrongType),
         };
         let result = edit(&mut bytes);
-        let expire_at_ms = entry.expire_at_ms();
-        if bytes.len() <= INLINE_MAX_BYTES {
-            entry.set_string(&bytes, expire_at_ms);
-        } else {
-            entry.set_value(Value::Str(Str::Bytes(bytes)), expire_at_ms);
-        }
+        entry.set_edited(bytes);
         Ok(result)
+    }
+
+    /// As [`Context::edit_string`], for changes that need at least `len` bytes and no more than there are then: a
+    /// shorter string is padded with zero bytes, and one that is long enough is changed where it lies. Says whether
+    /// it was made longer, or made.
+    pub fn edit_bytes<R>(
+        &mut self,
+        key: &[u8],
+        len: usize,
+        edit: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<(R, bool), CommandError> {
+        if let Some(bytes) = self.lookup(key).and_then(Entry::bytes_mut)
+            && bytes.len() >= len
+        {
+            return Ok((edit(bytes), false));
+        }
+        self.edit_string(key, |bytes| {
+            let grows = bytes.len() < len;
+            if len / 2 > bytes.len() {
+                // Fresh zero pages cost nothing until they are touched.
+                let mut longer = vec![0; len];
+                longer[..bytes.len()].copy_from_slice(bytes);
+                *bytes = longer;
+            } else if bytes.len() < len {
+                bytes.resize(len, 0);
+            }
+            (edit(bytes), grows)
+        })
+    }
+
+    /// Longest string that a command may make, in bytes.
+    pub fn max_string_bytes(&self) -> usize {
+        match self.expiry {
+            ExpiryMode::Ignore => LOGGED_STRING_MAX_BYTES.max(self.settings.max_bulk_bytes),
+            ExpiryMode::Delete | ExpiryMode::Hide => self.settings.max_bulk_bytes,
+        }
     }
 
     /// Refuses a string that would become longer than `proto-max-bulk-len`; gives back the length that
     /// `len + more` comes to.
     pub fn check_string_len(&self, len: usize, more: usize) -> Result<usize, CommandError> {
-        let max_bytes = match self.expiry {
-            ExpiryMode::Ignore => LOGGED_STRING_MAX_BYTES.max(self.settings.max_bulk_bytes),
-            ExpiryMode::Delete | ExpiryMode::Hide => self.settings.max_bulk_bytes,
-        };
         len.checked_add(more)
-            .filter(|total| *total <= max_bytes)
+            .filter(|total| *total <= self.max_string_bytes())
             .ok_or(CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)"))
     }
 

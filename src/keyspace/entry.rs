@@ -4,7 +4,7 @@
 //! (so that a small string can be overwritten in place by one of about its size):
 //!
 //! ```text
-//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry
+//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry, 27 edited
 //! 4   u32  key length in bytes
 //! 8   i64  expiry, unix ms                      (only with has-expiry)
 //! ..  payload: Int i64 | Inline u32 length | Object `Value`
@@ -13,6 +13,7 @@
 //! ```
 
 use crate::base::num::parse_i64;
+use crate::value::string::EMBSTR_MAX_BYTES;
 use crate::value::table::Hashed;
 use crate::value::{Str, Value, hash_bytes};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
@@ -24,6 +25,8 @@ pub const INLINE_MAX_BYTES: usize = 1024;
 const ACCESS_MASK: u32 = 0x00ff_ffff;
 const KIND_SHIFT: u32 = 24;
 const HAS_EXPIRY: u32 = 1 << 26;
+/// An Inline string that was changed in place: stays bytes even if they are a number's text, and is `raw` to clients.
+const EDITED: u32 = 1 << 27;
 const HEADER_BYTES: usize = 8;
 const ALIGN: usize = 8;
 
@@ -47,9 +50,9 @@ const _: fn() = || {
 /// A value as it lies in an entry.
 #[derive(Clone, Copy)]
 pub enum ValueRef<'a> {
-    /// A string that is a canonical decimal integer.
+    /// A string that was set to a canonical decimal integer.
     Int(i64),
-    /// Any other string.
+    /// Any other string; one that was changed in place may be the text of a number, too.
     Bytes(&'a [u8]),
     /// A collection (never `Value::Str`).
     Object(&'a Value),
@@ -265,11 +268,57 @@ impl Entry {
                         self.at(HEADER_BYTES).cast::<i64>().write(at);
                     }
                 }
+                self.set_meta(self.meta() & !EDITED);
                 return None;
             }
         }
         let fresh = Entry::new_string(self.key(), bytes, expire_at_ms);
         self.replace(fresh)
+    }
+
+    /// Puts a string that came of changing the old one in its place: it stays bytes whatever they are. Expiry and
+    /// access field stay.
+    pub fn set_edited(&mut self, bytes: Vec<u8>) {
+        if let Some(place) = self.bytes_mut()
+            && place.len() == bytes.len()
+        {
+            return place.copy_from_slice(&bytes);
+        }
+        // Never a big collection: only strings are changed in place.
+        self.set_value(Value::Str(Str::Bytes(bytes)), self.expire_at_ms());
+        self.mark_edited();
+    }
+
+    /// The bytes of a string, to be changed in place; `None` for an integer and for what is no string.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let shape = self.shape();
+        match shape.kind {
+            KIND_INLINE => {
+                self.mark_edited();
+                // SAFETY: value_len initialised bytes lie at value_at(); we hold the entry exclusively.
+                Some(unsafe { std::slice::from_raw_parts_mut(self.at(shape.value_at()), shape.value_len) })
+            }
+            _ => match self.object_mut()? {
+                Value::Str(string) => Some(string.make_bytes()),
+                _ => None,
+            },
+        }
+    }
+
+    fn mark_edited(&mut self) {
+        if self.kind() == KIND_INLINE {
+            self.set_meta(self.meta() | EDITED);
+        }
+    }
+
+    /// What OBJECT ENCODING says.
+    pub fn encoding(&self) -> &'static str {
+        match self.value() {
+            ValueRef::Int(_) => "int",
+            ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_MAX_BYTES && self.meta() & EDITED == 0 => "embstr",
+            ValueRef::Bytes(_) => "raw",
+            ValueRef::Object(value) => value.encoding(),
+        }
     }
 
     /// Overwrites an integer value in place; false, and nothing changed, when the value is not an integer.
@@ -287,10 +336,17 @@ impl Entry {
 
     /// The same value, expiry and access field under another key.
     pub fn with_key(self, key: &[u8]) -> Entry {
-        let (expire_at_ms, access) = (self.expire_at_ms(), self.access());
+        let (expire_at_ms, kept) = (self.expire_at_ms(), self.meta() & (ACCESS_MASK | EDITED));
         let mut entry = Entry::new(key, self.into_value(), expire_at_ms);
-        entry.set_access(access);
+        entry.set_meta(entry.meta() & !ACCESS_MASK | kept);
         entry
+    }
+
+    /// A copy of value and expiry under another key (for COPY); its access field is 0.
+    pub fn copy_to(&self, key: &[u8]) -> Entry {
+        let mut copy = Entry::new(key, self.clone_value(), self.expire_at_ms());
+        copy.set_meta(copy.meta() | self.meta() & EDITED);
+        copy
     }
 
     /// Sets, changes or (with `None`) clears the expiry.
@@ -354,7 +410,7 @@ impl Entry {
         value
     }
 
-    /// A copy of the value (for COPY).
+    /// A copy of the value.
     pub fn clone_value(&self) -> Value {
         match self.value() {
             ValueRef::Int(n) => Value::Str(Str::Int(n)),
@@ -454,6 +510,33 @@ mod tests {
         let mut text = Entry::new_string(b"k", b"word", None);
         assert!(!text.set_int(1));
         assert_eq!(bytes_of(&text), b"word");
+    }
+
+    #[test]
+    fn edited_strings_stay_bytes() {
+        let mut entry = Entry::new_string(b"k", b"12", Some(7));
+        assert_eq!((entry.encoding(), entry.bytes_mut().is_none()), ("int", true));
+        entry.set_edited(b"123".to_vec());
+        assert_eq!((entry.encoding(), bytes_of(&entry)), ("raw", b"123".to_vec()));
+        assert!(matches!(entry.value(), ValueRef::Bytes(b"123")));
+        entry.set_edited(b"124".to_vec());
+        entry.set_expiry(None);
+        let copy = entry.copy_to(b"copy");
+        let moved = entry.with_key(b"a longer key");
+        for (entry, key) in [(copy, &b"copy"[..]), (moved, b"a longer key")] {
+            assert_eq!((entry.encoding(), bytes_of(&entry), entry.key()), ("raw", b"124".to_vec(), key));
+        }
+        let mut entry = Entry::new_string(b"k", b"word", None);
+        assert_eq!(entry.encoding(), "embstr");
+        entry.bytes_mut().expect("a string")[0] = b'W';
+        assert_eq!((entry.encoding(), bytes_of(&entry)), ("raw", b"Word".to_vec()));
+        entry.set_string(b"other", None);
+        assert_eq!(entry.encoding(), "embstr");
+        entry.set_edited(vec![b'x'; INLINE_MAX_BYTES + 1]);
+        entry.bytes_mut().expect("a string")[0] = b'y';
+        assert_eq!((entry.encoding(), bytes_of(&entry)[..2].to_vec()), ("raw", b"yx".to_vec()));
+        entry.set_edited(b"short".to_vec());
+        assert_eq!((entry.encoding(), bytes_of(&entry)), ("raw", b"short".to_vec()));
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::keyspace::{Entry, Shard, ValueRef};
 use crate::replication::Lineage;
 use crate::server::config::DebugAccess;
 use crate::server::dispatch::Next;
-use crate::value::string::EMBSTR_MAX_BYTES;
 use crate::value::{Value, hash_bytes};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -156,12 +155,7 @@ fn object(call: &mut Call<'_, '_>) -> Next {
 
 /// How a value is kept. Values have no address or count of references of their own here, as they have in Redis.
 fn describe(entry: &Entry) -> String {
-    let encoding = match entry.value() {
-        ValueRef::Int(_) => "int",
-        ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_MAX_BYTES => "embstr",
-        ValueRef::Bytes(_) => "raw",
-        ValueRef::Object(value) => value.encoding(),
-    };
+    let encoding = entry.encoding();
     let length = dump::encode(&entry.clone_value()).len().saturating_sub(DUMP_FRAME_BYTES);
     format!("Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length}")
 }

@@ -113,19 +113,19 @@ pub(super) fn copy(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if db == ctx.db && key == new_key {
         return Err(SAME_OBJECT);
     }
-    let Some(entry) = ctx.read(key) else {
+    if ctx.read(key).is_none() {
         ctx.reply.int(0);
         return DONE;
-    };
-    let expire_at_ms = entry.expire_at_ms();
+    }
     ctx.expire_if_due_in(db, new_key);
     let is_taken = ctx.peek_in(db, new_key).is_some();
     if is_taken && !replace {
         ctx.reply.int(0);
         return DONE;
     }
-    if let Some(value) = ctx.peek(key).map(Entry::clone_value) {
-        ctx.set_value_in(db, new_key, value, expire_at_ms);
+    if let Some(mut copy) = ctx.peek(key).map(|entry| entry.copy_to(new_key)) {
+        copy.set_access(ctx.fresh_access());
+        ctx.install(db, copy);
     }
     ctx.reply.int(1);
     DONE

@@ -4,7 +4,6 @@ use crate::command::access::{lfu_count, lru_idle_s};
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE};
 use crate::keyspace::{Entry, ValueRef};
-use crate::value::string::EMBSTR_MAX_BYTES;
 
 const KEY: &[KeySpec] = &[KeySpec::one(key::RO, 2)];
 const TIPS: &[&str] = &["nondeterministic_output"];
@@ -44,12 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 fn encoding(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let name = ctx.read_untouched(args[2]).map(|entry| match entry.value() {
-        ValueRef::Int(_) => "int",
-        ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_MAX_BYTES => "embstr",
-        ValueRef::Bytes(_) => "raw",
-        ValueRef::Object(value) => value.encoding(),
-    });
+    let name = ctx.read_untouched(args[2]).map(|entry| entry.encoding());
     match name {
         Some(name) => ctx.reply.bulk(name),
         None => ctx.reply.null(),

@@ -62,7 +62,8 @@ pub(super) fn incrbyfloat(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
     let sum = sum.ok_or(CommandError::text("ERR increment would produce NaN or Infinity"))?;
     let mut text = Vec::new();
     sum.format(&mut text);
-    ctx.set_string(key, &text, expire_at_ms);
+    // Bytes even if they are an integer's, as in Redis: OBJECT ENCODING tells.
+    ctx.set_value(key, Value::Str(Str::Bytes(text.clone())), expire_at_ms);
     // The sum is logged, not the increment: rounding must not differ between nodes.
     ctx.log(&[b"SET", key, &text, b"KEEPTTL"]);
     ctx.reply.bulk(&text);

@@ -82,10 +82,7 @@ pub(super) fn setrange(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
         return DONE;
     }
     let end = ctx.check_string_len(offset, patch.len())?;
-    let new_len = ctx.edit_string(key, |bytes| {
-        if bytes.len() < end {
-            bytes.resize(end, 0);
-        }
+    let (new_len, _) = ctx.edit_bytes(key, end, |bytes| {
         if let Some(place) = bytes.get_mut(offset..end) {
             place.copy_from_slice(patch);
         }

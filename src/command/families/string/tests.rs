@@ -199,3 +199,24 @@ fn lcs() {
     let text = "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
     h.check("LCS a b", text);
 }
+
+#[test]
+fn what_was_edited_is_raw_whatever_it_reads() {
+    let mut h = Harness::new();
+    h.check("SET k 12", "+OK");
+    h.check("APPEND k 3", ":3");
+    h.check("OBJECT ENCODING k", "\"raw\"");
+    h.check("COPY k copy", ":1");
+    h.check("RENAME copy moved", "+OK");
+    h.check("OBJECT ENCODING moved", "\"raw\"");
+    h.check("INCR moved", ":124");
+    h.check("OBJECT ENCODING moved", "\"int\"");
+    h.check("SETRANGE new 1 x", ":2");
+    h.check("OBJECT ENCODING new", "\"raw\"");
+    h.check("APPEND short 7", ":1");
+    h.check("OBJECT ENCODING short", "\"int\"");
+    h.check("INCRBYFLOAT short 1", "\"8\"");
+    h.check("OBJECT ENCODING short", "\"embstr\"");
+    h.check("SET k word", "+OK");
+    h.check("OBJECT ENCODING k", "\"embstr\"");
+}
