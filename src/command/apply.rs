@@ -251,7 +251,7 @@ fn check(args: &[&[u8]]) -> Result<&'static Command, ApplyError> {
     if !command.arity_fits(args.len()) {
         return Err(ApplyError::Arity(shown()));
     }
-    if !command.has(flags::WRITE) {
+    if !command.has(flags::WRITE) && !command.has(flags::LOGGED) {
         return Err(ApplyError::NotAnEffect(shown()));
     }
     Ok(command)

@@ -35,8 +35,7 @@ impl Context<'_, '_> {
             let mut bytes = Vec::new();
             let result = edit(&mut bytes);
             bytes.shrink_to_fit();
-            let mut entry = Entry::new_string(key, b"", None);
-            entry.set_edited(bytes);
+            let mut entry = Entry::new_edited(key, bytes);
             entry.set_access(self.fresh_access());
             let (hash, db) = (self.hash_of(key), self.db);
             self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
@@ -83,6 +82,14 @@ impl Context<'_, '_> {
             }
             (edit(bytes), grows)
         })
+    }
+
+    /// Sets a string that came of computing (BITOP): as [`Context::set_string`], but it stays bytes whatever they are.
+    pub fn set_edited(&mut self, key: &[u8], bytes: Vec<u8>) {
+        let (hash, db) = (self.hash_of(key), self.db);
+        let mut entry = Entry::new_edited(key, bytes);
+        entry.set_access(self.access_for_set(db, hash, key));
+        self.install(db, entry);
     }
 
     /// Longest string that a command may make, in bytes.

@@ -77,6 +77,8 @@ pub mod flags {
     pub const ALLOW_BUSY: u32 = 1 << 17;
     /// The keys cannot be told from the legacy (first, last, step) triple alone.
     pub const MOVABLEKEYS: u32 = 1 << 18;
+    /// A reader that may leave something behind in the data, and then logs it: it may stand in a log. Not listed.
+    pub const LOGGED: u32 = 1 << 19;
 
     /// Each flag with its name, in the order COMMAND INFO lists them.
     pub const NAMES: &[(u32, &str)] = &[

@@ -121,6 +121,13 @@ impl Entry {
         }
     }
 
+    /// Makes an entry of a string that came of changing or computing: it stays bytes whatever they are.
+    pub fn new_edited(key: &[u8], bytes: Vec<u8>) -> Entry {
+        let mut entry = Entry::new(key, Value::Str(Str::Bytes(bytes)), None);
+        entry.mark_edited();
+        entry
+    }
+
     fn new_inline(key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) -> Entry {
         let entry = Entry::allocate(KIND_INLINE, key, bytes.len(), expire_at_ms);
         let shape = Shape { value_len: bytes.len(), ..entry.shape_without_value() };
@@ -315,7 +322,9 @@ impl Entry {
     pub fn encoding(&self) -> &'static str {
         match self.value() {
             ValueRef::Int(_) => "int",
-            ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_MAX_BYTES && self.meta() & EDITED == 0 => "embstr",
+            ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_MAX_BYTES && self.meta() & EDITED == 0 => {
+                "embstr"
+            }
             ValueRef::Bytes(_) => "raw",
             ValueRef::Object(value) => value.encoding(),
         }

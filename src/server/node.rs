@@ -272,6 +272,7 @@ fn handler_settings(config: &Config) -> Settings {
         list_compress_depth: config.list_compress_depth.into(),
         stream_node_max_bytes: config.stream_node_max_bytes,
         stream_node_max_entries: config.stream_node_max_entries,
+        hll_sparse_max_bytes: config.hll_sparse_max_bytes,
     };
     Settings {
         limits,

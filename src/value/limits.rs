@@ -26,6 +26,8 @@ pub struct Limits {
     pub stream_node_max_bytes: usize,
     /// `stream-node-max-entries`: entries of a node, deleted ones too; 0 is no limit.
     pub stream_node_max_entries: usize,
+    /// `hll-sparse-max-bytes`: longest sparse form of a HyperLogLog, its header included.
+    pub hll_sparse_max_bytes: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +44,7 @@ impl Default for Limits {
             list_compress_depth: 0,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
+            hll_sparse_max_bytes: 3000,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The data types and their encodings.
 
+pub mod bits;
 mod blob;
 pub mod element;
+pub mod geo;
 pub mod hash;
 mod hashing;
+pub mod hyperloglog;
 pub mod intset;
 mod limits;
 pub mod list;

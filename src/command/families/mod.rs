@@ -1,10 +1,13 @@
 //! The command table, one file a family.
 
+pub mod bitmap;
 pub mod connection;
 pub mod dump;
 pub mod expiry;
 pub mod generic;
+pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
 pub mod list_blocking;
 pub mod memory_usage;
@@ -24,11 +27,14 @@ use super::table::Command;
 
 /// The families, each a slice of the table.
 pub const FAMILIES: &[&[Command]] = &[
+    bitmap::COMMANDS,
     connection::COMMANDS,
     dump::COMMANDS,
     expiry::COMMANDS,
     generic::COMMANDS,
+    geo::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,
     persistence::COMMANDS,

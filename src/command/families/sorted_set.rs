@@ -147,7 +147,7 @@ impl AddOptions {
     }
 }
 
-fn zadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+pub(super) fn zadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     add(ctx, args, AddOptions::default())
 }
 

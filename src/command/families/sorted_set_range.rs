@@ -327,7 +327,7 @@ fn zrangestore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 /// Logs what a key holds now in place of how that was found: the sorted set, or nothing.
-fn log_content(ctx: &mut Context<'_, '_>, key: &[u8]) -> Result<(), CommandError> {
+pub(super) fn log_content(ctx: &mut Context<'_, '_>, key: &[u8]) -> Result<(), CommandError> {
     let mut words: Vec<Vec<u8>> = Vec::new();
     for (member, score) in ctx.peek_zset(key)?.into_iter().flat_map(ZSet::iter) {
         let mut text = Vec::new();

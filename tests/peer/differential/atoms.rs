@@ -49,6 +49,21 @@ const ATOMS: &[(&str, Make)] = &[
     ("db", |rng| {
         usual(rng, |rng| text(rng.between(0, 2)), |rng| words(rng, &["-1", "16", "99999999999", "x"]))
     }),
+    ("bit", |rng| words(rng, &["0", "1", "0", "1", "0", "1", "0", "1", "0", "1", "0", "1", "2", "-1", "x"])),
+    ("bitoff", |rng| usual(rng, |rng| text(rng.below(400)), odd_bit_offset)),
+    ("bitidx", |rng| usual(rng, |rng| text(rng.between(-90, 90)), integer)),
+    ("field-type", field_type),
+    ("field-offset", field_offset),
+    ("hll", |rng| if rng.percent(2) { any_key(rng) } else { vec![b'p', b'1' + rng.below(5) as u8] }),
+    ("element", |rng| text(rng.next_u64())),
+    ("hll-bytes", hll_bytes),
+    ("hll-cache", |rng| rng.next_u64().to_le_bytes().to_vec()),
+    ("geo", |rng| if rng.percent(2) { any_key(rng) } else { vec![b'g', b'1' + rng.below(4) as u8] }),
+    ("place", |rng| if rng.percent(95) { format!("at{}", rng.below(60)).into_bytes() } else { member(rng) }),
+    ("lon", |rng| coordinate(rng, 180.0)),
+    ("lat", |rng| coordinate(rng, 85.051_128_78)),
+    ("length", length),
+    ("unit", |rng| usual(rng, |rng| words(rng, &["m", "km", "ft", "mi", "KM"]), junk)),
     ("type", |rng| words(rng, &["string", "list", "set", "zset", "hash", "STRING", "nosuchtype"])),
     ("junk", junk),
     ("text", |rng| words(rng, &["hello", "a b", "", "x", "with\nline"])),
@@ -209,6 +224,75 @@ fn member(rng: &mut Rng) -> Arg {
         16 => value(rng),
         _ => words(rng, &["a", "b", "c", "ab", "abc", "A", "B", "aa"]),
     }
+}
+
+fn odd_bit_offset(rng: &mut Rng) -> Arg {
+    words(rng, &["-1", "4294967296", "9223372036854775807", "x", "#1", "", "300000", "01"])
+}
+
+fn field_type(rng: &mut Rng) -> Arg {
+    match rng.below(16) {
+        0..=6 => format!("i{}", 1 + rng.below(64)).into_bytes(),
+        7..=13 => format!("u{}", 1 + rng.below(63)).into_bytes(),
+        14 => words(rng, &["i64", "u63", "i1", "u1", "i8", "u16"]),
+        _ => words(rng, &["u64", "i65", "i0", "u0", "x8", "", "i", "I8", "u08", "u-1", "u8x"]),
+    }
+}
+
+fn field_offset(rng: &mut Rng) -> Arg {
+    match rng.below(24) {
+        0..=13 => text(rng.below(150)),
+        14..=21 => format!("#{}", rng.below(12)).into_bytes(),
+        22 => words(rng, &["#-1", "#", "#x", "##1", "#9223372036854775807", "#288230376151711744"]),
+        _ => odd_bit_offset(rng),
+    }
+}
+
+/// Few places often, so that distances are equal; else places near to some of them, or anywhere.
+fn coordinate(rng: &mut Rng, max: f64) -> Arg {
+    match rng.below(20) {
+        0..=6 => words(rng, &["13.361389", "15.087269", "38.115556", "0", "70", "-70", "1e-7"]),
+        7..=12 => format!("{}", 13.3 + rng.unit_f64() * 3.0).into_bytes(),
+        13..=17 => format!("{}", (rng.unit_f64() * 2.0 - 1.0) * max).into_bytes(),
+        18 => words(rng, &["180", "-180", "85.05112878", "-85.05112878", "84.9", "179.9999"]),
+        _ => usual(rng, |rng| words(rng, &["85.06", "-181", "180.0000001"]), float),
+    }
+}
+
+fn length(rng: &mut Rng) -> Arg {
+    match rng.below(16) {
+        0..=5 => text(rng.between(1, 300)),
+        6..=8 => format!("{}", rng.unit_f64() * 5_000.0).into_bytes(),
+        9..=11 => text(rng.between(1, 20_000)),
+        12 => words(rng, &["0", "1e7", "2e7", "1e-3", "1e300", "inf", "0.0001"]),
+        13 => words(rng, &["-1", "x", "", "nan"]),
+        _ => text(rng.between(1, 1_000_000)),
+    }
+}
+
+/// The sparse registers of a HyperLogLog, mostly valid ones.
+fn hll_bytes(rng: &mut Rng) -> Arg {
+    let mut bytes = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80".to_vec();
+    let mut left = 16_384u64;
+    while left > 0 {
+        let run = match rng.below(4) {
+            0 => 1 + rng.below(left.min(64)),
+            1 => 1 + rng.below(left),
+            _ => 1 + rng.below(left.min(4)),
+        };
+        left -= run;
+        match run {
+            1..=4 if rng.percent(70) => bytes.push(0x80 | (rng.below(32) as u8) << 2 | (run - 1) as u8),
+            1..=64 => bytes.push((run - 1) as u8),
+            _ => bytes.extend_from_slice(&(0x4000 | (run - 1) as u16).to_be_bytes()),
+        }
+    }
+    match rng.below(12) {
+        0 => bytes[rng.index(16)] = rng.below(256) as u8,
+        1 => bytes.truncate(10 + rng.index(7)),
+        _ => {}
+    }
+    bytes
 }
 
 fn odd_time(rng: &mut Rng) -> Arg {

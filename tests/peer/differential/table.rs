@@ -38,6 +38,9 @@ pub const FAMILIES: &[(&str, &[Line])] = &[
     ("set", SET),
     ("sorted set", SORTED_SET),
     ("hash", HASH),
+    ("bitmap", BITMAP),
+    ("hyperloglog", HYPERLOGLOG),
+    ("geo", GEO),
 ];
 
 const CONNECTION: &[Line] = &[(Exact, "PING [<text>]"), (Exact, "ECHO <text>"), (Exact, "SELECT <db>")];
@@ -226,4 +229,102 @@ const HASH: &[Line] = &[
     (Exact, "HINCRBYFLOAT <hash> <field> <float>"),
     (Scan(2), "HSCAN <hash> 0 {MATCH <pattern>|COUNT <posint>}"),
     (Random("HGETALL"), "HRANDFIELD <hash> [<count> [WITHVALUES]]"),
+];
+
+const BITMAP: &[Line] = &[
+    (Exact, "SET <str> <val>"),
+    (Exact, "SET <str> <num>"),
+    (Exact, "GET <str>"),
+    (Exact, "SETBIT <str> <bitoff> <bit>"),
+    (Exact, "SETBIT <str> <bitoff> <bit>"),
+    (Exact, "GETBIT <str> <bitoff>"),
+    (Exact, "BITCOUNT <str> [<bitidx> <bitidx> [BYTE|BIT]]"),
+    (Exact, "BITCOUNT <str> <idx> <idx> [BYTE|BIT]"),
+    (Exact, "BITPOS <str> <bit> [<bitidx> [<bitidx> [BYTE|BIT]]]"),
+    (Exact, "BITPOS <str> <bit> <idx> <idx> [BYTE|BIT]"),
+    (Exact, "BITOP (AND|OR|XOR) <str> <str>+"),
+    (Exact, "BITOP NOT <str> <str>"),
+    (Exact, "BITOP (AND|OR|XOR|NOT|NAND) <str> <str>+"),
+    (
+        Exact,
+        "BITFIELD <str> {GET <field-type> <field-offset>|SET <field-type> <field-offset> <int>|INCRBY <field-type> <field-offset> <int>|OVERFLOW (WRAP|SAT|FAIL)}",
+    ),
+    (Exact, "BITFIELD <str> OVERFLOW (WRAP|SAT|FAIL) (SET|INCRBY) <field-type> <field-offset> <num>"),
+    (Exact, "BITFIELD_RO <str> (GET <field-type> <field-offset>)+"),
+    (Exact, "BITFIELD_RO <str> {GET <field-type> <field-offset>|SET <field-type> <field-offset> <int>}"),
+];
+
+const HYPERLOGLOG: &[Line] = &[
+    (Exact, "PFADD <hll> <member>+"),
+    (Exact, "PFADD <hll> <val>+"),
+    (Exact, "PFADD <hll> <element>+"),
+    (Exact, "PFADD <hll>"),
+    (Exact, "PFCOUNT <hll>"),
+    (Exact, "PFCOUNT <hll> <hll>+"),
+    (Exact, "PFMERGE <hll> <hll>+"),
+    (Exact, "PFMERGE <hll>"),
+    (Exact, "PFDEBUG (ENCODING|DECODE|TODENSE|GETREG) <hll>"),
+    (Exact, "PFDEBUG (DECODE|ENCODING) <hll>"),
+    (Exact, "GET <hll>"),
+    (Exact, "DEL <hll>"),
+    (Exact, "COPY <hll> <hll> REPLACE"),
+    (Exact, "SET <hll> <hll-bytes>"),
+    (Exact, "SETRANGE <hll> 8 <hll-cache>"),
+    (Exact, "OBJECT ENCODING <hll>"),
+];
+
+const GEO: &[Line] = &[
+    (Exact, "GEOADD <geo> (<lon> <lat> <place>)+"),
+    (Exact, "GEOADD <geo> (<lon> <lat> <place>)+"),
+    (Exact, "GEOADD <geo> {NX|XX|CH} (<lon> <lat> <place>)+"),
+    (Exact, "ZADD <geo> <score> <place>"),
+    (Exact, "ZREM <geo> <place>+"),
+    (Exact, "ZRANGE <geo> 0 -1 WITHSCORES"),
+    (Exact, "GEODIST <geo> <place> <place> [<unit>]"),
+    (Exact, "GEOHASH <geo> <place>+"),
+    (Exact, "GEOPOS <geo> <place>+"),
+    (
+        Exact,
+        "GEORADIUS <geo> <lon> <lat> <length> <unit> {WITHCOORD|WITHDIST|WITHHASH|ASC|DESC|COUNT <posint> [ANY]}",
+    ),
+    (
+        Exact,
+        "GEORADIUS <geo> <lon> <lat> <length> <unit> [ASC|DESC|COUNT <posint> [ANY]] (STORE|STOREDIST) <geo>",
+    ),
+    (
+        Exact,
+        "GEORADIUS_RO <geo> <lon> <lat> <length> <unit> {WITHCOORD|WITHDIST|WITHHASH|ASC|DESC|COUNT <posint> [ANY]|STORE <geo>}",
+    ),
+    (
+        Exact,
+        "GEORADIUSBYMEMBER <geo> <place> <length> <unit> {WITHCOORD|WITHDIST|WITHHASH|ASC|DESC|COUNT <posint> [ANY]}",
+    ),
+    (
+        Exact,
+        "GEORADIUSBYMEMBER <geo> <place> <length> <unit> [ASC|DESC|COUNT <posint> [ANY]] (STORE|STOREDIST) <geo>",
+    ),
+    (
+        Exact,
+        "GEORADIUSBYMEMBER_RO <geo> <place> <length> <unit> {WITHCOORD|WITHDIST|WITHHASH|ASC|DESC|COUNT <posint> [ANY]}",
+    ),
+    (
+        Exact,
+        "GEOSEARCH <geo> (FROMMEMBER <place>|FROMLONLAT <lon> <lat>) (BYRADIUS <length> <unit>|BYBOX <length> <length> <unit>) {WITHCOORD|WITHDIST|WITHHASH|ASC|DESC|COUNT <posint> [ANY]}",
+    ),
+    (
+        Exact,
+        "GEOSEARCH <geo> (FROMMEMBER <place>|FROMLONLAT <lon> <lat>) (BYRADIUS <length> <unit>|BYBOX <length> <length> <unit>) (ASC|DESC) COUNT <posint> WITHDIST",
+    ),
+    (
+        Exact,
+        "GEOSEARCH <geo> {FROMMEMBER <place>|FROMLONLAT <lon> <lat>} {BYRADIUS <length> <unit>|BYBOX <length> <length> <unit>} {WITHCOORD|STOREDIST|ANY|COUNT <posint>}",
+    ),
+    (
+        Exact,
+        "GEOSEARCHSTORE <geo> <geo> (FROMMEMBER <place>|FROMLONLAT <lon> <lat>) (BYRADIUS <length> <unit>|BYBOX <length> <length> <unit>) {STOREDIST|ASC|DESC|COUNT <posint> [ANY]}",
+    ),
+    (
+        Exact,
+        "GEOSEARCHSTORE <geo> <geo> {FROMMEMBER <place>|FROMLONLAT <lon> <lat>|BYRADIUS <length> <unit>|BYBOX <length> <length> <unit>|STOREDIST|WITHDIST}",
+    ),
 ];
