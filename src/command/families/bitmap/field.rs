@@ -47,6 +47,15 @@ impl Step {
         if self.signed { bits::sign_extended(field, self.width) } else { field as i64 }
     }
 
+    /// A number given for a signed field. How far it lies below the maximum is an `i64` in Redis, which so takes one far
+    /// below zero for one above; its lowest bits stay what they are.
+    fn as_redis_sees(&self, given: i64) -> i128 {
+        let max = (1 << (self.width - 1)) - 1;
+        let given = i128::from(given);
+        let is_far_below = self.width < 64 && max - given > i128::from(i64::MAX);
+        if is_far_below { given + (1 << 64) } else { given }
+    }
+
     /// What is to be written for a number, if anything.
     fn fitted(&self, number: i128) -> Option<i64> {
         let (min, max) = match self.signed {
@@ -72,7 +81,7 @@ impl Step {
             Action::Get => return (Some(old), false),
             // What is given for an unsigned field counts as unsigned, so that a negative number is too large.
             Action::Set(given) if !self.signed => self.fitted(i128::from(given as u64)),
-            Action::Set(given) => self.fitted(i128::from(given)),
+            Action::Set(given) => self.fitted(self.as_redis_sees(given)),
             Action::Increment(by) => self.fitted(i128::from(old) + i128::from(by)),
         };
         let Some(new) = new else { return (None, false) };

@@ -126,6 +126,10 @@ fn fields() {
     );
     h.check("BITFIELD k INCRBY i64 0 9223372036854775807", "[:9223372036854775806]");
     h.check("BITFIELD k INCRBY i64 0 9223372036854775807", "[:-3]");
+    h.check("BITFIELD far OVERFLOW SAT SET i8 0 -9223372036854775000 GET i8 0", "[:0, :-128]");
+    h.check("BITFIELD far OVERFLOW SAT SET i8 0 -9223372036854775800 GET i8 0", "[:-128, :127]");
+    h.check("BITFIELD far SET i8 0 -9223372036854775801 GET i8 0", "[:127, :7]");
+    h.check("BITFIELD far OVERFLOW SAT INCRBY i8 0 -9223372036854775808", "[:-128]");
     h.check("BITFIELD none GET u8 0 OVERFLOW SAT", "[:0]");
     h.check("EXISTS none", ":0");
     h.check("BITFIELD none", "[]");
