@@ -28,7 +28,8 @@ fuzz_target!(|input: &[u8]| {
     let Some(before) = before else {
         // A change of what is corrupted goes well or changes nothing.
         for [low, high, rank] in raises.as_chunks::<3>().0 {
-            let (index, unchanged) = (usize::from(u16::from_le_bytes([*low, *high])) % REGISTERS, bytes.clone());
+            let (index, unchanged) =
+                (usize::from(u16::from_le_bytes([*low, *high])) % REGISTERS, bytes.clone());
             if raise(&mut bytes, index, rank % 63 + 1, max_bytes).is_err() {
                 assert_eq!(bytes, unchanged);
             }
