@@ -3,7 +3,7 @@
 //! The same handlers as for clients, but expired keys count as present (the log says itself when a key
 //! goes), nothing may block, replies are dropped and no further effects arise.
 
-use super::context::{Context, Counts, ExpiryMode, Settings};
+use super::context::{Context, Counts, ExpiryMode, ReadyKey, Settings};
 use super::effect::Effects;
 use super::locking::{NO_HASH, lock_for, lock_for_all};
 use super::registry;
@@ -66,6 +66,7 @@ pub struct Applier {
     effects: Effects,
     reply: Vec<u8>,
     transaction: Option<Vec<(u32, OwnedCommand)>>,
+    ready: Vec<ReadyKey>,
 }
 
 impl Applier {
@@ -79,6 +80,7 @@ impl Applier {
             effects: Effects::default(),
             reply: Vec::new(),
             transaction: None,
+            ready: Vec::new(),
         }
     }
 
@@ -100,6 +102,11 @@ impl Applier {
     /// Forgets a transaction that was begun and not ended.
     pub fn abandon_transaction(&mut self) {
         self.transaction = None;
+    }
+
+    /// Keys that clients wait for and that became ready, for readers that wait on a replica.
+    pub fn take_ready(&mut self) -> Vec<ReadyKey> {
+        std::mem::take(&mut self.ready)
     }
 
     /// Changes made so far, and resets the count.
@@ -213,7 +220,6 @@ impl Applier {
         };
         self.reply.clear();
         self.effects.clear();
-        let mut ready = Vec::new();
         let mut context = Context {
             db: self.db,
             now_ms,
@@ -225,9 +231,10 @@ impl Applier {
             rng: &mut self.rng,
             counts: &mut self.counts,
             no_touch: false,
-            ready: &mut ready,
+            ready: &mut self.ready,
             expiry: ExpiryMode::Ignore,
             may_block: false,
+            woken_by: None,
             first_hash,
             dirty: 0,
             logged: false,

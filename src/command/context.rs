@@ -103,6 +103,8 @@ pub struct Context<'a, 'k> {
     pub expiry: ExpiryMode,
     /// Whether the client may be made to wait.
     pub may_block: bool,
+    /// The key that became ready, where the client has waited for it and its command is run again.
+    pub woken_by: Option<&'a [u8]>,
     /// The hash that dispatch took of the first key, so that it is not taken again: the key's address and
     /// length, and the hash.
     pub first_hash: (usize, usize, u64),
@@ -194,6 +196,9 @@ impl<'a, 'k> Context<'a, 'k> {
         let shard = self.keys.shard_mut(hash);
         if let Some(entry) = shard.db_mut(db).remove(hash, key) {
             shard.touched(db, key);
+            if entry.is_stream() {
+                self.note_ready(db, hash, key);
+            }
             release(entry);
             self.counts.expired += 1;
             let word: &[u8] = if self.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
@@ -291,6 +296,9 @@ impl<'a, 'k> Context<'a, 'k> {
         let (old, _) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms, access);
         shard.touched(db, key);
         self.dirty += 1;
+        if let Some(Value::Stream(_)) = old {
+            self.note_ready(db, hash, key);
+        }
         if let Some(old) = old {
             release_value(old);
         }
@@ -316,7 +324,8 @@ impl<'a, 'k> Context<'a, 'k> {
         }
     }
 
-    /// If blocked clients wait for `key`, has them tried after this command.
+    /// If blocked clients wait for `key`, has them tried after this command. Called when a key comes to hold something,
+    /// and when a stream goes, which ends the waiting of its groups' readers.
     pub(super) fn note_ready(&mut self, db: u32, hash: u64, key: &[u8]) {
         if self.keys.shard(hash).is_awaited(db, key) {
             self.ready.push((db, key.into()));
@@ -337,6 +346,9 @@ impl<'a, 'k> Context<'a, 'k> {
         let entry = shard.db_mut(db).remove(hash, key)?;
         shard.touched(db, key);
         self.dirty += 1;
+        if entry.is_stream() {
+            self.note_ready(db, hash, key);
+        }
         Some(entry)
     }
 
@@ -385,7 +397,27 @@ impl<'a, 'k> Context<'a, 'k> {
         }
         let keys = keys.iter().map(|key| Box::from(*key)).collect();
         let timeout_ms = (timeout_ms > 0).then_some(timeout_ms);
-        Ok(Outcome::Block(Block { keys, timeout_ms, on_timeout }))
+        Ok(Outcome::Block(Block { keys, command: None, timeout_ms, on_timeout }))
+    }
+
+    /// As [`Context::block`], with other arguments of the command to be run when a key becomes ready.
+    pub fn block_as(
+        &mut self,
+        args: Vec<Box<[u8]>>,
+        keys: &[&[u8]],
+        timeout_ms: u64,
+        on_timeout: TimeoutReply,
+    ) -> CommandResult {
+        Ok(match self.block(keys, timeout_ms, on_timeout)? {
+            Outcome::Block(block) => Outcome::Block(Block { command: Some(args), ..block }),
+            other => other,
+        })
+    }
+
+    /// Has clients that wait for `key` tried after this command.
+    pub fn key_is_ready(&mut self, key: &[u8]) {
+        let hash = self.hash_of(key);
+        self.note_ready(self.db, hash, key);
     }
 }
 

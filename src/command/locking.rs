@@ -1,6 +1,6 @@
 //! From a command and its arguments to the shards it needs: a fold over the command table.
 
-use super::table::{Command, Locks};
+use super::table::{Command, Locks, streams_option};
 use crate::keyspace::{Keyspace, Locked};
 use crate::value::hash_bytes;
 
@@ -16,6 +16,10 @@ pub fn lock_for<'k>(keyspace: &'k Keyspace, command: &Command, args: &[&[u8]]) -
     match command.locks {
         Locks::All => (keyspace.lock_all(), NO_HASH),
         Locks::None => (Locked::none(), NO_HASH),
+        Locks::Streams => {
+            let keys = args.get(streams_option(args)).unwrap_or_default();
+            (keyspace.lock(keys.iter().map(|key| hash_bytes(key))), NO_HASH)
+        }
         Locks::Keys => {
             if let Some(key) = command.single_key().and_then(|at| args.get(at)) {
                 let hash = hash_bytes(key);
@@ -40,6 +44,12 @@ pub fn lock_for_all<'k, 'c>(
             Locks::Keys => {
                 let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
                 command.for_each_key(&args, |at, _| hashes.push(hash_bytes(args[at])));
+            }
+            Locks::Streams => {
+                let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+                hashes.extend(
+                    args.get(streams_option(&args)).unwrap_or_default().iter().map(|key| hash_bytes(key)),
+                );
             }
             Locks::None | Locks::All => return keyspace.lock_all(),
         }

@@ -36,6 +36,8 @@ pub trait Walk: Send {
 pub struct Block {
     /// Wake up when one of these keys (of the selected database) becomes ready.
     pub keys: Vec<Box<[u8]>>,
+    /// What is run when one does, if that is not the command as it was given.
+    pub command: Option<Vec<Box<[u8]>>>,
     /// Give up after so many ms; `None` waits for ever.
     pub timeout_ms: Option<u64>,
     /// What a time-out answers.
@@ -247,6 +249,26 @@ pub enum Locks {
     All,
     /// None: it takes shards one at a time through the context, or touches no key.
     None,
+    /// Those of the keys that follow the option STREAMS, see [`streams_option`]. The key spec only looks for the word,
+    /// which may also be the name of a group or a consumer.
+    Streams,
+}
+
+/// Where the keys of XREAD and XREADGROUP are among their arguments: the first half of what follows STREAMS, which is
+/// looked for from option to option. Empty where the command will be refused.
+pub fn streams_option(args: &[&[u8]]) -> std::ops::Range<usize> {
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        let is = |word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+        at += match () {
+            () if is("streams") => return at + 1..at + 1 + (args.len() - at - 1) / 2,
+            () if is("group") => 3,
+            () if is("block") || is("count") => 2,
+            () if is("noack") => 1,
+            () => return 0..0,
+        };
+    }
+    0..0
 }
 
 /// Who runs a command.

@@ -8,7 +8,7 @@ use super::context::{Context, Counts, ExpiryMode, ReadyKey, Settings};
 use super::effect::Effects;
 use super::locking::lock_for;
 use super::registry;
-use super::table::{Outcome, Run, flags};
+use super::table::{Block, Outcome, Run, flags};
 use crate::base::num::format_score;
 use crate::base::random::Rng;
 use crate::keyspace::{Keyspace, Locked};
@@ -35,6 +35,8 @@ pub struct Harness {
     pub expiry: ExpiryMode,
     /// Whether commands may block (then the reply is shown as `blocked …`).
     pub may_block: bool,
+    /// The key by which a client that waited was woken.
+    pub woken_by: Option<Vec<u8>>,
     /// Figures.
     pub counts: Counts,
     /// Awaited keys that became ready, since it was last emptied.
@@ -62,6 +64,7 @@ impl Harness {
             settings: Settings::default(),
             expiry: ExpiryMode::Delete,
             may_block: true,
+            woken_by: None,
             counts: Counts::default(),
             ready: Vec::new(),
             dirty: 0,
@@ -112,6 +115,7 @@ impl Harness {
             ready: &mut self.ready,
             expiry: self.expiry,
             may_block: self.may_block,
+            woken_by: self.woken_by.as_deref(),
             first_hash,
             dirty: 0,
             logged: false,
@@ -124,11 +128,7 @@ impl Harness {
         }
         match outcome {
             Ok(Outcome::Done) => {}
-            Ok(Outcome::Block(block)) => {
-                let keys: Vec<_> = block.keys.iter().map(|key| String::from_utf8_lossy(key)).collect();
-                let timeout_ms = block.timeout_ms.unwrap_or(0);
-                out = format!("blocked {timeout_ms} [{}]", keys.join(", ")).into_bytes();
-            }
+            Ok(Outcome::Block(block)) => out = shown_block(&block).into_bytes(),
             Ok(Outcome::Walk(mut walk)) => {
                 drop(locked);
                 let mut nothing = Locked::none();
@@ -146,6 +146,7 @@ impl Harness {
                     ready: &mut self.ready,
                     expiry: self.expiry,
                     may_block: false,
+                    woken_by: None,
                     first_hash: super::locking::NO_HASH,
                     dirty: 0,
                     logged: true,
@@ -202,6 +203,11 @@ impl Harness {
         });
         shown.collect()
     }
+}
+
+fn shown_block(block: &Block) -> String {
+    let keys: Vec<_> = block.keys.iter().map(|key| String::from_utf8_lossy(key)).collect();
+    format!("blocked {} [{}]", block.timeout_ms.unwrap_or(0), keys.join(", "))
 }
 
 /// Splits a line into words.

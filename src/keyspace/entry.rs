@@ -428,6 +428,11 @@ impl Entry {
         }
     }
 
+    /// Whether the value is a stream.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.value(), ValueRef::Object(Value::Stream(_)))
+    }
+
     /// Bytes of this entry's own block.
     pub fn block_bytes(&self) -> usize {
         self.shape().layout().size()

@@ -5,6 +5,7 @@
 //! after its locks are released, by [`serve_ready`]: the waiters' commands are run again, first come first
 //! served, and their replies handed over.
 
+use super::clients::ClientInfo;
 use super::dispatch::{Ran, run_handler};
 use super::node::Node;
 use super::session::Session;
@@ -12,10 +13,11 @@ use crate::command::apply::OwnedCommand;
 use crate::command::context::ReadyKey;
 use crate::command::locking::lock_for;
 use crate::command::table::{Block, Command};
-use crate::keyspace::{Entry, Locked, ValueRef};
+use crate::keyspace::{Entry, Locked, Shard, ValueRef};
 use crate::value::hash_bytes;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
@@ -116,7 +118,7 @@ fn unregister(node: &Node, waiter: &Arc<Waiter>) {
 
 /// Runs the commands of clients that wait for these keys, until a key has nothing more to give.
 /// What those commands make ready (BLMOVE) is served in turn.
-pub fn serve_ready(node: &Arc<Node>, session: &mut Session, ready: Vec<ReadyKey>) {
+pub fn serve_ready(node: &Node, session: &mut Session, ready: Vec<ReadyKey>) {
     let mut pending = VecDeque::from(ready);
     while let Some(slot) = pending.pop_front() {
         let waiting: Vec<Arc<Waiter>> = {
@@ -134,6 +136,26 @@ pub fn serve_ready(node: &Arc<Node>, session: &mut Session, ready: Vec<ReadyKey>
     }
 }
 
+/// As [`serve_ready`], where it was no client that made the keys ready: the primary's stream, expiry, eviction.
+pub fn serve_ready_of_node(node: &Node, ready: Vec<ReadyKey>) {
+    if ready.is_empty() {
+        return;
+    }
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let info = Arc::new(ClientInfo::new(0, nowhere, nowhere, -1, node.now_ms(), Box::new(|| ())));
+    let mut session = Session::new(info, node.settings(), true);
+    session.now_ms = node.now_ms();
+    serve_ready(node, &mut session, ready);
+    node.take_counts(&mut session);
+    node.log.wake_readers();
+}
+
+/// The keys among these of one database whose streams clients wait for; `shard` held them.
+pub fn awaited_streams(shard: &Shard, db: u32, gone: &[Entry]) -> Vec<ReadyKey> {
+    let awaited = gone.iter().filter(|entry| entry.is_stream() && shard.is_awaited(db, entry.key()));
+    awaited.map(|entry| (db, entry.key().into())).collect()
+}
+
 /// Whether a waiter's command can do anything with what a ready key holds: BLPOP goes on waiting when the key becomes
 /// a set, although BLPOP of a set is an error.
 fn is_of_use(command: &Command, locked: &Locked<'_>, (db, key): &ReadyKey) -> bool {
@@ -141,8 +163,8 @@ fn is_of_use(command: &Command, locked: &Locked<'_>, (db, key): &ReadyKey) -> bo
     match (command.group, locked.shard(hash).db(*db).get(hash, key).map(Entry::value)) {
         ("list", Some(ValueRef::Object(value))) => value.type_name() == "list",
         ("sorted-set", Some(ValueRef::Object(value))) => value.type_name() == "zset",
-        ("stream", Some(ValueRef::Object(value))) => value.type_name() == "stream",
-        ("list" | "sorted-set" | "stream", Some(_)) => false,
+        ("list" | "sorted-set", Some(_)) => false,
+        // Readers of a group are told when their stream is gone; XREAD itself sees that there is nothing for it.
         _ => true,
     }
 }
@@ -150,7 +172,7 @@ fn is_of_use(command: &Command, locked: &Locked<'_>, (db, key): &ReadyKey) -> bo
 /// Runs one waiter's command because of a ready key: `Some(true)` it was served, `Some(false)` it must go on waiting as
 /// there is nothing left, `None` its wait has ended otherwise or the key is of no use to it.
 fn try_waiter(
-    node: &Arc<Node>,
+    node: &Node,
     session: &mut Session,
     waiter: &Arc<Waiter>,
     slot: &ReadyKey,
@@ -169,8 +191,14 @@ fn try_waiter(
     let outcome = if waiter.ended.load(Ordering::Acquire) || !is_of_use(command, &locked, slot) {
         None
     } else {
-        let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
-        Some(run_handler(&mut call, command, &args, &mut reply).is_none())
+        let woken_by = Some(&*slot.1);
+        let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true, woken_by };
+        match run_handler(&mut call, command, &args, &mut reply) {
+            None => Some(true),
+            // What one reader of a stream has seen already another may not have.
+            Some(_) if command.group == "stream" => None,
+            Some(_) => Some(false),
+        }
     };
     let position = node.log.end();
     drop(locked);

@@ -1,5 +1,6 @@
 //! The periodic work of a node: expiry, sampling, limits, idle clients.
 
+use super::blocked::{awaited_streams, serve_ready_of_node};
 use super::clients::ClientKind;
 use super::eviction::{self, Room};
 use super::gate::bits;
@@ -66,7 +67,7 @@ fn may_expire(node: &Node) -> bool {
 
 /// Does a slice of one shard's expiry; true when there may be more to do.
 pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
-    let mut gone = Vec::new();
+    let (mut gone, mut awaited) = (Vec::new(), Vec::new());
     let now_ms = node.now_ms();
     let mut shard = node.keyspace.lock_shard(index);
     // Under the lock: a change of role takes them all.
@@ -79,11 +80,13 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
         expire_in(&mut shard, db, now_ms, &mut segments, &mut gone);
         let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
         log_removals(node, &shard, db, &gone[begun..], word);
+        awaited.extend(awaited_streams(&shard, db, &gone[begun..]));
         if gone.len() >= SLICE_KEYS || segments >= SLICE_SEGMENTS {
             break;
         }
     }
     drop(shard);
+    serve_ready_of_node(node, awaited);
     node.log.wake_readers();
     add(&node.stats.expired_keys, gone.len() as u64);
     gone.into_iter().for_each(release);

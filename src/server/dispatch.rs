@@ -171,6 +171,8 @@ pub struct Ran<'a, 'k> {
     pub ready: &'a mut Vec<ReadyKey>,
     /// Whether the client may be made to wait.
     pub may_block: bool,
+    /// The key that became ready, where the client has waited for it.
+    pub woken_by: Option<&'a [u8]>,
 }
 
 /// What is left to do after a handler.
@@ -224,6 +226,7 @@ pub fn run_unlogged<'k>(
         ready: call.ready,
         expiry: expiry_mode(call.node),
         may_block: call.may_block,
+        woken_by: call.woken_by,
         first_hash,
         dirty: 0,
         logged: false,
@@ -275,13 +278,15 @@ fn run_keyspace(
 ) -> Next {
     let mut ready = Vec::new();
     let (mut locked, first_hash) = lock_for(&node.keyspace, command, args);
-    let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true };
+    let mut call =
+        Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true, woken_by: None };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);
     append_effects(node, session);
     let later = match unfinished {
         None => None,
-        Some(Unfinished::Block(block)) => {
-            let owned = (command, args.iter().map(|arg| Box::from(*arg)).collect());
+        Some(Unfinished::Block(mut block)) => {
+            let as_given = || args.iter().map(|arg| Box::from(*arg)).collect();
+            let owned = (command, block.command.take().unwrap_or_else(as_given));
             Some(blocked_reply(node, session, owned, block, &mut locked))
         }
         Some(Unfinished::Walk(walk)) => Some(walked_reply(node, session, walk)),
@@ -426,6 +431,7 @@ pub fn with_context<'k, R>(
         ready: &mut Vec::new(),
         expiry: expiry_mode(node),
         may_block: false,
+        woken_by: None,
         first_hash: NO_HASH,
         dirty: 0,
         logged: true,

@@ -9,6 +9,7 @@
 //! seen so far, and the best of the pool that still qualifies is evicted.
 
 use super::Node;
+use super::blocked::{awaited_streams, serve_ready_of_node};
 use super::config::MaxmemoryPolicy;
 use super::cron::log_removals;
 use super::gate::bits;
@@ -181,7 +182,9 @@ fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<
     let freed = entry_bytes(&entry, DEFAULT_SAMPLES);
     let word: &[u8] = if node.config().lazyfree_lazy_eviction { b"UNLINK" } else { b"DEL" };
     log_removals(node, shard, candidate.db, std::slice::from_ref(&entry), word);
+    let awaited = awaited_streams(shard, candidate.db, std::slice::from_ref(&entry));
     drop(locked);
+    serve_ready_of_node(node, awaited);
     add(&node.stats.evicted_keys, 1);
     release(entry);
     Some(freed)

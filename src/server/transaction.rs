@@ -193,7 +193,7 @@ fn run_queued<'k>(
             }
         };
     };
-    let mut call = Ran { node, session, locked, ready, may_block: false };
+    let mut call = Ran { node, session, locked, ready, may_block: false, woken_by: None };
     match run_unlogged(&mut call, command, args, out, NO_HASH) {
         None => {}
         Some(Unfinished::Walk(walk)) => walk_at_once(node, session, locked, walk, out),

@@ -14,7 +14,7 @@ fn list(texts: &[&str]) -> RespValue {
 }
 
 /// Sends a command that must wait, on a connection of its own, and returns once the server has it waiting.
-fn waiting(server: &Server, words: &str) -> Client {
+pub fn waiting(server: &Server, words: &str) -> Client {
     let mut watcher = server.client();
     let blocked =
         |watcher: &mut Client| watcher.info("blocked_clients").map(|n| n.parse::<u32>().expect("a number"));

@@ -7,6 +7,7 @@ mod command_info;
 mod connections;
 mod maxmemory;
 mod protocol;
+mod streams;
 mod their_tools;
 mod transactions;
 

@@ -20,6 +20,7 @@ pub mod sorted_set;
 pub mod sorted_set_algebra;
 pub mod sorted_set_pop;
 pub mod sorted_set_range;
+pub mod stream;
 pub mod string;
 pub mod transactions;
 
@@ -46,6 +47,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sorted_set_algebra::COMMANDS,
     sorted_set_pop::COMMANDS,
     sorted_set_range::COMMANDS,
+    stream::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

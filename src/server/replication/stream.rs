@@ -5,6 +5,7 @@ use crate::resp::args::ArgSpans;
 use crate::resp::command_bytes::write_command;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
 use crate::server::Node;
+use crate::server::blocked::serve_ready_of_node;
 use crate::server::stats::add;
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
@@ -136,6 +137,7 @@ impl Stream {
                     return Err(io::Error::other(text));
                 }
             }
+            serve_ready_of_node(node, self.applier.take_ready());
             add(&node.changes, self.applier.take_changes());
             add(&node.stats.commands, 1);
         }

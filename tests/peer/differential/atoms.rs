@@ -3,6 +3,7 @@
 use super::grammar::Arg;
 use crate::support::rng::Pick;
 use outrigger::base::random::Rng;
+use std::cell::Cell;
 
 type Make = fn(&mut Rng) -> Arg;
 
@@ -14,6 +15,23 @@ const ATOMS: &[(&str, Make)] = &[
     ("set", |rng| key_of(b'e', rng)),
     ("zset", |rng| key_of(b'z', rng)),
     ("hash", |rng| key_of(b'h', rng)),
+    ("stream", |rng| key_of(b'k', rng)),
+    ("far", |rng| vec![b'w', b'1' + rng.below(2) as u8]),
+    ("newid", new_stream_id),
+    ("sid", stream_id),
+    ("new", |_| b">".to_vec()),
+    ("last", |_| b"+".to_vec()),
+    ("sstart", |rng| range_id(rng, "-")),
+    ("send", |rng| range_id(rng, "+")),
+    ("farid", |rng| format!("900000000000{}-{}", rng.below(10), rng.below(9)).into_bytes()),
+    ("slen", |rng| usual(rng, |rng| text(rng.below(200)), integer)),
+    ("group", |rng| usual(rng, |rng| vec![b'g', b'1' + rng.below(2) as u8], |rng| bytes_of(rng, 0, 40))),
+    ("consumer", |rng| usual(rng, |rng| vec![b'c', b'1' + rng.below(3) as u8], |rng| bytes_of(rng, 0, 40))),
+    ("minidle", |rng| {
+        usual(rng, |rng| words(rng, &["0", "0", "-1", "1000000"]), |rng| words(rng, &["x", ""]))
+    }),
+    ("idle", |rng| usual(rng, |rng| words(rng, &["0", "5000000", "1"]), |rng| words(rng, &["-1", "x"]))),
+    ("blockms", |rng| usual(rng, |rng| text(1 + rng.below(3)), |rng| words(rng, &["-1", "x", "1.5"]))),
     ("lex", |rng| vec![b'x', b'1' + rng.below(2) as u8]),
     ("small", |rng| vec![b't', b'1' + rng.below(3) as u8]),
     ("letters", |rng| bytes_of(rng, 0, 40)),
@@ -64,7 +82,7 @@ const ATOMS: &[(&str, Make)] = &[
     ("lat", |rng| coordinate(rng, 85.051_128_78)),
     ("length", length),
     ("unit", |rng| usual(rng, |rng| words(rng, &["m", "km", "ft", "mi", "KM"]), junk)),
-    ("type", |rng| words(rng, &["string", "list", "set", "zset", "hash", "STRING", "nosuchtype"])),
+    ("type", |rng| words(rng, &["string", "list", "set", "zset", "hash", "stream", "STRING", "nosuchtype"])),
     ("junk", junk),
     ("text", |rng| words(rng, &["hello", "a b", "", "x", "with\nline"])),
 ];
@@ -102,7 +120,7 @@ fn key_of(kind: u8, rng: &mut Rng) -> Arg {
 }
 
 fn any_key(rng: &mut Rng) -> Arg {
-    let kind = *rng.pick(&[&b's', &b'l', &b'e', &b'z', &b'h']);
+    let kind = *rng.pick(&[&b's', &b'l', &b'e', &b'z', &b'h', &b'k']);
     vec![kind, b'1' + rng.below(4) as u8]
 }
 
@@ -211,6 +229,48 @@ fn lex_bound(rng: &mut Rng) -> Arg {
         6..=8 => [b"[".to_vec(), member(rng)].concat(),
         9 | 10 => [b"(".to_vec(), member(rng)].concat(),
         _ => words(rng, &["", "a", "-x", "+x", "[", "("]),
+    }
+}
+
+thread_local! {
+    /// About the greatest id given to a stream: new ones must lie above the last.
+    static LAST_ID: Cell<u64> = const { Cell::new(1) };
+}
+
+/// Mostly an id above all others, now and then one of those.
+fn new_stream_id(rng: &mut Rng) -> Arg {
+    if rng.percent(15) {
+        return stream_id(rng);
+    }
+    let ms = LAST_ID.get() + rng.below(3);
+    LAST_ID.set(ms);
+    match rng.below(8) {
+        0..=3 => text(ms),
+        4 => format!("{ms}-{}", rng.below(4)).into_bytes(),
+        5 | 6 => format!("{ms}-*").into_bytes(),
+        _ => format!("{ms}-0").into_bytes(),
+    }
+}
+
+/// The id of an entry that may be there.
+fn stream_id(rng: &mut Rng) -> Arg {
+    let ms = LAST_ID.get().saturating_sub(rng.below(50));
+    match rng.below(40) {
+        0..=29 => text(ms),
+        30..=34 => format!("{ms}-{}", rng.below(3)).into_bytes(),
+        35 => words(rng, &["0", "0-0", "0-1", "18446744073709551615-18446744073709551614"]),
+        36 => words(rng, &["-", "+", "$", ">", "*", "(5", "5-*"]),
+        37 => words(rng, &["", "x", "-1", "5-", "5-x", "1-2-3", "18446744073709551616", " 7", "007-1"]),
+        38 => text(LAST_ID.get() + 5),
+        _ => integer(rng),
+    }
+}
+
+fn range_id(rng: &mut Rng, edge: &str) -> Arg {
+    match rng.below(10) {
+        0..=4 => edge.as_bytes().to_vec(),
+        5 | 6 => [b"(".to_vec(), stream_id(rng)].concat(),
+        _ => stream_id(rng),
     }
 }
 
@@ -346,6 +406,7 @@ fn junk(rng: &mut Rng) -> Arg {
             ],
         ),
         3 => any_key(rng),
-        _ => value(rng),
+        // Errors repeat an argument, and a line has an end.
+        _ => value(rng).into_iter().take(10_000).collect(),
     }
 }

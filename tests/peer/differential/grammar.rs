@@ -106,6 +106,7 @@ impl Parser<'_> {
                 while self.peek().is_some_and(|b| !b" |()[]{}+<>".contains(&b)) {
                     self.at += 1;
                 }
+                assert!(self.at > from, "stray '{}'", char::from(self.text[from]));
                 Part::Word(String::from_utf8_lossy(&self.text[from..self.at]).into_owned())
             }
         }

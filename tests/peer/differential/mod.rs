@@ -181,7 +181,8 @@ impl Run {
         let mut args = Vec::new();
         grammar::generate(&entry.part, &mut self.rng, &mut args);
         // A spoilt timeout could be for ever.
-        if self.rng.percent(3) && !entry.name.starts_with('B') {
+        let waits = entry.name.starts_with('B') || args.iter().any(|arg| arg.eq_ignore_ascii_case(b"block"));
+        if self.rng.percent(3) && !waits {
             grammar::spoil(&mut args, &mut self.rng);
             if expires(&entry.name) {
                 args.iter_mut().filter(|arg| is_soon(arg)).for_each(|arg| *arg = b"x".to_vec());
@@ -212,7 +213,7 @@ impl Run {
         let mut sent = vec![(Mode::Exact, vec![b"MULTI".to_vec()])];
         for _ in 0..1 + self.rng.index(5) {
             let (mode, args) = self.command(false);
-            if matches!(mode, Mode::Exact | Mode::Unordered | Mode::Pairs | Mode::Near(_)) {
+            if matches!(mode, Mode::Exact | Mode::Unordered | Mode::Pairs | Mode::Near(_) | Mode::Times) {
                 sent.push((mode, args));
             }
         }
@@ -285,7 +286,7 @@ impl Run {
     /// The last commands that named a key which this one names, too.
     fn tail(&self, args: &[Arg]) -> String {
         const SHOWN: usize = 12;
-        let is_key = |arg: &Arg| arg.len() == 2 && b"slezhxt".contains(&arg[0]) && arg[1].is_ascii_digit();
+        let is_key = |arg: &Arg| arg.len() == 2 && b"slezhxtkw".contains(&arg[0]) && arg[1].is_ascii_digit();
         let keys: Vec<&Arg> = args.iter().filter(|arg| is_key(arg)).collect();
         let before = &self.history[..self.history.len().saturating_sub(1)];
         let related = before.iter().rev().filter(|args| args.iter().any(|arg| keys.contains(&arg)));
@@ -403,6 +404,8 @@ fn same_replies_as_redis_with_small_encodings() {
         "--zset-max-listpack-value",
         "32",
         "--list-max-listpack-size",
+        "4",
+        "--stream-node-max-entries",
         "4",
     ];
     run(2, Options { both, ours: &["--set-max-listpack-entries", "0"] });

@@ -22,9 +22,11 @@ pub enum Mode {
     RandomKey,
     /// An encoding: as [`Mode::Exact`], outside of transactions, so that the key can still be asked for its type.
     Encoding,
+    /// Byte for byte but for times and idle times of streams' consumers and pending entries.
+    Times,
 }
 
-use Mode::{Encoding, Exact, Near, Pairs, Random, RandomKey, Scan, Spop, Unordered};
+use Mode::{Encoding, Exact, Near, Pairs, Random, RandomKey, Scan, Spop, Times, Unordered};
 
 /// A line of the table: how to compare, and the grammar (see `grammar`).
 pub type Line = (Mode, &'static str);
@@ -41,6 +43,7 @@ pub const FAMILIES: &[(&str, &[Line])] = &[
     ("bitmap", BITMAP),
     ("hyperloglog", HYPERLOGLOG),
     ("geo", GEO),
+    ("stream", STREAM),
 ];
 
 const CONNECTION: &[Line] = &[(Exact, "PING [<text>]"), (Exact, "ECHO <text>"), (Exact, "SELECT <db>")];
@@ -327,4 +330,63 @@ const GEO: &[Line] = &[
         Exact,
         "GEOSEARCHSTORE <geo> <geo> {FROMMEMBER <place>|FROMLONLAT <lon> <lat>|BYRADIUS <length> <unit>|BYBOX <length> <length> <unit>|STOREDIST|WITHDIST}",
     ),
+];
+
+const STREAM: &[Line] = &[
+    (Exact, "XADD <stream> <newid> (<field> <val>)+"),
+    (Exact, "XADD <stream> <newid> name <val> age <num>"),
+    (Exact, "XADD <stream> <newid> name <val> age <num>"),
+    (Exact, "XADD <stream> <newid> name <val> age <num>"),
+    (Exact, "XADD <stream> <newid> <member> <num>"),
+    (
+        Exact,
+        "XADD <stream> {NOMKSTREAM|MAXLEN <slen>|MAXLEN = <slen>|MAXLEN ~ <slen>|MINID <sid>|MINID = <sid>|MINID ~ <sid>|\
+         MAXLEN ~ <slen> LIMIT <posint>|LIMIT <posint>} <newid> name <val> age <num>",
+    ),
+    (Exact, "XADD <far> <farid> f <val>"),
+    (Exact, "XADD <far> NOMKSTREAM [MAXLEN ~ <slen>] * f <val>"),
+    (Exact, "XTRIM <stream> MAXLEN [(=|~)] <slen> [LIMIT <posint>]"),
+    (Exact, "XTRIM <stream> MINID [(=|~)] <sid> [LIMIT <posint>]"),
+    (Exact, "XLEN <stream>"),
+    (Exact, "XRANGE <stream> <sstart> <send> [COUNT <count>]"),
+    (Exact, "XRANGE <far> - <last>"),
+    (Exact, "XREVRANGE <stream> <send> <sstart> [COUNT <count>]"),
+    (Exact, "XDEL <stream> <sid>+"),
+    (Exact, "XDEL <stream> <sid>"),
+    (Exact, "XSETID <stream> <newid> {ENTRIESADDED <slen>|MAXDELETEDID <sid>}"),
+    (Exact, "XREAD [COUNT <count>] STREAMS <stream> <sid>"),
+    (Exact, "XREAD {COUNT <count>|BLOCK <blockms>} STREAMS <stream> <stream> <sid> <sid>"),
+    (Exact, "XREAD BLOCK <blockms> STREAMS <stream> $"),
+    (Exact, "XGROUP CREATE <stream> <group> (<sid>|0|$) {MKSTREAM|ENTRIESREAD <posint>}"),
+    (Exact, "XGROUP CREATE <stream> <group> 0"),
+    (Exact, "XGROUP SETID <stream> <group> (<sid>|0|$) [ENTRIESREAD <posint>]"),
+    (Exact, "XGROUP DESTROY <stream> <group>"),
+    (Exact, "XGROUP CREATECONSUMER <stream> <group> <consumer>"),
+    (Exact, "XGROUP DELCONSUMER <stream> <group> <consumer>"),
+    (
+        Exact,
+        "XREADGROUP GROUP <group> <consumer> {COUNT <count>|BLOCK <blockms>|NOACK} STREAMS <stream> <new>",
+    ),
+    (Exact, "XREADGROUP GROUP <group> <consumer> COUNT 3 STREAMS <stream> <new>"),
+    (Exact, "XREADGROUP GROUP <group> <consumer> {COUNT <count>|NOACK} STREAMS <stream> (<sid>|0)"),
+    (
+        Exact,
+        "XREADGROUP GROUP <group> <consumer> {COUNT <count>|NOACK} STREAMS <stream> <stream> <new> (<new>|<sid>)",
+    ),
+    (Exact, "XREADGROUP {COUNT <count>|NOACK} GROUP STREAMS STREAMS STREAMS <stream> <new>"),
+    (Exact, "XACK <stream> <group> <sid>+"),
+    (Exact, "XPENDING <stream> <group>"),
+    (Times, "XPENDING <stream> <group> <sstart> <send> <count> [<consumer>]"),
+    (Times, "XPENDING <stream> <group> IDLE <minidle> <sstart> <send> <count> [<consumer>]"),
+    (
+        Exact,
+        "XCLAIM <stream> <group> <consumer> <minidle> <sid>+ {IDLE <idle>|TIME <at-ms>|RETRYCOUNT <posint>|FORCE|JUSTID|LASTID <sid>}",
+    ),
+    (Exact, "XCLAIM <stream> <group> <consumer> 0 <sid>+ {IDLE 5000000|FORCE|JUSTID}"),
+    (Exact, "XAUTOCLAIM <stream> <group> <consumer> <minidle> <sstart> {COUNT <rank>|JUSTID}"),
+    (Exact, "XINFO STREAM <stream>"),
+    (Times, "XINFO STREAM <stream> FULL [COUNT <rank>]"),
+    (Exact, "XINFO GROUPS <stream>"),
+    (Times, "XINFO CONSUMERS <stream> <group>"),
+    (Exact, "DEBUG DIGEST-VALUE <stream>"),
 ];

@@ -33,9 +33,13 @@ fn check_flush_word(args: &[&[u8]]) -> Result<(), CommandError> {
 }
 
 fn flush(ctx: &mut Context<'_, '_>, dbs: std::ops::Range<u32>, args: &[&[u8]]) -> CommandResult {
-    let mut dropped: Vec<Db> = Vec::new();
+    let (mut dropped, mut ready): (Vec<Db>, Vec<_>) = Default::default();
     for (_, shard) in ctx.keys.iter_mut() {
         for db in dbs.clone() {
+            let streams = shard
+                .awaited_keys(db)
+                .filter(|key| shard.db(db).get(hash_bytes(key), key).is_some_and(Entry::is_stream));
+            ready.extend(streams.map(|key| (db, Box::from(key))));
             shard.touched_all(db, |shard, key| shard.db(db).get(hash_bytes(key), key).is_some());
             if !shard.db(db).is_empty() {
                 dropped.push(shard.take_db(db));
@@ -43,6 +47,7 @@ fn flush(ctx: &mut Context<'_, '_>, dbs: std::ops::Range<u32>, args: &[&[u8]]) -
         }
     }
     ctx.dirty += dropped.iter().map(|db| db.len() as u64).sum::<u64>();
+    ctx.ready.append(&mut ready);
     if !dropped.is_empty() {
         free_later(dropped);
     }
@@ -69,8 +74,10 @@ pub(super) fn swapdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
         }
         shard.swap_dbs(a, b);
         for db in [a, b] {
-            let now_there = shard.awaited_keys(db).filter(|key| is_live(shard, db, key));
-            ready.extend(now_there.map(|key| (db, Box::from(key))));
+            // Where there was something before, readers of a stream's group may have to be told that it went.
+            let changed =
+                shard.awaited_keys(db).filter(|key| is_live(shard, a, key) || is_live(shard, b, key));
+            ready.extend(changed.map(|key| (db, Box::from(key))));
         }
     }
     ctx.ready.append(&mut ready);
