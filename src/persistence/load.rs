@@ -1,5 +1,6 @@
 //! Loading: bytes of a snapshot into a keyspace.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -183,6 +184,22 @@ pub fn load_rdb(
     bytes: &[u8],
     keyspace: &Keyspace,
     how: &Inserting,
+    released: impl FnMut(usize),
+) -> Result<Facts, LoadError> {
+    let loaded = read_into(bytes, keyspace, how, released);
+    match loaded {
+        // Whether a changed byte is the cause shows at the checksum only.
+        Err(error @ (LoadError::DuplicateKey { .. } | LoadError::Database { .. })) => {
+            Err(check_rdb(bytes, how.read).err().unwrap_or(error))
+        }
+        other => other,
+    }
+}
+
+fn read_into(
+    bytes: &[u8],
+    keyspace: &Keyspace,
+    how: &Inserting,
     mut released: impl FnMut(usize),
 ) -> Result<Facts, LoadError> {
     let mut reader = RdbReader::new(bytes, how.read);
@@ -203,7 +220,8 @@ pub fn load_rdb(
     Ok(gathered.done(reader.offset(), reader.skipped_empty()))
 }
 
-/// Reads a snapshot through without keeping anything: what a checker does. Counts the keys.
+/// Reads a snapshot through without keeping anything. Counts the keys. Keys that occur twice are not found: see
+/// [`judge_rdb`].
 pub fn check_rdb(bytes: &[u8], read: ReadOptions) -> Result<Facts, LoadError> {
     check_rdb_with(bytes, read, &mut |_, _| ())
 }
@@ -229,6 +247,41 @@ pub fn check_rdb_with(
         }
     }
     Ok(gathered.done(reader.offset(), reader.skipped_empty()))
+}
+
+/// Judges a snapshot as a checker does: as [`check_rdb_with`], and no key may occur twice. Takes some ten bytes of memory
+/// a key.
+pub fn judge_rdb(
+    bytes: &[u8],
+    read: ReadOptions,
+    see: &mut dyn FnMut(&Record<'_>, u64),
+) -> Result<Facts, LoadError> {
+    let hasher = ahash::RandomState::new();
+    let hash = |entry: &Entry<'_>| hasher.hash_one((entry.db, entry.key));
+    let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
+    let facts = check_rdb_with(bytes, read, &mut |record, at| {
+        see(record, at);
+        if let Record::Entry(entry) = record
+            && !seen.insert(hash(entry))
+        {
+            twice.insert(hash(entry));
+        }
+    })?;
+    if twice.is_empty() {
+        return Ok(facts);
+    }
+    // Equal hashes may be of different keys: those few are looked at themselves.
+    let (mut keys, mut found) = (HashSet::new(), None);
+    check_rdb_with(bytes, read, &mut |record, offset| {
+        if let Record::Entry(entry) = record
+            && found.is_none()
+            && twice.contains(&hash(entry))
+            && !keys.insert((entry.db, entry.key.to_vec()))
+        {
+            found = Some(LoadError::DuplicateKey { db: entry.db, key: entry.key.to_vec(), offset });
+        }
+    })?;
+    found.map_or(Ok(facts), Err)
 }
 
 fn take(

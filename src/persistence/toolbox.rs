@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::load::{Facts, LoadError, check_rdb_with};
+use super::load::{Facts, LoadError, judge_rdb};
 use super::names::Names;
 use super::offline::{Offline, OfflineError, RestoreTo, Restored};
 use super::recovery::{
@@ -113,7 +113,7 @@ pub fn check_snapshot(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result
             progress(at, bytes);
         }
     };
-    let outcome = check_rdb_with(&file, ReadOptions::default(), &mut see);
+    let outcome = judge_rdb(&file, ReadOptions::default(), &mut see);
     let outcome = match outcome {
         Ok(facts) if facts.bytes < bytes => {
             let error = LoadError::Trailing { offset: facts.bytes, bytes: bytes - facts.bytes };

@@ -69,6 +69,7 @@ pub async fn run(node: &Arc<Node>, asked: Asked) -> String {
     }
     node.shutdown.aborted.store(false, Ordering::Release);
     let reason = end(node, asked).await;
+    node.durability.go_on_after_all();
     node.gate.set(bits::CLOSING, false);
     node.shutdown.running.store(false, Ordering::Release);
     reason

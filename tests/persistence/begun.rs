@@ -55,3 +55,42 @@ fn a_job_that_was_asked_for_is_never_seen_as_done() {
         assert_eq!(client.info("aof_rewrites"), Some(round.to_string()));
     }
 }
+
+#[test]
+fn an_end_that_fails_leaves_a_server_that_appends() {
+    let mut server = Server::ours(&["--appendonly", "yes", "--save", "3600 1"]);
+    let mut client = server.client();
+    client.ok("SET before 1");
+    // In the place of the snapshot stands a folder, which no file can replace.
+    let dump = server.dir().join("dump.rdb");
+    std::fs::create_dir(&dump).expect("make a folder");
+    std::fs::write(dump.join("something"), "").expect("fill it");
+    assert_eq!(client.error("SHUTDOWN"), "ERR Errors trying to SHUTDOWN. Check logs.");
+    client.ok("SET after 1");
+    let waited = client.cmd("WAITAOF 1 0 30000");
+    assert_eq!(waited.as_slice().and_then(|counts| counts[0].as_int()), Some(1), "{waited:?}");
+    let digest = client.digest();
+    server.kill();
+    std::fs::remove_dir_all(&dump).expect("remove it");
+    server.restart();
+    assert_eq!(server.client().digest(), digest);
+}
+
+#[test]
+fn nothing_is_begun_at_the_end() {
+    for _ in 0..3 {
+        let mut nodes = super::nodes::Nodes::start(&["--appendonly", "yes", "--save", "3600 1"]);
+        nodes.primary.client().ok("SET a 1");
+        nodes.settle();
+        assert!(nodes.replica.stop().success());
+        let folder = nodes.replica.dir().join("appendonlydir");
+        let entries = std::fs::read_dir(folder).expect("read the folder").flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.file_name().into_string().expect("a name")).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"]
+        );
+    }
+}

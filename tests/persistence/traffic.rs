@@ -36,6 +36,8 @@ pub struct Traffic {
     pub value_bytes: usize,
     /// Keys of a type.
     pub keys: u64,
+    /// Whether some keys live for less than a second.
+    pub brief: bool,
     /// Commands that are not sent.
     missing: Vec<&'static str>,
 }
@@ -43,7 +45,7 @@ pub struct Traffic {
 impl Traffic {
     /// From a seed.
     pub fn new(seed: u64) -> Traffic {
-        Traffic { rng: Rng::from_seed(seed), value_bytes: 60, keys: 40, missing: Vec::new() }
+        Traffic { rng: Rng::from_seed(seed), value_bytes: 60, keys: 40, brief: true, missing: Vec::new() }
     }
 
     /// Leaves out what this server (one of ours) does not know.
@@ -134,7 +136,8 @@ impl Traffic {
     pub fn write(&mut self) -> Words {
         loop {
             let command = self.any_write();
-            if !self.missing.iter().any(|name| name.as_bytes() == command[0]) {
+            let known = !self.missing.iter().any(|name| name.as_bytes() == command[0]);
+            if known && (self.brief || !command[1].starts_with(BRIEF.as_bytes())) {
                 return command;
             }
         }

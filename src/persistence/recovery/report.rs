@@ -7,7 +7,7 @@ use super::{Chain, CutTail, RecoveryError, RecoveryErrorKind, start_of};
 use crate::format::aof::manifest::FileKind;
 use crate::format::aof::verify::{HistoryPoint, LogVerifier};
 use crate::format::rdb::{MAGIC, ReadOptions};
-use crate::persistence::load::{LoadError, check_rdb};
+use crate::persistence::load::{LoadError, judge_rdb};
 use crate::persistence::names::Names;
 use crate::sys::Disk;
 
@@ -101,7 +101,7 @@ pub fn verify_file(disk: &dyn Disk, path: &Path) -> Result<Report, RecoveryError
     let mut snapshot_bytes = 0;
     if bytes.starts_with(MAGIC) {
         let mut report = blank(path, FileKind::Base, &bytes);
-        match check_rdb(&bytes, ReadOptions::default()) {
+        match judge_rdb(&bytes, ReadOptions::default(), &mut |_, _| ()) {
             Ok(facts) => {
                 (report.good_bytes, report.items, report.crc) = (facts.bytes, facts.keys, facts.checksum);
                 report.bytes = facts.bytes;
@@ -168,7 +168,7 @@ fn base_report(bytes: &[u8], report: &mut FileReport) -> Result<(), (Option<u64>
         (report.good_bytes, report.items) = (verdict.extent().len as u64, verdict.extent().commands);
         return fault(&verdict, false).map_or(Ok(()), |(offset, kind)| Err((Some(offset), kind)));
     }
-    let facts = check_rdb(bytes, ReadOptions::default())
+    let facts = judge_rdb(bytes, ReadOptions::default(), &mut |_, _| ())
         .map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;
     (report.good_bytes, report.items) = (facts.bytes, facts.keys);
     report.crc = facts.checksum;

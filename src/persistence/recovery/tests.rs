@@ -452,3 +452,44 @@ fn a_new_lineage_after_a_cut_leaves_no_gap_and_temporaries_are_swept() {
     let (again, after) = load(&whole.disk).unwrap();
     assert_eq!((again.point.map(|point| point.history()), after), (Some(renamed.history()), found));
 }
+
+/// A snapshot of two entries of these keys in this database, with a checksum or (`0`) without.
+fn snapshot_of(db: u8, keys: [&[u8; 1]; 2], checksum: bool) -> Vec<u8> {
+    let mut bytes = b"REDIS0010\xfe".to_vec();
+    bytes.push(db);
+    keys.iter().for_each(|key| bytes.extend([0, 1, key[0], 1, b'v']));
+    bytes.push(0xff);
+    let crc = if checksum { crate::base::crc::crc64(0, &bytes) } else { 0 };
+    bytes.extend(crc.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn checker_and_loader_agree_on_what_only_one_of_them_meets() {
+    let judge = |bytes: &[u8]| {
+        let disk = FaultDisk::new(1);
+        let manifest =
+            Manifest { base: Some(FileEntry::new("base", 1, FileKind::Base)), ..Manifest::default() };
+        disk.put(&names().folder().join("base"), bytes);
+        disk.put(&names().manifest(), &manifest.print().unwrap());
+        let report = verify_directory(&disk, &names()).unwrap();
+        let checked = report.problems.first().map(ToString::to_string);
+        (load(&disk).err().map(|error| error.to_string()), checked)
+    };
+    for checksum in [true, false] {
+        let (loaded, checked) = judge(&snapshot_of(0, [b"a", b"b"], checksum));
+        assert_eq!((loaded, checked), (None, None));
+        // The writer's fault: both find the key.
+        let (loaded, checked) = judge(&snapshot_of(0, [b"a", b"a"], checksum));
+        assert!(loaded.as_ref().is_some_and(|text| text.contains("occurs twice")), "{loaded:?}");
+        assert_eq!(loaded, checked);
+    }
+    // A changed byte that makes one key another, or a database one that there is not: both blame the checksum.
+    for at in [9 + 1, 9 + 2 + 5 + 2] {
+        let mut bytes = snapshot_of(0, [b"a", b"c"], true);
+        bytes[at] = if at == 10 { 40 } else { b'a' };
+        let (loaded, checked) = judge(&bytes);
+        assert!(loaded.as_ref().is_some_and(|text| text.contains("checksum")), "{loaded:?}");
+        assert_eq!(loaded, checked);
+    }
+}

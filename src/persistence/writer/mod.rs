@@ -315,7 +315,8 @@ impl AofWriter {
         self.ask(|answer| Request::Install(temporary, point, source, answer))
     }
 
-    /// Gives a writer that is off the log from which a later rotation will write.
+    /// Gives a writer that is off the log from which a later rotation will write. One that is writing by then keeps the
+    /// log it has.
     pub fn attach_source(&self, source: Box<dyn LogSource>) {
         self.post(Request::AttachSource(source));
     }

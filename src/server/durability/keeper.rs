@@ -211,7 +211,7 @@ struct Keeper {
 impl Keeper {
     fn tick(&mut self, node: &Arc<Node>) {
         self.look_after(node);
-        if self.running.is_some() {
+        if self.running.is_some() || node.durability.is_ending() {
             return;
         }
         self.reconcile(node);
@@ -239,7 +239,9 @@ impl Keeper {
             Some(_) => node.role.phase() == LinkPhase::Connected,
             None => node.role.has_history() && !node.gate.has(bits::FENCED),
         };
-        if phase == Phase::Off && appends && settled {
+        // A snapshot that has just been received becomes a generation without any child's help.
+        let installing = durability.installing.load(Ordering::Acquire) > 0;
+        if phase == Phase::Off && appends && settled && !installing {
             durability.generation_wanted.store(true, Ordering::Release);
         }
     }

@@ -22,7 +22,7 @@ use crate::sys::{Disk, RealDisk};
 use parking_lot::Mutex;
 use source::{NodeLog, WakerSlot};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 pub use keeper::{JobKind, SaveStatus};
@@ -43,6 +43,10 @@ pub struct Durability {
     generation_wanted: Arc<AtomicBool>,
     /// Full syncs whose snapshot was to be kept.
     syncs: AtomicU64,
+    /// Snapshots received that are being made the base of a new generation.
+    installing: AtomicU32,
+    /// The server is about to end: what is on disk is whole, and nothing new is begun there.
+    ending: AtomicBool,
 }
 
 #[derive(Default)]
@@ -62,6 +66,8 @@ impl Default for Durability {
             publishing: Arc::new(AtomicBool::new(false)),
             generation_wanted: Arc::new(AtomicBool::new(false)),
             syncs: AtomicU64::new(0),
+            installing: AtomicU32::new(0),
+            ending: AtomicBool::new(false),
         }
     }
 }
@@ -141,10 +147,12 @@ impl Durability {
         self.publishing.store(false, Ordering::Release);
         node.set_durable_offset(None);
         let Some(base) = base else { return };
+        self.installing.fetch_add(1, Ordering::AcqRel);
         let installed = self.install(node, point, base);
         let node = node.clone();
         let waited = std::thread::Builder::new().name("aof-install".into()).spawn(move || {
             let outcome = installed.and_then(|pending| pending.wait().map_err(|error| error.to_string()));
+            node.durability.installing.fetch_sub(1, Ordering::AcqRel);
             match outcome {
                 Ok(finished) => {
                     let durability = &node.durability;
@@ -159,6 +167,7 @@ impl Durability {
             }
         });
         if let Err(error) = waited {
+            self.installing.fetch_sub(1, Ordering::AcqRel);
             tracing::error!(%error, "no thread to wait for the new generation");
         }
     }
@@ -185,6 +194,9 @@ impl Durability {
     fn ensure_writer(&self, node: &Arc<Node>) -> Result<(), String> {
         if self.inner.lock().writer.is_some() {
             return Ok(());
+        }
+        if self.is_ending() {
+            return Err("the server is about to end".into());
         }
         let config = node.config();
         self.lock_folder(&config)?;
@@ -261,12 +273,32 @@ impl Durability {
         }
     }
 
-    /// Ends the writer with everything fsynced.
+    /// Closes the files with everything fsynced. From then on nothing is begun on disk, until
+    /// [`Durability::go_on_after_all`].
     pub fn stop(&self) -> Result<(), String> {
-        self.flush()?;
-        let writer = self.inner.lock().writer.take();
-        drop(writer);
-        Ok(())
+        self.ending.store(true, Ordering::Release);
+        let phase = self.phase();
+        let Some(closed) = self.inner.lock().writer.as_ref().map(|writer| writer.detach()) else {
+            return Ok(());
+        };
+        match closed.wait() {
+            Ok(_) => Ok(()),
+            Err(error) if phase == Phase::Writing => {
+                self.go_on_after_all();
+                Err(error.to_string())
+            }
+            // It had no file that could be loaded; that has been said when it came to be so.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The server does not end. The keeper has a new generation begun if there is to be one.
+    pub fn go_on_after_all(&self) {
+        self.ending.store(false, Ordering::Release);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// Takes settings that can change at run time.
