@@ -240,7 +240,8 @@ thread_local! {
 /// Mostly an id above all others, now and then one of those.
 fn new_stream_id(rng: &mut Rng) -> Arg {
     if rng.percent(15) {
-        return stream_id(rng);
+        // An id by the clock would not be the same on both.
+        return Some(stream_id(rng)).filter(|id| id != b"*").unwrap_or_default();
     }
     let ms = LAST_ID.get() + rng.below(3);
     LAST_ID.set(ms);
