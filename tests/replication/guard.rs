@@ -61,6 +61,7 @@ fn a_primary_that_comes_back_empty_is_refused_until_an_operator_orders_it() {
     let reply = replica.client().text(&format!("REPLICAOF {}", address(&primary)));
     assert_eq!(reply, "OK Already connected to specified master");
     in_step(&primary, &replica);
+    wait_durable(&replica);
     assert_eq!(replica.client().int("DBSIZE"), 0);
     assert_eq!(replica.client().info("outrigger_refused_sync_reason"), None);
     let after: Vec<_> = kept(replica.dir()).into_iter().filter(|name| !before.contains(name)).collect();

@@ -9,7 +9,6 @@ use crate::replication::Lineage;
 use crate::replication::log::History;
 use crate::server::Node;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Durability {
     /// Loads what is on disk into the node's empty keyspace, sets its log, and starts the writer where the
@@ -95,8 +94,8 @@ impl Durability {
         let goes_on = incr.is_some();
         self.start_writer(node, generation, incr.map(|incr| (incr, point.offset)))?;
         if goes_on {
-            self.publishing.store(true, Ordering::Release);
-            node.set_durable_offset(Some(self.written_durable().max(point.offset)));
+            let durable = self.written_durable().max(point.offset);
+            self.publisher.begin(node, self.publisher.history(), durable);
         }
         Ok(())
     }

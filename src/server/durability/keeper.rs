@@ -363,10 +363,8 @@ impl Keeper {
     fn done(&mut self, node: &Arc<Node>, running: &Running, finished: Option<Finished>) {
         let took_s = running.since.elapsed().as_secs() as i64;
         let cow_bytes = running.copied_bytes;
-        if let Some(finished) = finished {
-            node.durability.publishing.store(true, Ordering::Release);
-            let durable = finished.durable_offset.max(node.durability.written_durable());
-            node.set_durable_offset(Some(durable));
+        if finished.is_some() {
+            node.durability.publisher.moved(node, node.durability.written_durable());
         }
         self.retry_at = None;
         let mut status = node.durability.status.lock();

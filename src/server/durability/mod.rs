@@ -7,6 +7,7 @@
 pub mod boot;
 pub mod info;
 pub mod keeper;
+pub mod publisher;
 pub mod reload;
 pub mod source;
 
@@ -20,6 +21,7 @@ use crate::persistence::writer::{AofWriter, FsyncPolicy, Pending, Phase, WriterC
 use crate::sys::lock::FolderLock;
 use crate::sys::{Disk, RealDisk};
 use parking_lot::Mutex;
+use publisher::Publisher;
 use source::{NodeLog, WakerSlot};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -37,14 +39,13 @@ pub struct Durability {
     disk: Arc<dyn Disk>,
     inner: Mutex<Inner>,
     status: Mutex<SaveStatus>,
-    /// Whether what the writer says of durable offsets is about the present history.
-    publishing: Arc<AtomicBool>,
+    publisher: Arc<Publisher>,
     /// The writer asked for a new generation.
     generation_wanted: Arc<AtomicBool>,
     /// Full syncs whose snapshot was to be kept.
     syncs: AtomicU64,
     /// Snapshots received that are being made the base of a new generation.
-    installing: AtomicU32,
+    installing: Arc<AtomicU32>,
     /// The server is about to end: what is on disk is whole, and nothing new is begun there.
     ending: AtomicBool,
 }
@@ -63,10 +64,10 @@ impl Default for Durability {
             disk: Arc::new(RealDisk),
             inner: Mutex::default(),
             status: Mutex::default(),
-            publishing: Arc::new(AtomicBool::new(false)),
+            publisher: Arc::default(),
             generation_wanted: Arc::new(AtomicBool::new(false)),
             syncs: AtomicU64::new(0),
-            installing: AtomicU32::new(0),
+            installing: Arc::default(),
             ending: AtomicBool::new(false),
         }
     }
@@ -130,7 +131,7 @@ impl Durability {
 
     /// Closes the files of the present history, which is about to be replaced; waits for it a while.
     pub async fn leave_history(&self) {
-        self.publishing.store(false, Ordering::Release);
+        self.publisher.leave(None);
         let detached = self.inner.lock().writer.as_ref().map(|writer| writer.detach());
         let Some(detached) = detached else { return };
         for _ in 0..LEAVE_LOOKS {
@@ -144,25 +145,25 @@ impl Durability {
 
     /// The node has another history now, which stands at `point`; `base` is its snapshot as a file.
     pub fn synced(&self, node: &Arc<Node>, point: Point, base: Option<PathBuf>) {
-        self.publishing.store(false, Ordering::Release);
-        node.set_durable_offset(None);
+        let history = self.publisher.leave(Some(node));
         let Some(base) = base else { return };
         self.installing.fetch_add(1, Ordering::AcqRel);
         let installed = self.install(node, point, base);
         let node = node.clone();
         let waited = std::thread::Builder::new().name("aof-install".into()).spawn(move || {
             let outcome = installed.and_then(|pending| pending.wait().map_err(|error| error.to_string()));
-            node.durability.installing.fetch_sub(1, Ordering::AcqRel);
+            let durability = &node.durability;
+            if outcome.is_ok() {
+                durability.publisher.begin(&node, history, durability.written_durable());
+            }
+            durability.installing.fetch_sub(1, Ordering::AcqRel);
             match outcome {
-                Ok(finished) => {
-                    let durability = &node.durability;
-                    durability.publishing.store(true, Ordering::Release);
-                    node.set_durable_offset(Some(finished.durable_offset.max(durability.written_durable())));
+                Ok(_) => {
                     tracing::info!(offset = point.offset, "the snapshot is the base of a new generation");
                 }
                 Err(error) => {
                     tracing::error!(%error, "the snapshot could not become the base of a new generation");
-                    node.durability.generation_wanted.store(true, Ordering::Release);
+                    durability.generation_wanted.store(true, Ordering::Release);
                 }
             }
         });
@@ -235,23 +236,22 @@ impl Durability {
     }
 
     fn event_sink(&self, node: Weak<Node>) -> Arc<dyn Fn(WriterEvent) + Send + Sync> {
-        let (publishing, wanted) = (self.publishing.clone(), self.generation_wanted.clone());
+        let (publisher, wanted) = (self.publisher.clone(), self.generation_wanted.clone());
+        let installing = self.installing.clone();
         Arc::new(move |event| {
             let Some(node) = node.upgrade() else { return };
             match event {
-                WriterEvent::Durable { offset } => {
-                    if publishing.load(Ordering::Acquire) {
-                        node.set_durable_offset(Some(offset));
-                    }
-                }
+                WriterEvent::Durable { offset } => publisher.moved(&node, offset),
                 WriterEvent::Broken { error, durable_offset } => {
                     tracing::error!(%error, durable_offset, "appending failed: what follows is not durable");
                 }
                 WriterEvent::NeedsGeneration => wanted.store(true, Ordering::Release),
                 WriterEvent::Whole { durable_offset } => {
                     tracing::info!(durable_offset, "a new generation is whole");
-                    publishing.store(true, Ordering::Release);
-                    node.set_durable_offset(Some(durable_offset));
+                    // Of an installation only who ordered it knows the history.
+                    if installing.load(Ordering::Acquire) == 0 {
+                        publisher.begin(&node, publisher.history(), durable_offset);
+                    }
                 }
             }
         })
