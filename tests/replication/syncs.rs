@@ -15,8 +15,7 @@ fn cut(primary: &Server) {
 }
 
 /// Syncs, cuts the link while writing, and expects a partial sync, `rounds` times.
-fn sync_and_cut(primary: &Server, replica: &Server, seed: u64, rounds: usize) {
-    let mut traffic = Traffic::new(seed);
+fn sync_and_cut(primary: &Server, replica: &Server, mut traffic: Traffic, rounds: usize) {
     let mut client = primary.client();
     send(&mut client, &mut traffic, BATCHES);
     order(replica, primary);
@@ -39,7 +38,7 @@ fn sync_and_cut(primary: &Server, replica: &Server, seed: u64, rounds: usize) {
 #[test]
 fn our_replica_goes_on_where_it_was_cut_off() {
     let (primary, replica) = (primary(&[]), primary(&[]));
-    sync_and_cut(&primary, &replica, 51, scaled(3));
+    sync_and_cut(&primary, &replica, Traffic::new(51), scaled(3));
     let mut client = replica.client();
     assert_eq!(figure(&mut client, "outrigger_full_syncs"), 1);
     assert_eq!(figure(&mut client, "outrigger_partial_syncs"), scaled(3) as i64);
@@ -49,7 +48,7 @@ fn our_replica_goes_on_where_it_was_cut_off() {
 fn a_stock_replica_follows_ours() {
     let primary = primary(&[]);
     let Some(replica) = Server::redis(&[]) else { return };
-    sync_and_cut(&primary, &replica, 52, scaled(2));
+    sync_and_cut(&primary, &replica, Traffic::new(52), scaled(2));
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn ours_follows_a_stock_primary() {
         let args = ["--repl-diskless-sync", diskless, "--repl-diskless-sync-delay", "0"];
         let Some(stock) = Server::redis(&args) else { return };
         let replica = primary(&[]);
-        sync_and_cut(&stock, &replica, 53, scaled(2));
+        sync_and_cut(&stock, &replica, Traffic::for_stock(53), scaled(2));
         let mut client = replica.client();
         assert_eq!(figure(&mut client, "outrigger_full_syncs"), 1);
         assert_eq!(client.info("master_replid"), stock.client().info("master_replid"));
@@ -69,7 +68,7 @@ fn ours_follows_a_stock_primary() {
 fn ours_that_was_killed_goes_on_from_its_files_with_a_stock_primary() {
     let Some(stock) = Server::redis(&["--repl-diskless-sync-delay", "0"]) else { return };
     let mut replica = replica(&stock, &[]);
-    let mut traffic = Traffic::new(54);
+    let mut traffic = Traffic::for_stock(54);
     send(&mut stock.client(), &mut traffic, BATCHES);
     in_step(&stock, &replica);
     wait_for("its files", Duration::from_secs(60), || {

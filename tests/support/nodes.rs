@@ -1,7 +1,9 @@
 //! Nodes that follow each other, ours and stock ones.
 
 use super::traffic::Traffic;
-use super::{Client, Server, wait_for};
+use super::{Client, Server, show, wait_for};
+use outrigger::resp::RespValue;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Longest that nodes may take to come to where they should be.
@@ -61,8 +63,46 @@ pub fn equal_digests(primary: &mut Client, replica: &mut Client) -> u64 {
         true
     });
     let (offset, ours, theirs) = outcome.expect("waited for it");
-    assert_eq!(ours, theirs, "at offset {offset}");
+    assert_eq!(ours, theirs, "at offset {offset}: {:#?}", differences(primary, replica));
     offset
+}
+
+/// The keys in which two nodes differ, with what each has.
+fn differences(primary: &mut Client, replica: &mut Client) -> Vec<String> {
+    let mut found = Vec::new();
+    for db in 0..16 {
+        let mut keys = BTreeSet::new();
+        for client in [&mut *primary, &mut *replica] {
+            client.ok(&format!("SELECT {db}"));
+            if let RespValue::Array(all) = client.cmd("KEYS *") {
+                keys.extend(all.iter().filter_map(|key| Some(key.as_bytes()?.to_vec())));
+            }
+        }
+        for key in keys {
+            let look = |client: &mut Client| {
+                let ask = |client: &mut Client, words: [&[u8]; 2]| show_reply(&client.command(&words));
+                let digest = show_reply(&client.command(&[&b"DEBUG"[..], b"DIGEST-VALUE", &key]));
+                (
+                    digest,
+                    ask(client, [b"PEXPIRETIME", &key]),
+                    ask(client, [b"TYPE", &key]),
+                    ask(client, [b"DUMP", &key]),
+                )
+            };
+            let (one, other) = (look(primary), look(replica));
+            if (&one.0, &one.1) != (&other.0, &other.1) {
+                found.push(format!("db {db}, {}: {one:?} and {other:?}", key.escape_ascii()));
+            }
+        }
+    }
+    found
+}
+
+fn show_reply(reply: &RespValue) -> String {
+    match reply {
+        RespValue::Array(items) => items.iter().map(show_reply).collect::<Vec<_>>().join(" "),
+        other => other.as_bytes().map_or_else(|| format!("{other:?}"), show),
+    }
 }
 
 /// As [`equal_digests`], of two servers.
