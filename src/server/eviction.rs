@@ -117,7 +117,8 @@ pub fn make_room(node: &Node) -> Room {
         // Another thread is at it.
         return Room::Making;
     };
-    let used = node.memory.sample().allocated;
+    let used =
+        node.memory.sample().allocated.saturating_sub(held_for_readers(node, config.repl_backlog_size_bytes));
     node.eviction.grown.store(0, Ordering::Relaxed);
     let policy = config.maxmemory_policy;
     let ahead = (limit / 1024).clamp(*BUDGET_BYTES.start(), *BUDGET_BYTES.end());
@@ -142,6 +143,12 @@ pub fn make_room(node: &Node) -> Room {
     }
     node.log.wake_readers();
     settle(node, if to_free > 0 { Room::Making } else { Room::Enough })
+}
+
+/// What the log holds beyond the backlog, because a replica or the disk is behind. It does not count: keys that went for
+/// it would make the log longer still, until none was left.
+fn held_for_readers(node: &Node, backlog_bytes: u64) -> u64 {
+    node.log.held_bytes().saturating_sub(backlog_bytes)
 }
 
 /// Sets the gate by what was found.

@@ -113,6 +113,19 @@ fn all_keys_go_for_a_limit_that_cannot_be_met() {
 }
 
 #[test]
+fn what_a_slow_reader_holds_does_not_count() {
+    let node = node(MaxmemoryPolicy::AllkeysLru);
+    let backlog = node.config().repl_backlog_size_bytes;
+    assert_eq!(held_for_readers(&node, backlog), 0);
+    let _reader = node.log.add_reader(node.log.end(), 1 << 30, Box::new(|| ())).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..8 {
+        node.log.append_neutral(&piece);
+    }
+    assert_eq!(held_for_readers(&node, backlog), (8 << 20) - backlog);
+}
+
+#[test]
 fn the_pool_keeps_the_best() {
     let mut pool = Vec::new();
     for score in [5, 1, 9, 3, 9] {
