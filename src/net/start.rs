@@ -23,6 +23,7 @@ pub struct Running {
 pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io::Result<Running> {
     let CommandLine { config, file } = line;
     let _ = crate::sys::process::raise_open_files(u64::from(config.maxclients) + 128);
+    let _ = crate::sys::process::survive_file_size_limit();
     let primary = config.replicaof.clone();
     let peers = config.recover_from_peers.clone();
     let starts_new = config.start_new_history;

@@ -11,8 +11,8 @@ use super::Point;
 use super::generation::{Generation, GenerationError};
 use super::names::Names;
 use super::recovery::{
-    Chain, LoadFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind, StopAt, recover,
-    start_of,
+    Chain, Checked, LoadFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind, StopAt,
+    fault, recover, start_of,
 };
 use super::rewrite::{BeginError, begin};
 use super::snapshot::SnapshotOptions;
@@ -248,6 +248,10 @@ fn stop_at_offset(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError
     let Some(last) = chain.incr.last() else { return Err(OfflineError::NoOffsets) };
     let ends = last.verdict.extent().history.map_or(0, |end| end.offset);
     if ends < wanted {
+        // Torn is where the history ends; damage is where the rest of it cannot be read.
+        if let Some(damage) = damage_of(last) {
+            return Err(damage.into());
+        }
         return Err(OfflineError::TooLate { ends: say(ends), wanted: say(wanted) });
     }
     let mut byte = 0;
@@ -273,7 +277,7 @@ fn forgive(mut chain: Chain, stop: StopAt) -> Stopped {
 /// Finds the last batch that was written at or before `wanted`.
 fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError> {
     let mut stop = StopAt { file: 0, byte: 0 };
-    let mut told = false;
+    let (mut told, mut over) = (false, false);
     for (index, file) in chain.incr.iter().enumerate() {
         let mut times = Times { wanted, good: 0, ended: 0, told: false, over: false };
         file.verifier.walk(&file.bytes, &mut times);
@@ -281,8 +285,13 @@ fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError> 
         // A stock file without timestamps belongs to the last time told before it.
         let good = if times.over { times.good } else { times.ended.max(times.good) };
         stop = StopAt { file: index, byte: good };
-        if times.over {
+        over = times.over;
+        if over {
             break;
+        }
+        // The time asked for may lie behind the damage.
+        if let Some(damage) = damage_of(file) {
+            return Err(damage.into());
         }
     }
     if !told && !chain.incr.is_empty() {
@@ -290,7 +299,13 @@ fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError> 
         return Err(OfflineError::TooLate { ends: "no time that the log files tell".to_owned(), wanted });
     }
     chain.incr.truncate(stop.file + 1);
-    Ok(forgive(chain, stop))
+    // At the very end a torn tail is left out like any, and told.
+    Ok(if over { forgive(chain, stop) } else { (chain, Some(stop)) })
+}
+
+/// What is damaged in a log file, but for a torn end.
+fn damage_of(file: &Checked) -> Option<RecoveryError> {
+    fault(&file.verdict, true).map(|(at, kind)| RecoveryError::new(file.path.clone(), Some(at), kind))
 }
 
 /// Looks for the first mark of a later time.

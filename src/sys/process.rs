@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// Raises the limit of open files to at least `wanted`, or as near to it as the system allows, and returns the
 /// limit that then holds. It is never lowered.
@@ -66,6 +67,12 @@ pub fn executable_path() -> Option<PathBuf> {
 /// instead of 4 KiB. Call it at the start, before threads and data.
 pub fn disable_huge_pages() -> Result<(), Errno> {
     nix::sys::prctl::set_thp_disable(true)
+}
+
+/// Has a write past the limit of file sizes (`ulimit -f`) fail, as one to a full disk does, instead of ending the process.
+pub fn survive_file_size_limit() -> Result<(), Errno> {
+    // SAFETY: to ignore is no handler function, so no code can run in a signal's context.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.map(drop)
 }
 
 /// True if the kernel may refuse a fork because it counts the whole memory twice

@@ -2,6 +2,7 @@
 
 mod begun;
 mod damage;
+mod full_disk;
 pub mod nodes;
 mod restore;
 pub mod traffic;

@@ -1,5 +1,6 @@
 //! The tools from the outside: exit codes, text, JSON.
 
+use outrigger::format::aof::verify::LogVerifier;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -138,6 +139,77 @@ fn restore_goes_to_a_time() {
     let offset =
         ends_with(2, RESTORE, &[shown(&old), "--into", shown(&home.path().join("d")), "--to-offset", "1"]);
     assert!(offset.contains("no offsets"), "{offset}");
+}
+
+/// A data folder of ours with three sealed batches behind an empty base, and the offset behind each.
+fn sealed_folder(home: &Path) -> (PathBuf, Vec<u64>) {
+    let (stock, dir) = (home.join("empty"), home.join("sealed"));
+    fs::create_dir_all(stock.join("appendonlydir")).expect("make a folder");
+    let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
+    fs::write(stock.join("appendonlydir/appendonly.aof.manifest"), manifest).expect("write the manifest");
+    fs::write(stock.join("appendonlydir/appendonly.aof.1.incr.aof"), "").expect("write the log");
+    ends_with(0, REWRITE, &[shown(&stock), "--into", shown(&dir)]);
+    let path = dir.join("appendonlydir/appendonly.aof.1.incr.aof");
+    let mut log = fs::read(&path).expect("read the log");
+    let mut sealer = LogVerifier::new().check(&log).extent().sealer().expect("a log of ours");
+    let batch = |turn: u64| {
+        let one = command(&["SET", &format!("key:{turn}"), "value"]).into_bytes();
+        sealer.feed(&one);
+        log.extend(one);
+        sealer.seal(FIRST_SEAL_MS + turn * 1000, &mut log);
+        sealer.offset()
+    };
+    let offsets = (0..3).map(batch).collect();
+    fs::write(&path, &log).expect("write the log");
+    (dir, offsets)
+}
+
+/// When the first batch of [`sealed_folder`] was sealed: long after its base was taken. In ms of Unix time.
+const FIRST_SEAL_MS: u64 = 4_000_000_000_000;
+
+#[test]
+fn restore_goes_to_an_offset_and_says_why_if_not() {
+    let home = TempDir::new().unwrap();
+    let (dir, offsets) = sealed_folder(home.path());
+    let view = json(0, CHECK, &[shown(&dir)]);
+    assert_eq!((&view["sound"], &view["ends"]["offset"]), (&true.into(), &offsets[2].into()), "{view}");
+    let restore = |code: i32, name: &str, to: [&str; 2]| {
+        let into = home.path().join(name);
+        json(code, RESTORE, &[&[shown(&dir), "--into", shown(&into)][..], &to].concat())
+    };
+    for (turn, offset) in offsets.iter().enumerate() {
+        let time = (FIRST_SEAL_MS + turn as u64 * 1000 + 999).to_string();
+        for (name, to) in [("offset", ["--to-offset", &offset.to_string()]), ("time", ["--to-time", &time])] {
+            let done = restore(0, &format!("{name}-{turn}"), to);
+            assert_eq!(
+                (&done["keys"], &done["place"]["offset"]),
+                (&(turn + 1).into(), &(*offset).into()),
+                "{done}"
+            );
+            assert_eq!(done["place"]["lineage"], view["ends"]["lineage"]);
+        }
+    }
+    // Between two batches: the one before.
+    let between = (offsets[1] - 1).to_string();
+    assert_eq!(restore(0, "between", ["--to-offset", &between])["place"]["offset"], offsets[0]);
+    let late = restore(2, "late", ["--to-offset", "999999999"]);
+    assert!(late["error"].as_str().is_some_and(|text| text.contains("ends at")), "{late}");
+    let early = restore(2, "early", ["--to-time", "1000"]);
+    assert!(early["error"].as_str().is_some_and(|text| text.contains("begins at")), "{early}");
+    assert_eq!((&late["damaged"], &early["damaged"]), (&false.into(), &false.into()));
+    // Damage in the second batch: the first can be restored to, the third cannot.
+    let path = dir.join("appendonlydir/appendonly.aof.1.incr.aof");
+    let mut log = fs::read(&path).unwrap();
+    let at = log.windows(5).position(|window| window == b"key:1").expect("the second batch");
+    log[at] ^= 1;
+    fs::write(&path, &log).unwrap();
+    let first = offsets[0].to_string();
+    assert_eq!(restore(0, "before-damage", ["--to-offset", &first])["keys"], 1);
+    let last = offsets[2].to_string();
+    let refused = restore(1, "behind-damage", ["--to-offset", &last]);
+    assert_eq!(refused["damaged"], true, "{refused}");
+    assert!(refused["error"].as_str().is_some_and(|text| text.contains("incr.aof, byte ")), "{refused}");
+    assert!(!home.path().join("behind-damage").exists());
 }
 
 #[test]

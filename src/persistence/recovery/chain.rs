@@ -142,7 +142,7 @@ pub(super) fn torn(path: &Path, verdict: &Verdict) -> Option<CutTail> {
 }
 
 /// What is wrong with a file, and where.
-pub(super) fn fault(verdict: &Verdict, may_cut: bool) -> Option<(u64, RecoveryErrorKind)> {
+pub(in crate::persistence) fn fault(verdict: &Verdict, may_cut: bool) -> Option<(u64, RecoveryErrorKind)> {
     match verdict {
         Verdict::Sound(_) | Verdict::Stopped { .. } => None,
         Verdict::TornTail { .. } if may_cut => None,

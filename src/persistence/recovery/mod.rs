@@ -29,7 +29,7 @@ use crate::format::aof::verify::{
 use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
-pub(super) use chain::{Chain, start_of};
+pub(super) use chain::{Chain, Checked, fault, start_of};
 pub use report::{FileReport, Report, verify_directory, verify_file};
 
 /// Progress is told each time about this many bytes have been loaded.

@@ -382,11 +382,13 @@ fn damage_behind_the_target_does_not_matter() {
     assert!(load(&folder.disk).is_err());
     let (place, found) = restore(&folder.disk, RestoreTo::Offset(*offset)).unwrap();
     assert_eq!((place.offset, &found), (*offset, state));
-    assert!(matches!(
-        restore(&folder.disk, RestoreTo::Offset(folder.states.last().unwrap().0)),
-        Err(OfflineError::TooLate { .. })
-    ));
-    assert!(matches!(restore(&folder.disk, RestoreTo::End), Err(OfflineError::Source(_))));
+    // Behind the damage lies nothing that can be told from nothing at all.
+    let end = folder.states.last().unwrap().0;
+    let late = folder.sealed.last().unwrap().0;
+    for to in [RestoreTo::Offset(end), RestoreTo::TimeMs(late), RestoreTo::TimeMs(u64::MAX), RestoreTo::End] {
+        let refused = restore(&folder.disk, to);
+        assert!(matches!(refused, Err(OfflineError::Source(_))), "{to:?}: {refused:?}");
+    }
 }
 
 #[test]
@@ -407,6 +409,22 @@ fn times_are_restored_to_by_seals_and_timestamps() {
     assert_eq!(restore(&disk, RestoreTo::TimeMs(200_000)).unwrap().1.len(), 2);
     assert_eq!(restore(&disk, RestoreTo::End).unwrap().1.len(), 2);
     assert!(matches!(restore(&disk, RestoreTo::Offset(5)), Err(OfflineError::NoOffsets)));
+}
+
+#[test]
+fn a_torn_end_is_no_damage_to_a_restore() {
+    let folder = folder();
+    let bytes = folder.disk.read_sealed(&file(LAST)).unwrap().to_vec();
+    folder.disk.put(&file(LAST), &bytes[..bytes.len() - 2]);
+    let (offset, state) = &folder.states[folder.states.len() - 2];
+    for to in [RestoreTo::End, RestoreTo::TimeMs(u64::MAX), RestoreTo::Offset(*offset)] {
+        let (place, found) = restore(&folder.disk, to).unwrap();
+        assert_eq!((place.offset, &found), (*offset, state), "{to:?}");
+    }
+    assert!(matches!(
+        restore(&folder.disk, RestoreTo::Offset(offset + 1)),
+        Err(OfflineError::TooLate { .. })
+    ));
 }
 
 #[test]

@@ -155,8 +155,8 @@ fn reset_signals() {
             Signal::SIGKILL | Signal::SIGSTOP => continue,
             // The standard library's stack overflow report stays.
             Signal::SIGSEGV | Signal::SIGBUS => continue,
-            // A dead parent is to show as an error of `write`.
-            Signal::SIGPIPE => SigHandler::SigIgn,
+            // A dead parent, and a file that may not grow, are to show as errors of `write`.
+            Signal::SIGPIPE | Signal::SIGXFSZ => SigHandler::SigIgn,
             _ => SigHandler::SigDfl,
         };
         // SAFETY: default and ignore are no handler functions, so no code can run in a signal's context.
