@@ -29,7 +29,7 @@ pub fn queue(
     out: &mut Vec<u8>,
 ) -> Next {
     if command.has(flags::NO_MULTI) {
-        let text = format!("ERR {} is not allowed in transactions", full_name(command)).into_bytes();
+        let text = b"ERR Command not allowed inside a transaction".as_slice();
         return refuse(node, session, out, Refusal { command: Some(command), text: text.into() });
     }
     let mut reply = Reply::new(out, session.resp3);

@@ -58,7 +58,7 @@ fn categories(call: &mut Call<'_, '_>) -> Next {
             reply.array(names.len());
             names.iter().for_each(|name| reply.bulk(name));
         }
-        _ => return call.error(CommandError::Syntax.to_string()),
+        _ => return call.wrong_arguments(),
     }
     Next::Continue
 }
@@ -67,7 +67,7 @@ fn generate_password(call: &mut Call<'_, '_>) -> Next {
     let bits = match call.args {
         [_, _] => Some(DEFAULT_BITS),
         [_, _, bits] => parse_i64(bits),
-        _ => return call.error(CommandError::Syntax.to_string()),
+        _ => return call.wrong_arguments(),
     };
     let Some(bits) = bits else { return call.error(CommandError::NotInteger.to_string()) };
     if !(1..=BITS_MAX).contains(&bits) {

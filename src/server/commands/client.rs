@@ -233,7 +233,7 @@ fn unblock(call: &mut Call<'_, '_>) -> Next {
         [_, _, _, word] if word.eq_ignore_ascii_case(b"timeout") => 1,
         [_, _, _, word] if word.eq_ignore_ascii_case(b"error") => 2,
         [_, _, _, _] => return call.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
-        _ => return call.error(CommandError::Syntax.to_string()),
+        _ => return call.wrong_arguments(),
     };
     let Some(id) = parse_i64(call.args[2]) else { return call.error(CommandError::NotInteger.to_string()) };
     let target = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id));
@@ -253,7 +253,7 @@ fn pause(call: &mut Call<'_, '_>) -> Next {
         [_, _, _, word] if word.eq_ignore_ascii_case(b"all") => true,
         [_, _, _, word] if word.eq_ignore_ascii_case(b"write") => false,
         [_, _, _, _] => return call.error("ERR CLIENT PAUSE mode must be WRITE or ALL"),
-        _ => return call.error(CommandError::Syntax.to_string()),
+        _ => return call.wrong_arguments(),
     };
     let Some(ms) = parse_i64(call.args[2]) else {
         return call.error("ERR timeout is not an integer or out of range");

@@ -1,6 +1,7 @@
 //! CONFIG: settings read, changed and written to their file.
 
 use super::{Call, Handler};
+use crate::command::CommandError;
 use crate::server::config::{Caller, ChangedSet, Config, ConfigError, rewrite};
 use crate::server::dispatch::Next;
 use crate::server::eviction;
@@ -42,7 +43,7 @@ fn get(call: &mut Call<'_, '_>) -> Next {
 fn set(call: &mut Call<'_, '_>) -> Next {
     let words = &call.args[2..];
     if !words.len().is_multiple_of(2) {
-        return call.error("ERR wrong number of arguments for 'config|set' command");
+        return call.error(CommandError::Syntax.to_string());
     }
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let caller =

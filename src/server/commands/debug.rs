@@ -4,7 +4,6 @@ use super::{Call, persistence};
 use crate::base::random::Rng;
 use crate::command::access::{lfu_count, lru_idle_s};
 use crate::command::digest;
-use crate::command::error::{quoting, shown};
 use crate::format::rdb::dump;
 use crate::keyspace::{Entry, Shard, ValueRef};
 use crate::replication::Lineage;
@@ -83,11 +82,7 @@ pub(super) fn debug(call: &mut Call<'_, '_>) -> Next {
         }
         (b"reload", _) => persistence::debug_reload(call),
         (b"loadaof", 2) => persistence::debug_loadaof(call),
-        _ => {
-            const SHOWN_BYTES: usize = 128;
-            let before = "ERR unknown subcommand or wrong number of arguments for '";
-            call.error(quoting(before, shown(call.args[1], SHOWN_BYTES), "'. Try DEBUG HELP."))
-        }
+        _ => call.wrong_arguments(),
     }
 }
 

@@ -22,12 +22,16 @@ mod transactions;
 use super::dispatch::Next;
 use super::node::Node;
 use super::session::Session;
+use crate::command::error::shown;
 use crate::command::help::reply_help;
 use crate::command::registry;
 use crate::command::table::{Command, Run};
 use crate::keyspace::Locked;
 use crate::resp::reply::Reply;
 use std::sync::{Arc, OnceLock};
+
+/// How much of a subcommand its error shows, in bytes.
+const SUBCOMMAND_SHOWN_BYTES: usize = 128;
 
 /// What a server command runs with.
 pub struct Call<'a, 'k> {
@@ -55,6 +59,14 @@ impl<'k> Call<'_, 'k> {
     pub fn error(&mut self, text: impl AsRef<[u8]>) -> Next {
         self.reply().error(text);
         Next::Continue
+    }
+
+    /// Answers that the subcommand does not take these arguments, where its arity alone does not say so.
+    pub fn wrong_arguments(&mut self) -> Next {
+        let container = shown(self.args[0], usize::MAX).to_ascii_uppercase();
+        let before = b"ERR unknown subcommand or wrong number of arguments for '".as_slice();
+        let sub = shown(self.args.get(1).copied().unwrap_or_default(), SUBCOMMAND_SHOWN_BYTES);
+        self.error([before, sub, b"'. Try ", &container, b" HELP."].concat())
     }
 
     /// Answers OK and goes on.

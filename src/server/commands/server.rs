@@ -66,7 +66,7 @@ fn slowlog_get(call: &mut Call<'_, '_>) -> Next {
             Some(count) if count >= 0 => count as usize,
             _ => return call.error("ERR count should be greater than or equal to -1"),
         },
-        _ => return call.error("ERR wrong number of arguments for 'slowlog|get' command"),
+        _ => return call.wrong_arguments(),
     };
     let entries = call.node.slowlog.newest(count);
     let mut reply = call.reply();

@@ -32,10 +32,10 @@ macro_rules! words {
 words! {
     /// `appendfsync`: when the log is forced to the disk.
     AppendFsync {
-        /// After every batch of writes, before they are answered.
-        Always = "always",
         /// About once a second, off the serving threads.
         EverySec = "everysec",
+        /// After every batch of writes, at once.
+        Always = "always",
         /// When the system sees fit.
         No = "no",
     }

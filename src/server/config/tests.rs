@@ -331,7 +331,7 @@ fn set_refusals_are_redis_texts() {
         ("slaveof", "a 1", "can't set immutable config"),
         ("dbfilename", "x", "can't set protected config"),
         ("appendonly", "maybe", "argument must be 'yes' or 'no'"),
-        ("appendfsync", "x", "argument(s) must be one of the following: always, everysec, no"),
+        ("appendfsync", "x", "argument(s) must be one of the following: everysec, always, no"),
         ("save", "10  1", "Invalid save parameters"),
         (
             "client-output-buffer-limit",
