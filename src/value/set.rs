@@ -109,19 +109,6 @@ impl Set {
         self.len() == 0
     }
 
-    /// Goes over to a table at once if `coming` members are about to be added and that is more than the present
-    /// encoding takes.
-    pub fn prepare(&mut self, coming: usize, limits: &Limits) {
-        let too_many = match &self.form {
-            Form::Intset(_) => coming > max_intset(limits),
-            Form::Listpack(_) => coming > limits.set_max_listpack_entries,
-            Form::Table(_) => false,
-        };
-        if too_many {
-            self.convert_to_table();
-        }
-    }
-
     /// Adds a member; false if it was there.
     pub fn add(&mut self, member: &[u8], limits: &Limits) -> bool {
         self.add_needle(&Needle::new(member), limits)

@@ -1,8 +1,9 @@
 //! The command-line tools and a client library made for Redis work with our server.
 
-use crate::support::{Server, peer};
+use crate::support::{Server, peer, wait_for};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 fn run(program: &Path, args: &[&str]) -> (Output, String) {
     let output = Command::new(program).args(args).output().expect("run the program");
@@ -29,8 +30,15 @@ fn redis_cli() {
 #[test]
 fn redis_benchmark() {
     let Some(benchmark) = peer::on_path("redis-benchmark") else { return };
-    let server = Server::ours(&[]);
+    let server = Server::ours(&["--enable-debug-command", "yes"]);
     let port = server.port().to_string();
+    // As in a pair: every write goes to a replica that appends it.
+    let follows = ["--replicaof", "127.0.0.1", &port, "--appendonly", "yes", "--enable-debug-command", "yes"];
+    let replica = Server::ours(&follows);
+    let (mut primary, mut second) = (server.client(), replica.client());
+    wait_for("the replica's link", Duration::from_secs(30), || {
+        second.info("master_link_status").as_deref() == Some("up")
+    });
     for depth in ["1", "16"] {
         let args = ["-p", &port, "-n", "2000", "-c", "50", "-P", depth, "-r", "10000", "-q"];
         let (output, text) = run(&benchmark, &args);
@@ -42,6 +50,9 @@ fn redis_benchmark() {
             assert!(text.contains(test), "{test} is missing: {text}");
         }
     }
+    primary.ok("SET last write");
+    assert_eq!(primary.int("WAIT 1 30000"), 1, "the replica received everything");
+    assert_eq!(primary.digest(), second.digest());
 }
 
 const BASIC_USE: &str = r#"

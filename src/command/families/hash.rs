@@ -135,7 +135,8 @@ fn set_pairs(ctx: &mut Context<'_, '_>, args: &[&[u8]], name: &str) -> Result<us
     let hash = ctx.hash_or_new(key)?;
     if pairs.len() > 2 {
         let longest = pairs.iter().map(|part| part.len()).max().unwrap_or(0);
-        hash.prepare(pairs.len() / 2, longest, limits);
+        // Lengths decide at once, as in Redis 7.0; how many there are shows when fields that occur twice are known.
+        hash.prepare(0, longest, limits);
     }
     let mut added = 0;
     for pair in pairs.chunks_exact(2) {

@@ -94,19 +94,17 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output"]),
 ];
 
-/// The set at `key` for adding `expected` members, the first being `first`; a new one gets the encoding that fits them.
+/// The set at `key` for adding members, the first being `first`, which decides how a new one is encoded at first (how
+/// many there are shows when those that occur twice are known).
 fn set_to_fill<'c>(
     ctx: &'c mut Context<'_, '_>,
     key: &[u8],
     first: &[u8],
-    expected: usize,
 ) -> Result<&'c mut Set, CommandError> {
     let limits = &ctx.settings.limits;
     let set = ctx.set_or_new(key)?;
     if set.is_empty() {
-        *set = Set::for_members(first, expected, limits);
-    } else {
-        set.prepare(expected, limits);
+        *set = Set::for_members(first, 1, limits);
     }
     Ok(set)
 }
@@ -114,7 +112,7 @@ fn set_to_fill<'c>(
 fn sadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (key, members) = (args[1], &args[2..]);
     let limits = &ctx.settings.limits;
-    let set = set_to_fill(ctx, key, members[0], members.len())?;
+    let set = set_to_fill(ctx, key, members[0])?;
     let added = members.iter().filter(|member| set.add(member, limits)).count();
     if added > 0 {
         ctx.modified_times(key, added);
@@ -305,7 +303,7 @@ fn smove(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         if is_empty {
             ctx.remove_if_empty(source);
         }
-        if set_to_fill(ctx, destination, member, 1)?.add(member, limits) {
+        if set_to_fill(ctx, destination, member)?.add(member, limits) {
             ctx.modified(destination);
         }
     }

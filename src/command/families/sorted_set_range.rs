@@ -312,11 +312,18 @@ fn zrangestore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let mut pairs = ZSetBuilder::new();
     let mut buffer = itoa::Buffer::new();
     let mut ambiguous = false;
+    let limits = ctx.settings.limits;
     if let Some(zset) = ctx.read_zset(args[2])? {
         ambiguous = query.ends.are_ambiguous_in(zset);
         let (start, count) = query.select(zset);
-        for (member, score) in zset.iter_range(start, count, query.reverse) {
-            pairs.push(member.as_bytes(&mut buffer), score).map_err(unstorable)?;
+        let mut packed = true;
+        for (index, (member, score)) in zset.iter_range(start, count, query.reverse).enumerate() {
+            let member = member.as_bytes(&mut buffer);
+            packed &=
+                index < limits.zset_max_listpack_entries && member.len() <= limits.zset_max_listpack_value;
+            // Redis fills a listpack for as long as it fits, and there -0 loses its sign.
+            let score = if packed { score + 0.0 } else { score };
+            pairs.push(member, score).map_err(unstorable)?;
         }
     }
     store(ctx, args[1], pairs)?;

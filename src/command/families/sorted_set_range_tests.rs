@@ -131,3 +131,15 @@ fn where_names_are_not_in_order_effects_name_the_members() {
         h.check_effects("ZREMRANGEBYLEX lex [b [c", ":2", &["ZREMRANGEBYLEX lex [b [c"]);
     });
 }
+
+/// As Redis does, which fills a listpack first: a stock replica must come to the same scores.
+#[test]
+fn stored_minus_zero_loses_its_sign_while_a_listpack_would_take_it() {
+    let mut h = Harness::new();
+    h.settings.limits.zset_max_listpack_entries = 2;
+    h.check("ZADD z 0 a 0 b -0.0 c -0.0 d", ":4");
+    h.check("ZRANGESTORE to z 0 -1 REV", ":4");
+    h.check("ZRANGE to 0 -1 WITHSCORES", r#"["a", "0", "b", "0", "c", "0", "d", "0"]"#);
+    h.check("ZRANGESTORE to z 0 -1", ":4");
+    h.check("ZRANGE to 0 -1 WITHSCORES", r#"["a", "0", "b", "0", "c", "-0", "d", "-0"]"#);
+}

@@ -66,7 +66,9 @@ impl Pair {
                 (sorted(&ours.value) != sorted(&theirs.value)).then_some("not the same elements")
             }
             Mode::Pairs => (pairs(&ours.value) != pairs(&theirs.value)).then_some("not the same pairs"),
-            Mode::Near(tolerance) => (!near(&ours.value, &theirs.value, tolerance)).then_some("not near"),
+            Mode::Near(tolerance) | Mode::Idle(tolerance) => {
+                (!near(&ours.value, &theirs.value, tolerance)).then_some("not near")
+            }
             Mode::Scan(_) => {
                 (kind(&ours.value) != kind(&theirs.value)).then_some("not the same kind of reply")
             }

@@ -21,7 +21,23 @@ pub const INTENDED: &[Difference] = &[
         explains: encoding,
         why: "ENCODING is `listpack` for small lists and for small sets that are no `intset` (as in 7.2), where 7.0 has `quicklist` \
               and `hashtable`. A string's is judged by its content, `int`, `embstr` or `raw`, where Redis keeps the one that APPEND, \
-              SETRANGE or INCRBYFLOAT left it with; so is REFCOUNT",
+              SETRANGE or INCRBYFLOAT left it with; so is REFCOUNT. IDLETIME is the key's own, where keys that hold the same \
+              number below 10,000 share one in Redis",
+    },
+    Difference {
+        commands: &["LPOS"],
+        explains: |_, args, replies| {
+            let lowest = i64::MIN.to_string();
+            let asks = args
+                .windows(2)
+                .any(|two| two[0].eq_ignore_ascii_case(b"rank") && two[1] == lowest.as_bytes());
+            asks && replies
+                .ours
+                .value
+                .as_error()
+                .is_some_and(|text| text.starts_with(b"ERR value is out of range"))
+        },
+        why: "The lowest 64-bit RANK is refused (as in 7.2), where 7.0 overflows",
     },
     Difference {
         commands: &["ZRANK", "ZREVRANK"],
@@ -39,7 +55,7 @@ pub const INTENDED: &[Difference] = &[
     },
 ];
 
-/// OBJECT ENCODING and OBJECT REFCOUNT.
+/// OBJECT ENCODING, REFCOUNT and IDLETIME.
 fn encoding(pair: &mut Pair, args: &[Arg], replies: &Replies) -> bool {
     let [_, what, key] = args else { return false };
     let kind = pair.ours.command(&[b"TYPE", key.as_slice()]);
@@ -47,6 +63,11 @@ fn encoding(pair: &mut Pair, args: &[Arg], replies: &Replies) -> bool {
     if what.eq_ignore_ascii_case(b"refcount") {
         let counts = (replies.ours.value.as_int(), replies.theirs.value.as_int());
         return kind == b"string" && counts == (Some(i64::from(i32::MAX)), Some(1));
+    }
+    if what.eq_ignore_ascii_case(b"idletime") {
+        let value = pair.ours.command(&[b"GET", key.as_slice()]);
+        let number = value.as_bytes().and_then(|text| std::str::from_utf8(text).ok()?.parse::<i64>().ok());
+        return kind == b"string" && number.is_some_and(|number| (0..10_000).contains(&number));
     }
     let (Some(ours), Some(theirs)) = (replies.ours.value.as_bytes(), replies.theirs.value.as_bytes()) else {
         return false;

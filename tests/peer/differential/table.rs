@@ -20,13 +20,15 @@ pub enum Mode {
     Spop,
     /// A random key: it must exist.
     RandomKey,
+    /// An idle time: as [`Mode::Near`], outside of transactions as [`Mode::Encoding`].
+    Idle(i64),
     /// An encoding: as [`Mode::Exact`], outside of transactions, so that the key can still be asked for its type.
     Encoding,
     /// Byte for byte but for times and idle times of streams' consumers and pending entries.
     Times,
 }
 
-use Mode::{Encoding, Exact, Near, Pairs, Random, RandomKey, Scan, Spop, Times, Unordered};
+use Mode::{Encoding, Exact, Idle, Near, Pairs, Random, RandomKey, Scan, Spop, Times, Unordered};
 
 /// A line of the table: how to compare, and the grammar (see `grammar`).
 pub type Line = (Mode, &'static str);
@@ -104,7 +106,7 @@ const GENERIC: &[Line] = &[
     (Encoding, "OBJECT ENCODING <key>"),
     (Encoding, "OBJECT ENCODING <key>"),
     (Encoding, "OBJECT REFCOUNT <key>"),
-    (Near(30), "OBJECT IDLETIME <key>"),
+    (Idle(30), "OBJECT IDLETIME <key>"),
     (Exact, "OBJECT FREQ <key>"),
     (Exact, "DEBUG DIGEST-VALUE <key>+"),
 ];

@@ -280,3 +280,17 @@ fn object() {
     assert!(h.run("OBJECT HELP").contains("ENCODING key"));
     assert_eq!(h.now_ms, START_MS + 7_000);
 }
+
+/// What one command brings is counted without what occurs twice in it, as in Redis 7.0.
+#[test]
+fn repetitions_do_not_change_an_encoding() {
+    let mut h = Harness::new();
+    (h.settings.limits.hash_max_listpack_entries, h.settings.limits.set_max_intset_entries) = (2, 2);
+    h.check("HSET h a 1 a 2 b 3", ":2");
+    h.check("OBJECT ENCODING h", "\"listpack\"");
+    h.check("SADD s 1 1 2 2", ":2");
+    h.check("SADD s 2 2 2", ":0");
+    h.check("OBJECT ENCODING s", "\"intset\"");
+    h.check("SADD s 3", ":1");
+    h.check("OBJECT ENCODING s", "\"hashtable\"");
+}
