@@ -49,7 +49,8 @@ fuzz_target!(|content: &[u8]| {
         assert_eq!(ids(entries).len(), found.len() + 1);
     }
     // Ids may come in any order, and even twice, in what a file says; each is to be deleted once.
-    if found.windows(2).all(|pair| pair[0] < pair[1]) && found.last().is_none_or(|id| *id <= entries.last_id) {
+    if found.windows(2).all(|pair| pair[0] < pair[1]) && found.last().is_none_or(|id| *id <= entries.last_id)
+    {
         for id in found.iter().step_by(2) {
             if entries.get(*id).is_some() {
                 assert!(entries.delete(*id));
