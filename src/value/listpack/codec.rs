@@ -129,6 +129,14 @@ pub(super) fn read_back_len(bytes: &[u8], end: usize) -> Option<usize> {
     None
 }
 
+/// Does the entry end in the back length of `body` bytes, written in the one way it is written? A reader that walks
+/// backwards may be led out of the entry by another way, even if it comes to the right number.
+pub(super) fn ends_in_back_len(entry: &[u8], body: usize) -> bool {
+    let mut back = [0; 5];
+    let size = write_back_len(body, &mut back);
+    entry.ends_with(&back[..size])
+}
+
 /// Size of head and data of the entry at `at`, whether or not the data is all there. `None` at the end marker, for an
 /// unknown encoding, or if the head is cut short.
 pub(super) fn body_len(bytes: &[u8], at: usize) -> Option<usize> {

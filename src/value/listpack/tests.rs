@@ -171,6 +171,15 @@ fn damage_is_named_with_its_place() {
     assert_eq!(validate(&huge, true).unwrap_err().kind, EntryOverflow);
 }
 
+/// Found by fuzzing: the back length of the empty string goes on into the string's own head and the header, and comes to 1
+/// there. Once the header moves it leads elsewhere.
+#[test]
+fn a_back_length_must_not_reach_out_of_its_entry() {
+    let bytes = [17, 0, 0, 0, 4, 0, 0x80, 0x81, 3, 1, 0xC0, 0, 2, 0xC0, 0, 2, 0xFF];
+    let error = ListpackError { offset: 7, kind: ListpackErrorKind::BackLength };
+    assert_eq!(validate(&bytes, true), Err(error));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     PushBack(Vec<u8>),

@@ -295,7 +295,7 @@ impl DoubleEndedIterator for Iter<'_> {
 /// Checks that `bytes` are one whole listpack.
 ///
 /// Without `deep` only the header and the end marker are checked. With it every entry is: known encoding, data
-/// inside the bytes, a back length that leads back to the entry's start, and as many entries as the header counts.
+/// inside the bytes, a back length that is written as servers write it, and as many entries as the header counts.
 ///
 /// # Errors
 /// What is wrong, and at which byte offset.
@@ -325,8 +325,7 @@ pub fn validate(bytes: &[u8], deep: bool) -> Result<(), ListpackError> {
         if next > end {
             return fail(at, ListpackErrorKind::EntryOverflow);
         }
-        if view.prev(Position(next)) != Some(Position(at)) || codec::read_back_len(bytes, next) != Some(body)
-        {
+        if !codec::ends_in_back_len(&bytes[at..next], body) {
             return fail(next - 1, ListpackErrorKind::BackLength);
         }
         at = next;
