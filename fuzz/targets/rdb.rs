@@ -3,6 +3,19 @@
 
 use libfuzzer_sys::fuzz_target;
 use outrigger::format::rdb::{FeedReader, RdbReader, ReadOptions, Record, dump};
+use outrigger::value::Value;
+
+/// A listpack set is written member by member, as 7.0 reads no other form of it; one that holds integers only comes back as
+/// an intset, as in 7.0.
+fn assert_same(again: &Value, value: &Value) {
+    let (Value::Set(again), Value::Set(set)) = (again, value) else {
+        return assert_eq!(again.encoding(), value.encoding());
+    };
+    assert_eq!(again.len(), set.len());
+    assert!(set.iter().all(|member| again.contains_element(member)));
+    let is_packed_integers = set.encoding() == "listpack" && again.encoding() == "intset";
+    assert!(is_packed_integers || again.encoding() == set.encoding());
+}
 
 fuzz_target!(|data: &[u8]| {
     let Some((&piece, bytes)) = data.split_first() else { return };
@@ -14,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
             Ok(Some(Record::Entry(entry))) => {
                 let again =
                     dump::decode(&dump::encode(&entry.value), &options).expect("what was written is read");
-                assert_eq!(again.encoding(), entry.value.encoding());
+                assert_same(&again, &entry.value);
                 keys.push(entry.key.to_vec());
             }
             Ok(Some(_)) => {}
