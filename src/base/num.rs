@@ -66,6 +66,20 @@ pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
     (!value.is_nan()).then_some(value)
 }
 
+/// A text as C's `strtod` reads all of it: up to its first NUL, leading white space passes, empty text is 0. Rejects nan,
+/// and what a double cannot hold or holds only with less than its usual precision.
+pub fn parse_c_double(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&b| b == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let start = text.iter().position(|&b| !is_c_space(b))?;
+    let (value, out_of_range) = read_f64(&text[start..])?;
+    let (_, body) = split_sign(&text[start..]);
+    let inexact = value.is_subnormal() && scan_hex(body).is_none();
+    (!out_of_range && !inexact && !value.is_nan()).then_some(value)
+}
+
 /// C's `isspace` in the C locale: like `is_ascii_whitespace` plus vertical tab.
 #[inline]
 pub fn is_c_space(byte: u8) -> bool {

@@ -14,6 +14,26 @@ fn human(value: f64) -> String {
 }
 
 #[test]
+fn c_doubles() {
+    for (text, value) in [
+        (&b"1.5"[..], 1.5),
+        (b" \t-2", -2.0),
+        (b"", 0.0),
+        (b"1\0x", 1.0),
+        (b"\0", 0.0),
+        (b"0x10", 16.0),
+        (b"0x1p-1074", 5e-324),
+        (b"inf", f64::INFINITY),
+        (b"-Infinity", f64::NEG_INFINITY),
+    ] {
+        assert_eq!(parse_c_double(text), Some(value), "{}", text.escape_ascii());
+    }
+    for text in [&b" "[..], b"x", b"1x", b"1 ", b"nan", b"1e400", b"1e-400", b"5e-324", b"--1"] {
+        assert_eq!(parse_c_double(text), None, "{}", text.escape_ascii());
+    }
+}
+
+#[test]
 fn integers_are_canonical() {
     for (text, value) in [
         ("0", 0),

@@ -1,5 +1,6 @@
 //! From a command and its arguments to the shards it needs: a fold over the command table.
 
+use super::families::sort::reads_unnamed_keys;
 use super::table::{Command, Locks, streams_option};
 use crate::keyspace::{Keyspace, Locked};
 use crate::value::hash_bytes;
@@ -20,7 +21,8 @@ pub fn lock_for<'k>(keyspace: &'k Keyspace, command: &Command, args: &[&[u8]]) -
             let keys = args.get(streams_option(args)).unwrap_or_default();
             (keyspace.lock(keys.iter().map(|key| hash_bytes(key))), NO_HASH)
         }
-        Locks::Keys => {
+        Locks::Sort if reads_unnamed_keys(args) => (keyspace.lock_all(), NO_HASH),
+        Locks::Keys | Locks::Sort => {
             if let Some(key) = command.single_key().and_then(|at| args.get(at)) {
                 let hash = hash_bytes(key);
                 return (keyspace.lock_one(hash), (key.as_ptr().addr(), key.len(), hash));
@@ -41,8 +43,11 @@ pub fn lock_for_all<'k, 'c>(
     let mut hashes = Vec::new();
     for (command, args) in commands {
         match command.locks {
-            Locks::Keys => {
+            Locks::Keys | Locks::Sort => {
                 let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+                if command.locks == Locks::Sort && reads_unnamed_keys(&args) {
+                    return keyspace.lock_all();
+                }
                 command.for_each_key(&args, |at, _| hashes.push(hash_bytes(args[at])));
             }
             Locks::Streams => {

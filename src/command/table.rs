@@ -212,6 +212,8 @@ pub enum Find {
     KeyNum(i32, i32, i32),
     /// Cannot be told.
     Unknown,
+    /// The key behind the option STORE of SORT, the last of them; COMMAND INFO says that it cannot be told.
+    SortStore,
 }
 
 /// One way in which a command names keys.
@@ -234,6 +236,10 @@ impl KeySpec {
     pub const fn one(flags: u32, at: i32) -> KeySpec {
         KeySpec::range(flags, at, 0, 1)
     }
+    /// Keys that no rule about their places finds.
+    pub const fn unknown(flags: u32, find: Find) -> KeySpec {
+        KeySpec { flags, begin: Begin::Unknown, find }
+    }
     /// A count at argument `at` and the keys right after it.
     pub const fn counted(flags: u32, at: i32) -> KeySpec {
         KeySpec { flags, begin: Begin::Index(at), find: Find::KeyNum(0, 1, 1) }
@@ -252,6 +258,8 @@ pub enum Locks {
     /// Those of the keys that follow the option STREAMS, see [`streams_option`]. The key spec only looks for the word,
     /// which may also be the name of a group or a consumer.
     Streams,
+    /// As [`Locks::Keys`], or all of them where BY or GET name keys by the elements of the one that is sorted.
+    Sort,
 }
 
 /// Where the keys of XREAD and XREADGROUP are among their arguments: the first half of what follows STREAMS, which is
@@ -269,6 +277,25 @@ pub fn streams_option(args: &[&[u8]]) -> std::ops::Range<usize> {
         };
     }
     0..0
+}
+
+/// Where the key that SORT stores to is among its arguments: behind the last STORE that is not the value of another
+/// option.
+pub fn sort_store(args: &[&[u8]]) -> Option<usize> {
+    let (mut at, mut found) = (2, None);
+    while let Some(arg) = args.get(at) {
+        let is = |word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+        at += match () {
+            () if is("limit") => 3,
+            () if is("by") || is("get") => 2,
+            () if is("store") => {
+                found = Some(at + 1).filter(|at| *at < args.len()).or(found);
+                2
+            }
+            () => 1,
+        };
+    }
+    found
 }
 
 /// Who runs a command.
@@ -463,6 +490,10 @@ impl KeySpec {
     }
 
     fn for_each_key(&self, args: &[&[u8]], found: &mut impl FnMut(usize, u32)) -> bool {
+        if self.find == Find::SortStore {
+            sort_store(args).into_iter().for_each(|at| found(at, self.flags));
+            return true;
+        }
         let Some(first) = self.begin_at(args) else { return true };
         match self.find {
             Find::Range(last, step, limit) => {
@@ -500,7 +531,7 @@ impl KeySpec {
                 }
                 count > 0 && count <= room
             }
-            Find::Unknown => true,
+            Find::Unknown | Find::SortStore => true,
         }
     }
 }

@@ -186,6 +186,7 @@ impl Connection {
                         Next::Close => return Step::Close,
                         Next::Later(reply) => return Step::Later(reply),
                         Next::Feed(start) => return Step::Feed(start),
+                        Next::Migrate(_) => unreachable!("made into a later reply"),
                     }
                 }
                 Ok(Parsed::Empty { consumed }) => self.taken += consumed,
@@ -208,7 +209,10 @@ impl Connection {
         if self.session.reply_mode == ReplyMode::SkipNext {
             self.session.reply_mode = ReplyMode::Skip;
         }
-        let next = dispatch::execute(&self.node, &mut self.session, &args, &mut self.output);
+        let next = match dispatch::execute(&self.node, &mut self.session, &args, &mut self.output) {
+            Next::Migrate(migration) => Next::Later(super::migrate::start(*migration, self.session.resp3)),
+            next => next,
+        };
         // CLIENT REPLY may have changed the mode; what counts is the one it chose.
         match self.session.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}

@@ -6,6 +6,7 @@
 pub mod connection;
 mod feed;
 pub mod link;
+mod migrate;
 mod peer;
 pub mod recover;
 pub mod start;

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 
 /// Longest reply to a command of ours, bytes.
 const REPLY_MAX_BYTES: usize = 1 << 20;
+/// How much the peer must take within its time, bytes.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// A connection to another node.
 pub struct Peer {
@@ -29,10 +31,7 @@ fn invalid(text: String) -> io::Error {
 impl Peer {
     /// Connects and authenticates. Nothing later waits longer than `patience` for the peer.
     pub async fn connect(node: &Node, address: &Address, patience: Duration) -> io::Result<Peer> {
-        let connecting = TcpStream::connect((address.host.as_str(), address.port));
-        let stream = tokio::time::timeout(patience, connecting).await??;
-        let _ = stream.set_nodelay(true);
-        let mut peer = Peer { stream, input: BytesMut::new(), patience };
+        let mut peer = Peer::open(address, patience).await?;
         let config = node.config();
         if !config.masterauth.0.is_empty() {
             let mut args: Vec<&[u8]> = vec![b"AUTH"];
@@ -43,6 +42,22 @@ impl Peer {
             peer.expect_ok(&args).await?;
         }
         Ok(peer)
+    }
+
+    /// Connects. Nothing later waits longer than `patience` for the peer.
+    pub async fn open(address: &Address, patience: Duration) -> io::Result<Peer> {
+        let connecting = TcpStream::connect((address.host.as_str(), address.port));
+        let stream = tokio::time::timeout(patience, connecting).await??;
+        let _ = stream.set_nodelay(true);
+        Ok(Peer { stream, input: BytesMut::new(), patience })
+    }
+
+    /// Sends what may be long: the peer must take some of it, time and again.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            tokio::time::timeout(self.patience, self.stream.write_all(piece)).await??;
+        }
+        Ok(())
     }
 
     /// Sends a command.
@@ -70,6 +85,11 @@ impl Peer {
     /// Sends a command and reads its reply.
     pub async fn command(&mut self, args: &[&[u8]]) -> io::Result<RespValue> {
         self.send(args).await?;
+        self.read_reply().await
+    }
+
+    /// Reads the reply to a command that was sent.
+    pub async fn read_reply(&mut self) -> io::Result<RespValue> {
         loop {
             let decoded = decode_reply(&self.input).map_err(|error| invalid(error.to_string()))?;
             if let Some((value, consumed)) = decoded {

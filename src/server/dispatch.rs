@@ -39,6 +39,8 @@ pub enum Next {
     Later(LaterReply),
     /// The peer is a replica: hand the connection over to the feed.
     Feed(super::replication::FeedStart),
+    /// Send keys to another server, and reply how that went.
+    Migrate(Box<super::migration::Migration>),
 }
 
 /// Runs one command of a client and appends its reply to `out`.

@@ -12,6 +12,7 @@ pub mod eviction;
 pub mod gate;
 pub mod logging;
 pub mod memory;
+pub mod migration;
 pub mod node;
 pub mod pause;
 pub mod replication;

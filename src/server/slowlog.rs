@@ -117,6 +117,8 @@ pub fn redacted<'a>(command: &Command, args: &[&'a [u8]]) -> Vec<&'a [u8]> {
     for at in 1..args.len() {
         let secret = match full_name {
             "auth" => true,
+            // AUTH password, or AUTH2 user password.
+            "migrate" if at > 6 => is_auth(&args[at - 1]) || args[6..at].iter().rev().take(2).any(is_auth2),
             "hello" => args[..at].iter().rev().take(2).any(is_auth),
             "config|set" => {
                 at >= 3 && at % 2 == 1 && config::find(args[at - 1]).is_some_and(|it| it.sensitive)
@@ -132,6 +134,10 @@ pub fn redacted<'a>(command: &Command, args: &[&'a [u8]]) -> Vec<&'a [u8]> {
 
 fn is_auth(word: &&[u8]) -> bool {
     word.eq_ignore_ascii_case(b"auth")
+}
+
+fn is_auth2(word: &&[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"auth2")
 }
 
 /// The arguments as the log keeps them: no more than [`ARGS_MAX`], each cut at [`ARG_MAX_BYTES`].
@@ -194,5 +200,14 @@ mod tests {
             "config set loglevel debug requirepass (redacted)"
         );
         assert_eq!(shown("echo", "echo auth"), "echo auth");
+        let head = "migrate h 1 auth 0 1";
+        assert_eq!(
+            shown("migrate", &format!("{head} auth secret copy")),
+            format!("{head} auth (redacted) copy")
+        );
+        assert_eq!(
+            shown("migrate", &format!("{head} auth2 user secret copy")),
+            format!("{head} auth2 (redacted) (redacted) copy")
+        );
     }
 }

@@ -186,7 +186,7 @@ fn run_queued<'k>(
         return match commands::run(node, session, command, args, out, Some(locked)) {
             Next::Continue => false,
             Next::Close => true,
-            Next::Later(_) | Next::Feed(_) => {
+            Next::Later(_) | Next::Feed(_) | Next::Migrate(_) => {
                 let name = full_name(command);
                 Reply::new(out, session.resp3).error(format!("ERR {name} is not allowed in transactions"));
                 false

@@ -35,6 +35,11 @@ impl Client {
         Ok(Client { stream, input: Vec::new(), at: 0, decoder: ReplyDecoder::default() })
     }
 
+    /// The server's port.
+    pub fn port(&self) -> io::Result<u16> {
+        Ok(self.stream.peer_addr()?.port())
+    }
+
     /// Limits how long a reply is waited for.
     pub fn set_read_timeout(&self, limit: Duration) {
         self.stream.set_read_timeout(Some(limit)).expect("set a read timeout");

@@ -8,7 +8,7 @@ pub mod server;
 pub mod traffic;
 
 pub use client::Client;
-pub use server::Server;
+pub use server::{Server, free_port};
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@
 use crate::base::num::parse_i64;
 use crate::command::args::int;
 use crate::command::context::release;
-use crate::command::table::{Command, KeySpec, acl, flags::*, key};
+use crate::command::table::{Begin, Command, Find, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
 use crate::format::rdb::ReadOptions;
 use crate::format::rdb::dump::{self as payload, DumpError};
@@ -25,6 +25,25 @@ pub const COMMANDS: &[Command] = &[
             "O(N) with N bytes or members",
             "Returns the value at a key as bytes.",
             "key",
+        )
+        .tips(&["nondeterministic_output"]),
+    Command::server("migrate", -6, WRITE | MOVABLEKEYS)
+        .keys(&[
+            KeySpec::one(key::RW | key::ACCESS | key::DELETE, 3),
+            KeySpec {
+                flags: key::RW | key::ACCESS | key::DELETE | key::INCOMPLETE,
+                begin: Begin::Keyword("KEYS", -2),
+                find: Find::Range(-1, 1, 0),
+            },
+        ])
+        .acl(acl::KEYSPACE | acl::DANGEROUS)
+        .doc(
+            "generic",
+            "2.6.0",
+            "O(N) with N bytes or members, here and on the target",
+            "Moves keys to another server.",
+            "host port <key | \"\"> destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username password] \
+             [KEYS key [key ...]]",
         )
         .tips(&["nondeterministic_output"]),
     Command::new("restore", -4, WRITE | DENYOOM, restore)
@@ -53,11 +72,18 @@ fn dump(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (value, reply) = ctx.read_with_reply(args[1]);
     match value {
         None => reply.null(),
-        Some(ValueRef::Object(value)) => reply.bulk(payload::encode(value)),
-        Some(ValueRef::Int(n)) => reply.bulk(payload::encode(&Value::Str(Str::Int(n)))),
-        Some(ValueRef::Bytes(bytes)) => reply.bulk(payload::encode(&Value::Str(Str::Bytes(bytes.to_vec())))),
+        Some(value) => reply.bulk(payload_of(value)),
     }
     DONE
+}
+
+/// What DUMP returns of a value.
+pub fn payload_of(value: ValueRef<'_>) -> Vec<u8> {
+    match value {
+        ValueRef::Object(value) => payload::encode(value),
+        ValueRef::Int(n) => payload::encode(&Value::Str(Str::Int(n))),
+        ValueRef::Bytes(bytes) => payload::encode(&Value::Str(Str::Bytes(bytes.to_vec()))),
+    }
 }
 
 /// The words that may follow the payload.

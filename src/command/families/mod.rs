@@ -16,6 +16,7 @@ pub mod replication;
 pub mod server;
 pub mod set;
 pub mod set_algebra;
+pub mod sort;
 pub mod sorted_set;
 pub mod sorted_set_algebra;
 pub mod sorted_set_pop;
@@ -43,6 +44,7 @@ pub const FAMILIES: &[&[Command]] = &[
     server::COMMANDS,
     set::COMMANDS,
     set_algebra::COMMANDS,
+    sort::COMMANDS,
     sorted_set::COMMANDS,
     sorted_set_algebra::COMMANDS,
     sorted_set_pop::COMMANDS,

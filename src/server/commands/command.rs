@@ -104,7 +104,7 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
         Find::KeyNum(number, first, step) => {
             typed(reply, "keynum", &[("keynumidx", number), ("firstkey", first), ("keystep", step)]);
         }
-        Find::Unknown => typed(reply, "unknown", &[]),
+        Find::Unknown | Find::SortStore => typed(reply, "unknown", &[]),
     }
 }
 
@@ -184,7 +184,12 @@ fn keys_of(args: &[&[u8]]) -> Result<Vec<(usize, u32)>, &'static str> {
         return Err("ERR Invalid number of arguments specified for command");
     }
     let mut keys = Vec::new();
-    let fits = command.for_each_key(args, |at, flags| keys.push((at, flags)));
+    let mut fits = command.for_each_key(args, |at, flags| keys.push((at, flags)));
+    if command.name == "migrate" && keys.len() > 1 {
+        // Several keys go behind KEYS, and nothing in the place of the one.
+        keys.remove(0);
+        fits &= args[3].is_empty();
+    }
     if !fits || keys.is_empty() {
         return Err("ERR Invalid arguments specified for command");
     }

@@ -14,6 +14,7 @@ pub mod debug;
 pub mod hello;
 pub mod info;
 pub mod memory;
+mod migrate;
 pub mod persistence;
 pub mod replication;
 pub mod server;
@@ -120,6 +121,7 @@ fn find_handler(name: &str, sub: &str) -> Option<Handler> {
         .or_else(|| server::handler(name, sub))
         .or_else(|| memory::handler(name, sub))
         .or_else(|| acl::handler(name, sub))
+        .or_else(|| migrate::handler(name, sub))
 }
 
 /// The handlers by the commands' numbers in the registry.

@@ -3,6 +3,8 @@
 use super::grammar::Arg;
 use crate::support::rng::Pick;
 use outrigger::base::random::Rng;
+use outrigger::format::rdb::dump::encode;
+use outrigger::value::{Direction, Limits, List, Set, Str, Value};
 use std::cell::Cell;
 
 type Make = fn(&mut Rng) -> Arg;
@@ -82,6 +84,37 @@ const ATOMS: &[(&str, Make)] = &[
     ("lat", |rng| coordinate(rng, 85.051_128_78)),
     ("length", length),
     ("unit", |rng| usual(rng, |rng| words(rng, &["m", "km", "ft", "mi", "KM"]), junk)),
+    ("nums", |rng| if rng.percent(2) { any_key(rng) } else { vec![b'n', b'1' + rng.below(3) as u8] }),
+    ("numset", |rng| vec![b'o', b'1' + rng.below(3) as u8]),
+    ("numz", |rng| vec![b'q', b'1' + rng.below(3) as u8]),
+    ("sortnum", |rng| usual(rng, |rng| text(rng.between(-9, 30)), |rng| usual(rng, float, stored_number))),
+    ("weight", |rng| format!("w_{}", rng.between(-9, 30)).into_bytes()),
+    ("weights", |rng| format!("v_{}", rng.between(-9, 30)).into_bytes()),
+    ("by", |rng| {
+        words(rng, &["w_*", "w_*", "v_*->f", "v_*->f", "v_*->none", "none*", "w_*->f", "v_*", "*", "s*"])
+    }),
+    ("get", |rng| {
+        words(rng, &["#", "#", "w_*", "v_*->g", "v_*->f", "none", "v_*->", "*->f", "", "##", "s*", "h*->1f"])
+    }),
+    ("payload-str", |rng| {
+        let value = Str::from_vec(value(rng));
+        payload(Value::Str(value), rng)
+    }),
+    ("payload-list", |rng| {
+        let mut list = List::new();
+        (0..1 + rng.below(20)).for_each(|_| list.push(Direction::Backward, &value(rng), &Limits::default()));
+        payload(Value::List(list), rng)
+    }),
+    ("payload-set", |rng| {
+        let mut set = Set::new();
+        (0..1 + rng.below(20)).for_each(|_| _ = set.add(&member(rng), &Limits::default()));
+        payload(Value::Set(set), rng)
+    }),
+    // Redis lets one overflow that leaves the range of its clock.
+    ("ttl", |rng| {
+        usual(rng, |rng| text(rng.between(100_000, 1_000_000_000)), |rng| words(rng, &["-1", "x", "", "1.5"]))
+    }),
+    ("absent-id", |rng| words(rng, &["99999999", "0", "-1", "x", "", "9223372036854775808", "1.5"])),
     ("type", |rng| words(rng, &["string", "list", "set", "zset", "hash", "stream", "STRING", "nosuchtype"])),
     ("junk", junk),
     ("text", |rng| words(rng, &["hello", "a b", "", "x", "with\nline"])),
@@ -352,6 +385,16 @@ fn hll_bytes(rng: &mut Rng) -> Arg {
         0 => bytes[rng.index(16)] = rng.below(256) as u8,
         1 => bytes.truncate(10 + rng.index(7)),
         _ => {}
+    }
+    bytes
+}
+
+/// What DUMP might have returned; now and then with a byte that is not what it was.
+fn payload(value: Value, rng: &mut Rng) -> Arg {
+    let mut bytes = encode(&value);
+    if rng.percent(10) {
+        let at = rng.index(bytes.len());
+        bytes[at] ^= 1 << rng.below(8);
     }
     bytes
 }

@@ -40,6 +40,10 @@ impl Pair {
         match mode {
             Mode::Scan(cursor) if args.get(cursor).is_some_and(|arg| arg == b"0") => self.scan(args, cursor),
             Mode::Spop if args.len() >= 2 => self.spop(args),
+            Mode::Dump if args.len() == 2 => self.exchange(args),
+            _ if args.len() >= 2 && args[0].to_ascii_uppercase().starts_with(b"SORT") => {
+                self.sort(mode, args)
+            }
             _ => {
                 let replies = self.both(args)?;
                 self.judge(mode, args, replies)
@@ -61,7 +65,7 @@ impl Pair {
             return Ok(Verdict::Equal);
         }
         let differs = match mode {
-            Mode::Exact | Mode::Encoding => Some("not the same bytes"),
+            Mode::Exact | Mode::Encoding | Mode::Dump => Some("not the same bytes"),
             Mode::Unordered => {
                 (sorted(&ours.value) != sorted(&theirs.value)).then_some("not the same elements")
             }
@@ -124,6 +128,70 @@ impl Pair {
         got.sort_by_key(|unit| format!("{unit:?}"));
         got.dedup();
         Ok((!repeats && got.len() != count).then_some("an element twice"))
+    }
+
+    /// DUMP: each server is given the value as the other dumps it.
+    fn exchange(&mut self, args: &[Arg]) -> io::Result<Verdict> {
+        let replies = self.both(args)?;
+        let (Some(ours), Some(theirs)) = (replies.ours.value.as_bytes(), replies.theirs.value.as_bytes())
+        else {
+            return self.judge(Mode::Exact, args, replies);
+        };
+        let key = args[1].as_slice();
+        let value = [b"DEBUG".as_slice(), b"DIGEST-VALUE", key];
+        let before = self.ours.try_command(&value)?;
+        let expiry = self.expiry_of_theirs(key)?;
+        let restore = |payload: &[u8]| -> Vec<Arg> {
+            [b"RESTORE", key, expiry.as_bytes(), payload, b"REPLACE", b"ABSTTL"].map(<[u8]>::to_vec).into()
+        };
+        let done = (self.ours.try_command(&restore(theirs))?, self.theirs.try_command(&restore(ours))?);
+        let ok = RespValue::Simple(b"OK".to_vec());
+        if done != (ok.clone(), ok) {
+            return Ok(Verdict::Differs(replies, "a payload that the other does not take"));
+        }
+        let after = (self.ours.try_command(&value)?, self.theirs.try_command(&value)?);
+        Ok(match after == (before.clone(), before) {
+            true => Verdict::Equal,
+            false => Verdict::Differs(replies, "the value is another one after it went through a payload"),
+        })
+    }
+
+    /// SORT and SORT_RO: what Redis leaves to chance is not compared, and what it does to a packed sorted set is undone.
+    fn sort(&mut self, mode: Mode, args: &[Arg]) -> io::Result<Verdict> {
+        let key = args[1].as_slice();
+        let encoding = [b"OBJECT".as_slice(), b"ENCODING", key];
+        let was_packed = self.theirs.try_command(&encoding)?.as_bytes() == Some(b"listpack");
+        let kind = self.theirs.try_command(&[b"TYPE", key])?;
+        let mut replies = self.both(args)?;
+        let is_refused =
+            |reply: &RawReply| reply.value.as_error().is_some_and(|it| it.starts_with(b"ERR One or more"));
+        if is_refused(&replies.theirs) && !is_refused(&replies.ours) {
+            // It takes an errno that an earlier command left behind for its own; a new connection resets that.
+            drop(Client::connect(self.theirs.port()?)?);
+            self.theirs.send(args)?;
+            replies.theirs = self.theirs.read_raw_reply()?;
+        }
+        let has = |word: &str| args.iter().any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+        let by_chance = kind == RespValue::Simple(b"set".to_vec()) && (has("nosort") || has("alpha"));
+        let verdict = match (by_chance && !has("store"), has("limit")) {
+            (false, _) => self.judge(mode, args, replies)?,
+            (true, false) => self.judge(Mode::Unordered, args, replies)?,
+            (true, true) => self.judge(Mode::Scan(0), args, replies)?,
+        };
+        if was_packed && self.theirs.try_command(&encoding)?.as_bytes() == Some(b"skiplist") {
+            let dump = self.theirs.try_command(&[b"DUMP", key])?;
+            let expiry = self.expiry_of_theirs(key)?;
+            let payload = dump.as_bytes().unwrap_or_default();
+            let restore = [b"RESTORE", key, expiry.as_bytes(), payload, b"REPLACE", b"ABSTTL"];
+            self.theirs.try_command(&restore)?;
+        }
+        Ok(verdict)
+    }
+
+    /// When a key expires, for RESTORE with ABSTTL.
+    fn expiry_of_theirs(&mut self, key: &[u8]) -> io::Result<String> {
+        let at_ms = self.theirs.try_command(&[b"PEXPIRETIME", key])?;
+        Ok(at_ms.as_int().unwrap_or(0).max(0).to_string())
     }
 
     /// Iterates to the end on both.

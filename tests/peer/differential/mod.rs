@@ -4,10 +4,12 @@
 //! `OUTRIGGER_DIFF_FAMILY=list` keeps to the lines of one family.
 
 mod atoms;
+mod audit;
 mod compare;
 mod differences;
 mod followers;
 pub mod grammar;
+mod history;
 pub mod table;
 
 use crate::support::rng::{Pick, Seeded};
@@ -15,6 +17,7 @@ use crate::support::{Client, Server, scaled, show};
 use compare::{Pair, Replies, Verdict};
 use followers::Followers;
 use grammar::{Arg, Part};
+use history::History;
 use outrigger::base::random::Rng;
 use outrigger::resp::RespValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,8 +57,7 @@ struct Run {
     rng: Rng,
     entries: Vec<Entry>,
     rare: Vec<Entry>,
-    /// Everything sent since the data sets were last known to be equal and empty.
-    history: Vec<Vec<Arg>>,
+    history: History,
     differences: BTreeMap<String, String>,
     sent: usize,
     restarts: usize,
@@ -140,7 +142,7 @@ fn run(default_seed: u64, options: Options) {
         rng: seeded.rng.clone(),
         entries: lines,
         rare,
-        history: Vec::new(),
+        history: History::default(),
         differences: BTreeMap::new(),
         sent: 0,
         restarts: 0,
@@ -204,28 +206,31 @@ impl Run {
         self.sent += 1;
         self.history.push(args.clone());
         let verdict = self.setup.pairs[which].run(mode, &args);
+        self.judge_verdict(which, &args, verdict);
+    }
+
+    fn judge_verdict(&mut self, which: usize, args: &[Arg], verdict: std::io::Result<Verdict>) {
         match verdict {
             Ok(Verdict::Equal) => {}
             Ok(Verdict::Differs(replies, why)) => {
-                if differences::intended(&mut self.setup.pairs[which], &args, &replies).is_none() {
-                    self.differs(&args, &replies, why, which);
+                if differences::intended(&mut self.setup.pairs[which], args, &replies).is_none() {
+                    self.differs(args, &replies, why, which);
                 }
             }
-            Err(error) => panic!("connection lost at {}: {error}\n{}", shown(&args), self.tail(&args)),
+            Err(error) => panic!("connection lost at {}: {error}\n{}", shown(args), self.history.about(args)),
         }
     }
 
-    /// A few commands in MULTI and EXEC.
+    /// A few commands in MULTI and EXEC, now and then with keys that are watched and perhaps written to by others.
     fn transaction(&mut self, which: usize) {
+        if self.rng.percent(40) {
+            self.watch(which);
+        }
         let mut queued = Vec::new();
         let mut sent = vec![(Mode::Exact, vec![b"MULTI".to_vec()])];
         for _ in 0..1 + self.rng.index(5) {
             let (mode, args) = self.command(false);
-            // One that only ours queues would make the transactions differ as a whole.
-            let fits_both = !(args.len() == 4 && args[0].to_ascii_uppercase().ends_with(b"RANK"));
-            if fits_both
-                && matches!(mode, Mode::Exact | Mode::Unordered | Mode::Pairs | Mode::Near(_) | Mode::Times)
-            {
+            if fits_transaction(mode, &args) {
                 sent.push((mode, args));
             }
         }
@@ -239,15 +244,40 @@ impl Run {
                 self.differs(args, &replies, "not the same bytes while queueing", which);
             }
         }
-        let exec = vec![b"EXEC".to_vec()];
-        self.history.push(exec.clone());
+        let end = if self.rng.percent(10) { b"DISCARD".to_vec() } else { b"EXEC".to_vec() };
+        let end = vec![end];
+        self.history.push(end.clone());
         self.sent += 1;
-        let replies = self.setup.pairs[which].both(&exec).expect("the reply to EXEC");
-        self.judge_exec(which, &queued, replies);
+        let replies = self.setup.pairs[which].both(&end).expect("the reply to EXEC");
+        self.judge_exec(which, &queued, &end, replies);
     }
 
-    fn judge_exec(&mut self, which: usize, queued: &[(Mode, Vec<Arg>)], replies: Replies) {
-        let exec = [b"EXEC".to_vec()];
+    /// WATCH of some keys, and a command or two of another client.
+    fn watch(&mut self, which: usize) {
+        let mut watch = vec![b"WATCH".to_vec()];
+        (0..1 + self.rng.index(2)).for_each(|_| watch.push(atoms::random("key", &mut self.rng)));
+        self.exactly(which, watch);
+        for _ in 0..self.rng.index(3) {
+            let (mode, args) = self.command(false);
+            // One that removes nothing fails a WATCH of Redis's.
+            if fits_transaction(mode, &args) && !args[0].eq_ignore_ascii_case(b"ltrim") {
+                let other = self.setup.pairs[1 - which].run(mode, &args);
+                self.history.push(args.clone());
+                self.judge_verdict(1 - which, &args, other);
+            }
+        }
+        if self.rng.percent(5) {
+            self.exactly(which, vec![b"UNWATCH".to_vec()]);
+        }
+    }
+
+    fn exactly(&mut self, which: usize, args: Vec<Arg>) {
+        self.history.push(args.clone());
+        let verdict = self.setup.pairs[which].run(Mode::Exact, &args);
+        self.judge_verdict(which, &args, verdict);
+    }
+
+    fn judge_exec(&mut self, which: usize, queued: &[(Mode, Vec<Arg>)], end: &[Arg], replies: Replies) {
         let items = |value: &RespValue| match value {
             RespValue::Array(items) => Some(items.clone()),
             _ => None,
@@ -255,7 +285,7 @@ impl Run {
         let (ours, theirs) = match (items(&replies.ours.value), items(&replies.theirs.value)) {
             (Some(a), Some(b)) if a.len() == b.len() && a.len() == queued.len() => (a, b),
             (None, None) if replies.ours.raw == replies.theirs.raw => return,
-            _ => return self.differs(&exec, &replies, "EXEC answers otherwise", which),
+            _ => return self.differs(end, &replies, "EXEC or DISCARD answers otherwise", which),
         };
         for ((mode, args), (a, b)) in queued.iter().zip(ours.into_iter().zip(theirs)) {
             let raw = |value: &RespValue| format!("{value:?}").into_bytes();
@@ -282,7 +312,7 @@ impl Run {
                 show(from_difference(&replies.theirs.raw, &replies.ours.raw)),
                 which + 2,
                 self.sent,
-                self.tail(args),
+                self.history.about(args),
             );
             self.differences.insert(group, text);
         }
@@ -293,19 +323,6 @@ impl Run {
         self.restarts += 1;
         self.setup = start(self.options).expect("it was there before");
         self.history.clear();
-    }
-
-    /// The last commands that named a key which this one names, too.
-    fn tail(&self, args: &[Arg]) -> String {
-        const SHOWN: usize = 12;
-        let is_key = |arg: &Arg| arg.len() == 2 && b"slezhxtkw".contains(&arg[0]) && arg[1].is_ascii_digit();
-        let keys: Vec<&Arg> = args.iter().filter(|arg| is_key(arg)).collect();
-        let before = &self.history[..self.history.len().saturating_sub(1)];
-        let related = before.iter().rev().filter(|args| args.iter().any(|arg| keys.contains(&arg)));
-        let mut lines: Vec<String> =
-            related.take(SHOWN).map(|args| format!("      {}", shown(args))).collect();
-        lines.reverse();
-        lines.join("\n")
     }
 
     /// DEBUG DIGEST of all: the stock server, ours, its replica, and now and then servers over the replica's files.
@@ -342,7 +359,7 @@ impl Run {
                 if a.get(key) != b.get(key) {
                     let _ =
                         writeln!(text, "    db {db} key {}: {:?} / {:?}", show(key), a.get(key), b.get(key));
-                    let _ = writeln!(text, "{}", self.tail(std::slice::from_ref(key)));
+                    let _ = writeln!(text, "{}", self.history.about(std::slice::from_ref(key)));
                 }
             }
         }
@@ -390,6 +407,16 @@ fn shown(args: &[Arg]) -> String {
 fn from_difference<'a>(reply: &'a [u8], other: &[u8]) -> &'a [u8] {
     let equal = reply.iter().zip(other).take_while(|(a, b)| a == b).count();
     if reply.len() > 100 { &reply[equal.saturating_sub(40)..] } else { reply }
+}
+
+/// Can the command be compared by its reply in EXEC alone?
+fn fits_transaction(mode: Mode, args: &[Arg]) -> bool {
+    let name = args[0].to_ascii_uppercase();
+    // One that only ours queues would make the transactions differ as a whole; SORT needs a look before and after it.
+    let is_ours_alone = args.len() == 4 && name.ends_with(b"RANK");
+    !is_ours_alone
+        && !name.starts_with(b"SORT")
+        && matches!(mode, Mode::Exact | Mode::Unordered | Mode::Pairs | Mode::Near(_) | Mode::Times)
 }
 
 /// Commands in which a stray number could make a key expire during the run, at a moment of chance.

@@ -24,11 +24,13 @@ pub enum Mode {
     Idle(i64),
     /// An encoding: as [`Mode::Exact`], outside of transactions, so that the key can still be asked for its type.
     Encoding,
+    /// Each server takes the value from what the other says of it.
+    Dump,
     /// Byte for byte but for times and idle times of streams' consumers and pending entries.
     Times,
 }
 
-use Mode::{Encoding, Exact, Idle, Near, Pairs, Random, RandomKey, Scan, Spop, Times, Unordered};
+use Mode::{Dump, Encoding, Exact, Idle, Near, Pairs, Random, RandomKey, Scan, Spop, Times, Unordered};
 
 /// A line of the table: how to compare, and the grammar (see `grammar`).
 pub type Line = (Mode, &'static str);
@@ -46,9 +48,26 @@ pub const FAMILIES: &[(&str, &[Line])] = &[
     ("hyperloglog", HYPERLOGLOG),
     ("geo", GEO),
     ("stream", STREAM),
+    ("sort", SORT),
 ];
 
-const CONNECTION: &[Line] = &[(Exact, "PING [<text>]"), (Exact, "ECHO <text>"), (Exact, "SELECT <db>")];
+const CONNECTION: &[Line] = &[
+    (Exact, "PING [<text>]"),
+    (Exact, "ECHO <text>"),
+    (Exact, "SELECT <db>"),
+    (Exact, "AUTH <text>"),
+    (Exact, "AUTH (default|<text>) <text>"),
+    (Exact, "CLIENT SETNAME <text>"),
+    (Exact, "CLIENT (GETNAME|GETREDIR|TRACKINGINFO|UNPAUSE)"),
+    (Exact, "CLIENT NO-EVICT (ON|OFF|<text>)"),
+    (Exact, "CLIENT CACHING (YES|NO|<text>)"),
+    (Exact, "CLIENT UNBLOCK <absent-id> [(TIMEOUT|ERROR)]"),
+    (
+        Exact,
+        "CLIENT KILL {ID <absent-id>|USER nosuch|ADDR 192.0.2.1:1|LADDR 192.0.2.1:1|SKIPME yes} (ID <absent-id>|TYPE pubsub|TYPE nosuch)",
+    ),
+    (Exact, "CLIENT LIST (ID <absent-id>|TYPE (MASTER|PUBSUB|nosuch))"),
+];
 
 const STRING: &[Line] = &[
     (Exact, "SET <str> <val>"),
@@ -109,6 +128,40 @@ const GENERIC: &[Line] = &[
     (Idle(30), "OBJECT IDLETIME <key>"),
     (Exact, "OBJECT FREQ <key>"),
     (Exact, "DEBUG DIGEST-VALUE <key>+"),
+    (Dump, "DUMP <key>"),
+    (Exact, "RESTORE <str> 0 <payload-str> REPLACE"),
+    (Exact, "RESTORE <list> 0 <payload-list> REPLACE"),
+    (Exact, "RESTORE <set> (0|<ttl>) <payload-set> {REPLACE|IDLETIME <posint>|FREQ <posint>}"),
+    (Exact, "RESTORE <key> (0|<at-ms>) <payload-str> {REPLACE|ABSTTL|IDLETIME 0}"),
+];
+
+/// Sorting. Where weights are equal texts Redis leaves the order to chance, but for whole lists.
+const SORT: &[Line] = &[
+    (Exact, "RPUSH <nums> <sortnum>+"),
+    (Exact, "SADD <numset> <sortnum>+"),
+    (Exact, "ZADD <numz> (<score> <sortnum>)+"),
+    (Exact, "SREM <numset> <sortnum>+"),
+    (Exact, "LTRIM <nums> -40 -1"),
+    (Exact, "DEL (<nums>|<numset>|<numz>)"),
+    (Exact, "SET <weight> (<sortnum>|<sortnum>|<val>)"),
+    (Exact, "HSET <weights> f <sortnum> g <val>"),
+    (Exact, "DEL (<weight>|<weights>)+"),
+    (Exact, "SORT (<nums>|<numset>|<numz>) {ASC|DESC|LIMIT <idx> <idx>|BY <by>|GET <get>}"),
+    (Exact, "SORT (<nums>|<numset>|<numz>) BY <by> {DESC|LIMIT <idx> <idx>|GET <get>}"),
+    (Exact, "SORT_RO (<nums>|<numset>|<numz>) {ASC|DESC|LIMIT <idx> <idx>|BY <by>|GET <get>}"),
+    (Exact, "SORT (<nums>|<numset>|<numz>) ALPHA {ASC|DESC|LIMIT <idx> <idx>|GET <get>}"),
+    (Exact, "SORT_RO (<nums>|<numset>) ALPHA {ASC|DESC|LIMIT <idx> <idx>|GET <get>}"),
+    (Exact, "SORT (<nums>|<list>) BY <by> ALPHA {ASC|DESC|GET <get>}"),
+    (Exact, "SORT <list> ALPHA {ASC|DESC|GET <get>}"),
+    (Unordered, "SORT (<numset>|<numz>) BY <by> ALPHA {ASC|DESC}"),
+    (Exact, "SORT (<nums>|<numz>|<list>|<zset>) BY nosort {ASC|DESC|LIMIT <idx> <idx>|GET <get>}"),
+    (Exact, "SORT (<nums>|<list>) BY nosort BY <by> {DESC|LIMIT <idx> <idx>}"),
+    (Unordered, "SORT (<numset>|<set>) BY nosort {ASC|DESC|GET <get>}"),
+    (Exact, "SORT (<nums>|<numset>|<numz>) {DESC|LIMIT <idx> <idx>|BY <by>|GET <get>} STORE <nums>"),
+    (Exact, "SORT (<set>|<numset>|<zset>|<list>) ALPHA {DESC|LIMIT <idx> <idx>|GET <get>} STORE <list>"),
+    (Exact, "SORT (<set>|<numset>|<zset>|<list>) BY nosort {DESC|LIMIT <idx> <idx>|GET <get>} STORE <list>"),
+    (Exact, "SORT <nums> BY <by> ALPHA {DESC|GET <get>} STORE <nums>"),
+    (Exact, "SORT_RO <key> STORE <key>"),
 ];
 
 /// Lines that empty whole databases: rarer than the others, or there would be nothing to compare.
