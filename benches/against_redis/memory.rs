@@ -53,7 +53,30 @@ const SETS: &[Set] = &[
         write: queued,
     },
     Set { what: "member of sets of 50 small integers", commands: 100_000, items: 5_000_000, write: numbers },
+    Set {
+        what: "session hash, a field at a time, all in turn",
+        commands: 8 * SESSIONS,
+        items: SESSIONS,
+        write: session_by_field,
+    },
+    Set {
+        what: "item of lists of 100, one at a time, all in turn",
+        commands: 100 * LISTS,
+        items: 100 * LISTS,
+        write: queued_in_turn,
+    },
+    Set {
+        what: "member of sets of 50 small integers, one at a time, all in turn",
+        commands: 50 * SETS_OF_NUMBERS,
+        items: 50 * SETS_OF_NUMBERS,
+        write: numbers_in_turn,
+    },
 ];
+
+/// Keys of the data sets that grow as those of a running service do: an item here, an item there.
+const SESSIONS: usize = 250_000;
+const LISTS: usize = 20_000;
+const SETS_OF_NUMBERS: usize = 40_000;
 
 fn token(_: usize, rng: &mut Rng, out: &mut Vec<u8>) {
     write_command(out, &["SET", &format!("session:{}", rng.hex(32)), &rng.hex(64), "EX", "100000"]);
@@ -96,6 +119,30 @@ fn numbers(n: usize, rng: &mut Rng, out: &mut Vec<u8>) {
     let mut words = vec!["SADD".to_string(), format!("ints:{n}")];
     words.extend(members);
     write_command(out, &words);
+}
+
+fn session_by_field(n: usize, rng: &mut Rng, out: &mut Vec<u8>) {
+    let key = format!("sess:{:010}", n % SESSIONS);
+    let (user, seen, token) = (rng.below(1_000_000).to_string(), rng.below(1 << 31).to_string(), rng.hex(16));
+    let (field, value) = [
+        ("user", user.as_str()),
+        ("seen", &seen),
+        ("ip", "10.20.30.40"),
+        ("lang", "en"),
+        ("csrf", &token),
+        ("role", "user"),
+        ("n", "12"),
+        ("ok", "1"),
+    ][n / SESSIONS % 8];
+    write_command(out, &["HSET", &key, field, value]);
+}
+
+fn queued_in_turn(n: usize, rng: &mut Rng, out: &mut Vec<u8>) {
+    write_command(out, &["RPUSH", &format!("queue:{}", n % LISTS), &rng.hex(24)]);
+}
+
+fn numbers_in_turn(n: usize, rng: &mut Rng, out: &mut Vec<u8>) {
+    write_command(out, &["SADD", &format!("ints:{}", n % SETS_OF_NUMBERS), &rng.below(30_000).to_string()]);
 }
 
 fn resident(client: &mut Client) -> io::Result<u64> {

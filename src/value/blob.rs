@@ -188,8 +188,8 @@ pub(super) fn table_bytes<T: Hashed>(
     samples: usize,
     item_bytes: impl Fn(&T) -> usize,
 ) -> usize {
-    // Segments are between half and seven eighths full: a slot and its tag count one and a half times.
-    let slots = table.len() * (size_of::<T>() + 1) * 3 / 2;
+    // An item's slot with the air of its segment, and its share of the segment's index.
+    let slots = table.len() * (size_of::<T>() * 9 / 8 + 4);
     let samples = if samples == 0 { table.len() } else { samples.min(table.len()) };
     let sampled: usize = table.iter().take(samples).map(item_bytes).sum();
     let items = (sampled as u128 * table.len() as u128).checked_div(samples as u128).unwrap_or(0) as usize;

@@ -1,6 +1,6 @@
 //! An extendible hash table: it grows and shrinks one small segment at a time.
 //!
-//! Shape: a directory of `2^depth` slots points at segments; a segment is a small open-addressing table
+//! Shape: a directory of `2^depth` slots points at segments; a segment is a small table ([`slots`])
 //! of at most [`SEGMENT_MAX`] items that share the first `segment.depth` bits of their hash (after the
 //! table's `skip_bits`). A full segment splits in two and touches nothing else, so no insert ever moves
 //! more than one segment's items: no latency spike, no doubling of memory, few pages dirtied under a fork.
@@ -10,10 +10,12 @@
 //! that splits and merges do not disturb. [`Table::scan`] walks it, which gives SCAN's guarantee: an item
 //! present from start to end is returned at least once, whatever else is inserted or removed.
 
-use hashbrown::HashTable;
+mod slots;
 
-/// Items a segment holds before it splits (7/8 of 512 buckets).
-pub const SEGMENT_MAX: usize = 448;
+use slots::Slots;
+
+/// Items a segment holds before it splits: as many as its index takes before searches grow long.
+pub const SEGMENT_MAX: usize = 384;
 /// A segment with fewer items than this looks for a buddy to merge with.
 const SEGMENT_MIN: usize = 48;
 /// Scan positions keep the top 48 bits of a hash, so that cursors fit what every client can parse.
@@ -28,7 +30,7 @@ pub trait Hashed {
 }
 
 struct Segment<T> {
-    items: HashTable<T>,
+    items: Slots<T>,
     /// Number of hash bits (after `skip_bits`) that all items share.
     depth: u32,
     /// Those bits, right-aligned.
@@ -44,13 +46,6 @@ pub struct Table<T> {
     depth: u32,
     skip_bits: u32,
     len: usize,
-}
-
-/// hashbrown takes its tag from the top bits and the bucket from the low bits; the directory uses the top
-/// bits too, so the halves are swapped to keep the tags selective within a segment.
-#[inline]
-fn inner_hash(hash: u64) -> u64 {
-    hash.rotate_left(32)
 }
 
 impl<T: Hashed> Default for Table<T> {
@@ -104,13 +99,16 @@ impl<T: Hashed> Table<T> {
     /// The item with this hash that `eq` accepts.
     #[inline]
     pub fn find(&self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&T> {
-        self.segment_of(hash)?.items.find(inner_hash(hash), eq)
+        let items = &self.segment_of(hash)?.items;
+        items.items().get(items.position(hash, eq)?)
     }
 
     /// As [`Table::find`], mutably. The item's hash must not be changed.
     #[inline]
     pub fn find_mut(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
-        self.segment_of_mut(hash)?.items.find_mut(inner_hash(hash), eq)
+        let items = &mut self.segment_of_mut(hash)?.items;
+        let position = items.position(hash, eq)?;
+        items.items_mut().get_mut(position)
     }
 
     /// Inserts an item that is known to be absent and returns it in place.
@@ -123,7 +121,7 @@ impl<T: Hashed> Table<T> {
         debug_assert_eq!(item.table_hash(), hash, "item inserted under a hash that is not its own");
         if self.directory.is_empty() {
             self.directory.push(0);
-            self.segments.push(Segment { items: HashTable::new(), depth: 0, prefix: 0, hint: i64::MAX });
+            self.segments.push(Segment { items: Slots::new(), depth: 0, prefix: 0, hint: i64::MAX });
         }
         let mut index = self.directory[self.slot(hash)] as usize;
         while self.segments[index].items.len() >= SEGMENT_MAX && self.segments[index].depth < DEPTH_MAX {
@@ -133,14 +131,15 @@ impl<T: Hashed> Table<T> {
         self.len += 1;
         let segment = &mut self.segments[index];
         segment.hint = segment.hint.min(bound);
-        segment.items.insert_unique(inner_hash(hash), item, |it| inner_hash(it.table_hash())).into_mut()
+        let position = segment.items.push(hash, item, T::table_hash);
+        &mut segment.items.items_mut()[position]
     }
 
     /// Removes the item with this hash that `eq` accepts.
     pub fn remove(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<T> {
         let index = *self.directory.get(self.slot(hash))? as usize;
-        let entry = self.segments[index].items.find_entry(inner_hash(hash), eq).ok()?;
-        let (item, _) = entry.remove();
+        let items = &mut self.segments[index].items;
+        let item = items.remove(items.position(hash, eq)?, hash, T::table_hash);
         self.len -= 1;
         self.after_removal(index);
         Some(item)
@@ -153,35 +152,30 @@ impl<T: Hashed> Table<T> {
 
     /// All items, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.segments.iter().flat_map(|s| s.items.iter())
+        self.segments.iter().flat_map(|s| s.items.items())
     }
 
     /// All items mutably; their hashes must not be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.segments.iter_mut().flat_map(|s| s.items.iter_mut())
+        self.segments.iter_mut().flat_map(|s| s.items.items_mut())
     }
 
     /// The items of segment `index` (below [`Table::segment_count`]).
     pub fn segment_items(&self, index: usize) -> impl Iterator<Item = &T> {
-        self.segments.get(index).into_iter().flat_map(|s| s.items.iter())
+        self.segments.get(index).into_iter().flat_map(|s| s.items.items())
     }
 
     /// An item chosen at random, near enough to uniformly: first a segment by its share of the hash space,
-    /// then a bucket of it.
+    /// then an item of it.
     pub fn random(&self, mut next_u64: impl FnMut() -> u64) -> Option<&T> {
         if self.len == 0 {
             return None;
         }
         for _ in 0..64 {
             let Some(segment) = self.segment_of(next_u64() >> self.skip_bits) else { continue };
-            let buckets = segment.items.num_buckets();
-            if segment.items.is_empty() || buckets == 0 {
-                continue;
-            }
-            for _ in 0..64 {
-                if let Some(item) = segment.items.get_bucket(next_u64() as usize % buckets) {
-                    return Some(item);
-                }
+            let items = segment.items.items();
+            if !items.is_empty() {
+                return items.get((next_u64() % items.len() as u64) as usize);
             }
         }
         // A very sparse table: take the n-th item of all.
@@ -215,17 +209,16 @@ impl<T: Hashed> Table<T> {
         let Some(segment) = self.segments.get_mut(index) else { return 0 };
         let mut count = 0;
         let mut left = i64::MAX;
-        let gone = segment.items.extract_if(|item| {
-            let take_it = count < limit && take(item);
-            if take_it {
+        // From the last on: what a removal moves has been looked at already.
+        for position in (0..segment.items.len()).rev() {
+            let item = &segment.items.items()[position];
+            if count < limit && take(item) {
                 count += 1;
+                let hash = item.table_hash();
+                taken(segment.items.remove(position, hash, T::table_hash));
             } else {
                 left = left.min(bound(item));
             }
-            take_it
-        });
-        for item in gone {
-            taken(item);
         }
         segment.hint = left;
         self.len -= count;
@@ -244,7 +237,7 @@ impl<T: Hashed> Table<T> {
         let mut batch: Vec<(u64, &T)> = Vec::new();
         while let Some(segment) = self.segment_of(position) {
             batch.clear();
-            let with_hash = segment.items.iter().map(|it| (it.table_hash() >> CURSOR_SHIFT, it));
+            let with_hash = segment.items.items().iter().map(|it| (it.table_hash() >> CURSOR_SHIFT, it));
             batch.extend(with_hash.filter(|(h, _)| *h >= position >> CURSOR_SHIFT));
             batch.sort_unstable_by_key(|(h, _)| *h);
             let mut last = None;
@@ -271,7 +264,7 @@ impl<T: Hashed> Table<T> {
     pub fn walk_segment(&self, from: u64, mut visit: impl FnMut(&T)) -> Option<u64> {
         let segment = self.segment_of(from)?;
         let from_start = self.segment_start(segment, from) >= from;
-        for item in segment.items.iter() {
+        for item in segment.items.items() {
             if from_start || item.table_hash() >= from {
                 visit(item);
             }
@@ -314,13 +307,14 @@ impl<T: Hashed> Table<T> {
         let skip = self.skip_bits;
         let bit = 63 - skip - depth;
         let old = &mut self.segments[index];
-        // Both halves are built anew: removals would leave tombstones, and those make a table double.
-        let mut lower = HashTable::with_capacity(SEGMENT_MAX);
-        let mut upper = HashTable::with_capacity(SEGMENT_MAX);
-        for item in std::mem::take(&mut old.items) {
-            let hash = item.table_hash();
+        let items = std::mem::replace(&mut old.items, Slots::new()).into_items();
+        let hashes: Vec<u64> = items.iter().map(T::table_hash).collect();
+        let above = hashes.iter().filter(|&hash| hash >> bit & 1 == 1).count();
+        let mut lower = Slots::with_room_for(items.len() - above);
+        let mut upper = Slots::with_room_for(above);
+        for (item, hash) in items.into_iter().zip(hashes) {
             let half = if hash >> bit & 1 == 1 { &mut upper } else { &mut lower };
-            half.insert_unique(inner_hash(hash), item, |it| inner_hash(it.table_hash()));
+            half.push(hash, item, T::table_hash);
         }
         old.items = lower;
         old.depth = depth + 1;
@@ -350,8 +344,8 @@ impl<T: Hashed> Table<T> {
             return;
         }
         if segment.depth == 0 {
-            if segment.items.num_buckets() > 16 && len * 8 < segment.items.num_buckets() {
-                segment.items.shrink_to(len * 2, |it| inner_hash(it.table_hash()));
+            if segment.items.is_sparse() {
+                segment.items.shrink(T::table_hash);
             }
             return;
         }
@@ -372,9 +366,8 @@ impl<T: Hashed> Table<T> {
             self.point_slots(drop as u32);
         }
         let kept = &mut self.segments[keep];
-        for item in gone.items {
-            let hash = inner_hash(item.table_hash());
-            kept.items.insert_unique(hash, item, |it| inner_hash(it.table_hash()));
+        for item in gone.items.into_items() {
+            kept.items.push(item.table_hash(), item, T::table_hash);
         }
         kept.depth = depth - 1;
         kept.prefix = prefix >> 1;
@@ -410,7 +403,8 @@ impl<T: Hashed> Table<T> {
             assert_eq!(slot as u64 >> (self.depth - s.depth), s.prefix);
         }
         for s in &self.segments {
-            for item in &s.items {
+            s.items.check(T::table_hash);
+            for item in s.items.items() {
                 let hash = item.table_hash() << self.skip_bits;
                 let prefix = if s.depth == 0 { 0 } else { hash >> (64 - s.depth) };
                 assert_eq!(prefix, s.prefix);
@@ -420,154 +414,4 @@ impl<T: Hashed> Table<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::{HashMap, HashSet};
-
-    struct Item(u64);
-
-    fn mix(n: u64) -> u64 {
-        let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    impl Hashed for Item {
-        fn table_hash(&self) -> u64 {
-            mix(self.0)
-        }
-    }
-
-    fn insert(table: &mut Table<Item>, n: u64) {
-        table.insert(mix(n), Item(n));
-    }
-
-    fn scan_all(table: &Table<Item>, count: usize, mut between: impl FnMut()) -> Vec<u64> {
-        let mut seen = Vec::new();
-        let mut at = Some(0);
-        while let Some(from) = at {
-            at = table.scan(from, count, |it| seen.push(it.0));
-            between();
-        }
-        seen
-    }
-
-    #[test]
-    fn grows_shrinks_and_finds() {
-        let n = if cfg!(miri) { 2_000 } else { 100_000 };
-        let mut table = Table::default();
-        (0..n).for_each(|i| insert(&mut table, i));
-        table.check();
-        assert_eq!(table.len(), n as usize);
-        assert!((0..n).all(|i| table.find(mix(i), |it| it.0 == i).is_some()));
-        assert!(table.find(mix(n), |it| it.0 == n).is_none());
-        let mut seen = scan_all(&table, 10, || ());
-        seen.sort_unstable();
-        assert_eq!(seen, (0..n).collect::<Vec<_>>());
-        for i in 0..n - 10 {
-            assert_eq!(table.remove(mix(i), |it| it.0 == i).map(|it| it.0), Some(i));
-        }
-        table.check();
-        assert_eq!(table.len(), 10);
-        assert!(table.directory.len() <= 16, "directory gave its memory back");
-        assert_eq!(table.iter().count(), 10);
-    }
-
-    #[test]
-    fn scan_returns_what_stays_under_growth_and_shrinkage() {
-        let mut table = Table::default();
-        (0..2_000).for_each(|i| insert(&mut table, i));
-        let mut seen = HashSet::new();
-        let mut at = Some(0);
-        let mut next = 10_000;
-        let mut gone = 1_000;
-        while let Some(from) = at {
-            at = table.scan(from, 7, |it| {
-                seen.insert(it.0);
-            });
-            (0..40).for_each(|i| insert(&mut table, next + i));
-            next += 40;
-            for _ in 0..5 {
-                table.remove(mix(gone), |it| it.0 == gone);
-                gone = if gone < 1_999 { gone + 1 } else { gone };
-            }
-            if next > 30_000 {
-                // shrink hard so that segments merge under the cursor
-                for i in 10_000..next {
-                    table.remove(mix(i), |it| it.0 == i);
-                }
-                next = 40_000;
-            }
-        }
-        table.check();
-        assert!((0..1_000).all(|i| seen.contains(&i)));
-    }
-
-    #[test]
-    fn random_reaches_every_item() {
-        let mut table = Table::default();
-        (0..600).for_each(|i| insert(&mut table, i));
-        let mut state = 1;
-        let mut seen = HashSet::new();
-        for _ in 0..20_000 {
-            let item = table.random(|| {
-                state += 1;
-                mix(state)
-            });
-            seen.insert(item.map(|it| it.0));
-        }
-        assert_eq!(seen.len(), 600);
-    }
-
-    #[test]
-    fn walk_and_extract_by_segment() {
-        let mut table = Table::default();
-        (0..5_000).for_each(|i| insert(&mut table, i));
-        let mut seen = 0;
-        let mut at = Some(0);
-        while let Some(from) = at {
-            at = table.walk_segment(from, |_| seen += 1);
-        }
-        assert_eq!(seen, 5_000);
-        (0..5_000).for_each(|i| table.note_hint(mix(i), i as i64));
-        let segments = table.segment_count();
-        let first = (0..segments).min_by_key(|&i| table.hint(i)).unwrap_or(0);
-        assert_eq!(table.hint(first), 0);
-        let taken = table.extract_from_segment(first, 1, |it| it.0 == 0, |it| it.0 as i64, drop);
-        assert_eq!((taken, table.len()), (1, 4_999));
-        assert!(table.hint(first) > 0);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..Default::default() })]
-        #[test]
-        fn agrees_with_a_map(ops in prop::collection::vec((any::<bool>(), 0u64..3_000), 1..4_000)) {
-            let mut table: Table<Item> = Table::new(6);
-            let mut model = HashMap::new();
-            for (add, n) in ops {
-                // one shard's hashes: the first six bits equal
-                let hash = |n: u64| mix(n);
-                let n = (n..).find(|&n| hash(n) >> 58 == 5).unwrap_or(0);
-                if add && model.insert(n, ()).is_none() {
-                    table.insert(hash(n), Item(n));
-                } else if !add {
-                    let removed = table.remove(hash(n), |it| it.0 == n).is_some();
-                    prop_assert_eq!(removed, model.remove(&n).is_some());
-                }
-            }
-            table.check();
-            prop_assert_eq!(table.len(), model.len());
-            let mut seen = Vec::new();
-            let mut at = Some(5u64 << 58);
-            while let Some(from) = at {
-                at = table.scan(from, 3, |it| seen.push(it.0));
-            }
-            seen.sort_unstable();
-            let mut want: Vec<u64> = model.into_keys().collect();
-            want.sort_unstable();
-            prop_assert_eq!(seen, want);
-        }
-    }
-}
+mod tests;
