@@ -5,6 +5,7 @@
 mod cases;
 mod load;
 mod memory;
+mod ranks;
 mod report;
 mod servers;
 mod stalls;
@@ -30,6 +31,8 @@ enum What {
     Stalls(stalls::Options),
     /// Resident bytes an item
     Memory(memory::Options),
+    /// Requests a second and server CPU a request on one sorted set of ten million members
+    Ranks(ranks::Options),
 }
 
 fn main() {
@@ -37,6 +40,7 @@ fn main() {
         What::Throughput(options) => throughput::run(&options),
         What::Stalls(options) => stalls::run(&options),
         What::Memory(options) => memory::run(&options),
+        What::Ranks(options) => ranks::run(&options),
     };
     if let Err(error) = done {
         eprintln!("against_redis: {error}");

@@ -2,10 +2,10 @@
 
 use crate::report::row;
 use crate::servers::Server;
-use outrigger::resp::write_command;
+use outrigger::resp::{RespValue, write_command};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -13,6 +13,9 @@ pub struct Options {
     /// Keys in the data set
     #[arg(long, default_value_t = 2_000_000)]
     keys: usize,
+    /// Keys that expire in the same second
+    #[arg(long, default_value_t = 1_000_000)]
+    expiring: usize,
     /// Members of the big set
     #[arg(long, default_value_t = 1_000_000)]
     members: usize,
@@ -46,7 +49,42 @@ pub fn run(options: &Options) -> io::Result<()> {
         }
         row(&[command.join(" "), worst[0].clone(), worst[1].clone()]);
     }
+    let mut worst = Vec::new();
+    for server in &servers {
+        worst.push(format!("{:.1}", expire_at_once(server, options.expiring)?.as_secs_f64() * 1e3));
+    }
+    row(&[format!("nothing ({} keys expire)", options.expiring), worst[0].clone(), worst[1].clone()]);
     Ok(())
+}
+
+/// The worst GET from before many keys expire, all in one second, until the server has removed them.
+fn expire_at_once(server: &Server, keys: usize) -> io::Result<Duration> {
+    let mut client = server.client()?;
+    client.command(&["SET", "watched", "value"])?;
+    // Time enough to write them, and a moment of rest.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+    let due_ms = (now + Duration::from_micros(3 * keys as u64) + Duration::from_secs(3)).as_millis();
+    for first in (0..keys).step_by(10_000) {
+        let mut bytes = Vec::new();
+        let last = (first + 10_000).min(keys);
+        for i in first..last {
+            let at_ms = (due_ms + i as u128 % 1_000).to_string();
+            write_command(&mut bytes, &["SET", &format!("passing:{i:012}"), "some value", "PXAT", &at_ms]);
+        }
+        client.pipeline(&bytes, last - first)?;
+    }
+    let (mut worst, mut asked) = (Duration::ZERO, Instant::now());
+    loop {
+        let start = Instant::now();
+        client.command(&["GET", "watched"])?;
+        worst = worst.max(start.elapsed());
+        if asked.elapsed() > Duration::from_millis(100) {
+            asked = Instant::now();
+            if client.command(&["DBSIZE"])?.as_int() == Some(1) {
+                return Ok(worst);
+            }
+        }
+    }
 }
 
 fn fill(server: &Server, options: &Options) -> io::Result<()> {

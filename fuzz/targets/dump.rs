@@ -56,7 +56,9 @@ fn work(value: &mut Value, rng: &mut Rng) {
         // The target `stream` does this.
         Value::Stream(_) => {}
     }
-    assert!(matches!(value, Value::Str(_) | Value::Stream(_) | Value::Hash(_)) || value.is_empty_collection());
+    assert!(
+        matches!(value, Value::Str(_) | Value::Stream(_) | Value::Hash(_)) || value.is_empty_collection()
+    );
 }
 
 fuzz_target!(|content: &[u8]| {
