@@ -2,7 +2,7 @@
 
 use crate::report::row;
 use crate::servers::Server;
-use outrigger::resp::{RespValue, write_command};
+use outrigger::resp::write_command;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
