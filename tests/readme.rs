@@ -66,7 +66,8 @@ fn the_tour_of_the_readme_works() {
     for (commands, promised) in blocks {
         let script = localized(&commands, &pair, &home.path().join("data"));
         let output = Command::new("timeout")
-            .args(["120", "sh", "-c", &script])
+            // Long enough for the tools to be compiled on a busy machine.
+            .args(["600", "sh", "-c", &script])
             .current_dir(root)
             .output()
             .expect("run a block of the tour");
