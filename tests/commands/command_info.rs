@@ -24,6 +24,22 @@ const DIFFERENT: &[(&str, &str)] = &[
 const NO_USERS: &str = "there is one user here";
 const NO_MODULES: &str = "no modules can be loaded here";
 
+/// Groups of commands, as COMMAND DOCS names them, of which none may be lacking.
+const WHOLE_GROUPS: &[&str] = &[
+    "bitmap",
+    "connection",
+    "generic",
+    "geo",
+    "hash",
+    "hyperloglog",
+    "list",
+    "set",
+    "sorted-set",
+    "stream",
+    "string",
+    "transactions",
+];
+
 fn names(client: &mut Client) -> Vec<String> {
     let reply = client.cmd("COMMAND LIST");
     let names = reply.as_slice().expect("names").iter().filter_map(RespValue::as_bytes);
@@ -105,6 +121,38 @@ fn entries_equal_those_of_stock_redis() {
         }
     }
     assert!(differences.is_empty(), "\n{differences}");
+}
+
+/// The group that COMMAND DOCS names for each command and subcommand.
+fn groups(client: &mut Client, names: &[String]) -> BTreeMap<String, String> {
+    let group = |name: &String| {
+        let RespValue::Map(docs) = client.command(&["COMMAND", "DOCS", name]) else { panic!("a map") };
+        let Some((_, RespValue::Map(fields))) = docs.into_iter().next() else { panic!("docs of {name}") };
+        let found = fields.iter().find(|(field, _)| text(field) == "group");
+        (name.clone(), found.map(|(_, group)| text(group)).unwrap_or_default())
+    };
+    names.iter().map(group).collect()
+}
+
+#[test]
+fn no_command_of_the_data_families_is_lacking() {
+    let Some(stock) = Server::redis(&[]) else { return };
+    let server = Server::ours(&[]);
+    let (mut ours, mut theirs) = (server.client3(), stock.client3());
+    let (our_names, their_names) = (names(&mut ours), names(&mut theirs));
+    let (our_groups, their_groups) = (groups(&mut ours, &our_names), groups(&mut theirs, &their_names));
+    let lacking: Vec<&String> = their_groups
+        .iter()
+        .filter(|(name, group)| WHOLE_GROUPS.contains(&group.as_str()) && !our_names.contains(name))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(lacking.is_empty(), "{lacking:?}");
+    let misplaced: Vec<(&String, &String, &String)> = their_groups
+        .iter()
+        .filter_map(|(name, group)| Some((name, our_groups.get(name)?, group)))
+        .filter(|(_, ours, theirs)| ours != theirs)
+        .collect();
+    assert!(misplaced.is_empty(), "name, our group, theirs: {misplaced:?}");
 }
 
 /// A subcommand's entry is the same whether it is asked for by its own name or comes with its container, and LIST

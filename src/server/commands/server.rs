@@ -3,6 +3,7 @@
 use super::{Call, Handler, debug, info};
 use crate::base::num::parse_i64;
 use crate::base::time::Clock;
+use crate::command::CommandError;
 use crate::server::REDIS_VERSION;
 use crate::server::dispatch::Next;
 
@@ -43,6 +44,13 @@ fn lolwut(call: &mut Call<'_, '_>) -> Next {
         ~~~~~\\~~~~~~~~\\~~~~~~~~
      ========== \\======== \\=======>
 ";
+    // There is one picture for every version, but what is asked for must be a number.
+    if let [_, word, version, ..] = call.args
+        && word.eq_ignore_ascii_case(b"version")
+        && parse_i64(version).is_none()
+    {
+        return call.error(CommandError::NotInteger.to_string());
+    }
     call.text(format!(
         "{BOAT}\nTwo hulls keep dry what one would spill. Redis ver. {REDIS_VERSION}, Outrigger {}\n",
         env!("CARGO_PKG_VERSION")

@@ -66,6 +66,7 @@ const ATOMS: &[(&str, Make)] = &[
         usual(rng, |_| b"0.003".to_vec(), |rng| words(rng, &["-1", "x", "nan", "-0.1", "0.002", "1e-3", ""]))
     }),
     ("pattern", pattern),
+    ("odd-cursor", |rng| words(rng, &["x", "1.5", "18446744073709551616", " 1", "1x", "--1", "0x1"])),
     ("db", |rng| {
         usual(rng, |rng| text(rng.between(0, 2)), |rng| words(rng, &["-1", "16", "99999999999", "x"]))
     }),

@@ -7,23 +7,27 @@ use tempfile::TempDir;
 
 /// Longest wait for the replica to have received and fsynced everything.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What our servers and the stock one are started with to serve a copy of the files alone.
-const ALONE: &[&str] = &["--appendonly", "yes", "--enable-debug-command", "yes", "--databases", "3"];
 
 /// A replica of ours that appends.
 pub struct Followers {
     replica: Server,
     client: Client,
+    /// What ours and the stock server are started with to serve a copy of the files alone: what a HyperLogLog becomes
+    /// depends on its limits.
+    ours_alone: Vec<&'static str>,
+    stock_alone: Vec<&'static str>,
 }
 
 impl Followers {
-    /// Starts a replica of `primary` with the primary's arguments.
-    pub fn start(primary: &Server, args: &[&str]) -> Followers {
+    /// Starts a replica of `primary` with the primary's arguments, those that a stock server knows and those of ours.
+    pub fn start(primary: &Server, both: &[&'static str], ours: &[&'static str]) -> Followers {
         let port = primary.port().to_string();
         let own = ["--replicaof", "127.0.0.1", &port, "--appendonly", "yes", "--appendfsync", "everysec"];
-        let replica = Server::ours(&[args, &own].concat());
+        let replica = Server::ours(&[both, ours, &own].concat());
         let client = replica.client();
-        let mut followers = Followers { replica, client };
+        let alone = [both, &["--appendonly", "yes"]].concat();
+        let ours_alone = [&alone, ours].concat();
+        let mut followers = Followers { replica, client, ours_alone, stock_alone: alone };
         followers.wait_link();
         followers
     }
@@ -56,9 +60,9 @@ impl Followers {
         self.catch_up(primary, "outrigger_durable_offset");
         let mut found = Vec::new();
         let copy = copy_of(self.replica.dir());
-        found.push(("ours over its files", digest_loaded(&Server::ours_in(copy.path(), ALONE))));
+        found.push(("ours over its files", digest_loaded(&Server::ours_in(copy.path(), &self.ours_alone))));
         let copy = copy_of(self.replica.dir());
-        if let Some(stock) = Server::redis_in(copy.path(), ALONE) {
+        if let Some(stock) = Server::redis_in(copy.path(), &self.stock_alone) {
             found.push(("the stock server over its files", digest_loaded(&stock)));
         }
         found

@@ -20,6 +20,11 @@ pub struct History {
     bytes: usize,
 }
 
+/// Is this the name of one of the keys?
+pub fn is_key(arg: &[u8]) -> bool {
+    arg.len() == 2 && KEY_LETTERS.contains(&arg[0]) && arg[1].is_ascii_digit()
+}
+
 fn bytes_of(args: &[Arg]) -> usize {
     args.iter().map(|arg| arg.len() + size_of::<Arg>()).sum()
 }
@@ -42,7 +47,6 @@ impl History {
 
     /// The last commands before the newest that named a key which these arguments name, too.
     pub fn about(&self, args: &[Arg]) -> String {
-        let is_key = |arg: &Arg| arg.len() == 2 && KEY_LETTERS.contains(&arg[0]) && arg[1].is_ascii_digit();
         let keys: Vec<&Arg> = args.iter().filter(|arg| is_key(arg)).collect();
         let related =
             self.commands.iter().rev().skip(1).filter(|args| args.iter().any(|arg| keys.contains(&arg)));

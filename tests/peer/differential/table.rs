@@ -118,6 +118,7 @@ const GENERIC: &[Line] = &[
     (Exact, "MOVE <key> <db>"),
     (Exact, "SWAPDB <db> <db>"),
     (Unordered, "KEYS <pattern>"),
+    (Exact, "SCAN <odd-cursor>"),
     (Scan(1), "SCAN 0 {MATCH <pattern>|COUNT <posint>|TYPE <type>}"),
     (RandomKey, "RANDOMKEY"),
     (Exact, "DBSIZE"),
@@ -126,13 +127,14 @@ const GENERIC: &[Line] = &[
     (Encoding, "OBJECT ENCODING <key>"),
     (Encoding, "OBJECT REFCOUNT <key>"),
     (Idle(30), "OBJECT IDLETIME <key>"),
-    (Exact, "OBJECT FREQ <key>"),
+    (Near(60), "OBJECT FREQ <key>"),
+    (Near(1 << 40), "MEMORY USAGE <key> [SAMPLES <count>]"),
     (Exact, "DEBUG DIGEST-VALUE <key>+"),
     (Dump, "DUMP <key>"),
     (Exact, "RESTORE <str> 0 <payload-str> REPLACE"),
     (Exact, "RESTORE <list> 0 <payload-list> REPLACE"),
     (Exact, "RESTORE <set> (0|<ttl>) <payload-set> {REPLACE|IDLETIME <posint>|FREQ <posint>}"),
-    (Exact, "RESTORE <key> (0|<at-ms>) <payload-str> {REPLACE|ABSTTL|IDLETIME 0}"),
+    (Exact, "RESTORE <key> (0|<at-ms>) <payload-str> ABSTTL {REPLACE|IDLETIME 0}"),
 ];
 
 /// Sorting. Where weights are equal texts Redis leaves the order to chance, but for whole lists.
@@ -211,6 +213,7 @@ const SET: &[Line] = &[
     (Exact, "SUNIONSTORE <set> <set>+"),
     (Exact, "SDIFFSTORE <set> <set>+"),
     (Exact, "SINTERCARD #(<set>) [LIMIT <posint>]"),
+    (Exact, "SSCAN <set> <odd-cursor>"),
     (Scan(2), "SSCAN <set> 0 {MATCH <pattern>|COUNT <posint>}"),
     (Random("SMEMBERS"), "SRANDMEMBER <set> [<count>]"),
     (Spop, "SPOP <set> [<count>]"),
@@ -264,6 +267,7 @@ const SORTED_SET: &[Line] = &[
     (Exact, "ZINTERSTORE <zset> 2 <setz> <setz> {WEIGHTS <score> <score>|AGGREGATE (SUM|MIN|MAX)}"),
     (Exact, "ZDIFFSTORE <zset> #(<setz>)"),
     (Exact, "ZINTERCARD #(<setz>) [LIMIT <posint>]"),
+    (Exact, "ZSCAN <zset> <odd-cursor>"),
     (Scan(2), "ZSCAN <zset> 0 {MATCH <pattern>|COUNT <posint>}"),
     (Random("ZRANGE"), "ZRANDMEMBER <zset> [<count> [WITHSCORES]]"),
 ];
@@ -285,6 +289,7 @@ const HASH: &[Line] = &[
     (Unordered, "HVALS <hash>"),
     (Exact, "HINCRBY <hash> <field> <int>"),
     (Exact, "HINCRBYFLOAT <hash> <field> <float>"),
+    (Exact, "HSCAN <hash> <odd-cursor> [MATCH <pattern>]"),
     (Scan(2), "HSCAN <hash> 0 {MATCH <pattern>|COUNT <posint>}"),
     (Random("HGETALL"), "HRANDFIELD <hash> [<count> [WITHVALUES]]"),
 ];
