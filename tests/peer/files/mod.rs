@@ -1,5 +1,7 @@
 //! Files of ours in a stock server, and files of a stock server in ours.
 
+mod encodings;
+mod old_versions;
 mod ours_to_stock;
 mod stock_to_ours;
 

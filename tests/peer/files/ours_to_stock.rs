@@ -1,5 +1,6 @@
 //! Stock servers start from what a replica has written, and stock checkers pass it.
 
+use super::encodings::{OURS, every_encoding};
 use super::{digest_of, stock_check};
 use crate::persistence::nodes::{Nodes, copy_folder, wait_jobs};
 use crate::persistence::traffic::{Traffic, wait_for_the_brief};
@@ -90,4 +91,38 @@ fn what_stock_wrote_on_goes_on_with_us() {
     stock.stop();
     let ours = Server::ours_in(home.path(), &["--appendonly", "yes"]);
     assert_eq!(digest_of(&ours), digest, "ours from what stock made of it");
+}
+
+/// Each encoding by itself, in a snapshot and in an append-only file with a base of ours, and back from stock's own files.
+#[test]
+fn every_encoding_goes_to_stock_and_comes_back() {
+    if peer::redis_server().is_none() {
+        return;
+    }
+    let home = TempDir::new().expect("make a temporary folder");
+    for args in
+        [&["--appendonly", "yes"][..], &["--save", "3600 1"], &["--save", "3600 1", "--rdbcompression", "no"]]
+    {
+        let dir = home.path().join(args.join("-").replace(' ', "-"));
+        std::fs::create_dir_all(&dir).expect("make a folder");
+        let mut ours = Server::ours_in(&dir, args);
+        let mut client = ours.client();
+        every_encoding(&mut client, &OURS);
+        if args.contains(&"--appendonly") {
+            client.cmd("BGREWRITEAOF");
+            wait_jobs(&mut client);
+            client.ok("SET after rewrite");
+        }
+        let digest = client.digest();
+        assert!(ours.stop().success());
+        let args: Vec<&str> = args.iter().copied().filter(|arg| *arg != "3600 1").collect();
+        let args = if args[0] == "--save" { &args[1..] } else { &args[..] };
+        let mut stock = Server::redis_in(&dir, args).expect("stock redis-server");
+        assert_eq!(digest_of(&stock), digest, "{args:?}: stock from ours");
+        stock.client().cmd(if args.contains(&"--appendonly") { "BGREWRITEAOF" } else { "SAVE" });
+        wait_jobs(&mut stock.client());
+        stock.stop();
+        ours.restart();
+        assert_eq!(digest_of(&ours), digest, "{args:?}: ours from stock");
+    }
 }
