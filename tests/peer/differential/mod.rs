@@ -60,6 +60,8 @@ struct Run {
     rare: Vec<Entry>,
     history: History,
     differences: BTreeMap<String, String>,
+    /// How often a look found each of the stock server's encodings.
+    encodings: BTreeMap<String, usize>,
     sent: usize,
     restarts: usize,
     /// Limits of encodings and the like, for the report.
@@ -145,6 +147,7 @@ fn run(default_seed: u64, options: Options) {
         rare,
         history: History::default(),
         differences: BTreeMap::new(),
+        encodings: BTreeMap::new(),
         sent: 0,
         restarts: 0,
         options,
@@ -171,14 +174,31 @@ impl Run {
                 _ => self.step(which, false),
             }
             if self.sent.is_multiple_of(DIGEST_EVERY) {
+                self.look_at_encodings();
                 self.compare_data(self.sent.is_multiple_of(FILES_EVERY));
             }
         }
         self.compare_data(true);
         println!(
-            "seed run of {} commands, {} restarts, options {:?}",
-            self.sent, self.restarts, self.options
+            "seed run of {} commands, {} restarts, options {:?}, encodings met {:?}",
+            self.sent, self.restarts, self.options, self.encodings
         );
+    }
+
+    /// Asks the stock server how it keeps some of the keys, so that a run can tell what it came by.
+    fn look_at_encodings(&mut self) {
+        const LOOKS: usize = 6;
+        let theirs = &mut self.setup.pairs[0].theirs;
+        for _ in 0..LOOKS {
+            let key = atoms::random("key", &mut self.rng);
+            let encoding = theirs.command(&[b"OBJECT", b"ENCODING".as_slice(), &key]);
+            if let (RespValue::Simple(kind), Some(encoding)) =
+                (theirs.command(&[b"TYPE", key.as_slice()]), encoding.as_bytes())
+            {
+                let what = [&kind, &b" "[..], encoding].concat();
+                *self.encodings.entry(String::from_utf8_lossy(&what).into_owned()).or_default() += 1;
+            }
+        }
     }
 
     /// Notes a difference (one a command and reason) and starts over with empty data.
