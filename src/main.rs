@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     match outrigger::net::start(*line, || std::process::exit(0)) {
         Ok(running) => {
             for address in &running.serving.addresses {
-                tracing::info!(%address, "ready to accept connections");
+                tracing::info!(%address, "Ready to accept connections");
             }
             loop {
                 std::thread::park();

@@ -25,12 +25,16 @@ pub struct Settings {
     pub lfu_decay_time_min: u32,
     /// Expired keys are logged as UNLINK instead of DEL (`lazyfree-lazy-expire`).
     pub lazy_expire: bool,
+    /// Where a command's outcome is that its key goes, that is logged as UNLINK (`lazyfree-lazy-server-del`).
+    pub lazy_server_del: bool,
     /// DEL behaves as UNLINK (`lazyfree-lazy-user-del`).
     pub lazy_user_del: bool,
     /// FLUSHALL and FLUSHDB without a word free lazily (`lazyfree-lazy-user-flush`).
     pub lazy_user_flush: bool,
     /// Largest bulk string, bytes (`proto-max-bulk-len`).
     pub max_bulk_bytes: usize,
+    /// Checksums of snapshots and DUMP payloads are looked at; tests of damage have their own ideas of them.
+    pub verify_checksums: bool,
 }
 
 impl Default for Settings {
@@ -41,9 +45,11 @@ impl Default for Settings {
             lfu_log_factor: 10,
             lfu_decay_time_min: 1,
             lazy_expire: false,
+            lazy_server_del: false,
             lazy_user_del: false,
             lazy_user_flush: false,
             max_bulk_bytes: 512 * 1024 * 1024,
+            verify_checksums: true,
         }
     }
 }
@@ -372,6 +378,12 @@ impl<'a, 'k> Context<'a, 'k> {
     pub fn log(&mut self, args: &[&[u8]]) {
         self.effects.push(self.db, args);
         self.logged = true;
+    }
+
+    /// Logs that this command's outcome was that the key went.
+    pub fn log_removal(&mut self, key: &[u8]) {
+        let word: &[u8] = if self.settings.lazy_server_del { b"UNLINK" } else { b"DEL" };
+        self.log(&[word, key]);
     }
 
     /// As [`Context::log`], in another database.

@@ -13,7 +13,7 @@ pub mod shard;
 pub use db::Db;
 pub use entry::{Entry, ValueRef};
 pub use locked::Locked;
-pub use shard::Shard;
+pub use shard::{Presence, Shard};
 
 use parking_lot::{Mutex, MutexGuard};
 

@@ -1,17 +1,50 @@
 //! One shard: its slice of every database, and who watches or waits for its keys.
 
 use super::db::Db;
+use super::entry::Entry;
+use crate::value::hash_bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 type DbKey = (u32, Box<[u8]>);
 
+/// Somebody who watches a key.
+struct Watcher {
+    /// Raised when the key changes.
+    flag: Arc<AtomicBool>,
+    /// The key is there but has expired, and had when it was first looked at. That it goes is no change then.
+    stale: Arc<AtomicBool>,
+}
+
+/// What is at a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing.
+    Absent,
+    /// Something that has expired.
+    Stale,
+    /// Something.
+    Live,
+}
+
+impl Watcher {
+    /// The key's database was replaced by another: is that a change of the key?
+    fn sees_change(&self, before: Presence, after: Presence) -> bool {
+        let was_stale = self.stale.load(Ordering::Acquire);
+        if !was_stale && before != Presence::Absent {
+            return true;
+        }
+        self.stale.store(after == Presence::Stale, Ordering::Release);
+        after == Presence::Live
+    }
+}
+
 /// A slice of the keyspace behind one lock.
 pub struct Shard {
     dbs: Vec<Db>,
-    /// WATCHed keys: the flags to raise when the key changes.
-    watched: HashMap<DbKey, Vec<Arc<AtomicBool>>>,
+    /// WATCHed keys, and who watches them.
+    watched: HashMap<DbKey, Vec<Watcher>>,
     /// Keys that blocked clients wait for, with the number of waits.
     awaited: HashMap<DbKey, usize>,
 }
@@ -55,17 +88,19 @@ impl Shard {
         self.dbs.swap(a as usize, b as usize);
     }
 
-    /// Asks that `flag` be raised when the key changes.
-    pub fn watch(&mut self, db: u32, key: &[u8], flag: &Arc<AtomicBool>) {
-        self.watched.entry((db, key.into())).or_default().push(flag.clone());
+    /// Asks that `flag` be raised when the key changes. `stale` says that the key is there and has expired; it is kept
+    /// up to date.
+    pub fn watch(&mut self, db: u32, key: &[u8], flag: &Arc<AtomicBool>, stale: &Arc<AtomicBool>) {
+        let watcher = Watcher { flag: flag.clone(), stale: stale.clone() };
+        self.watched.entry((db, key.into())).or_default().push(watcher);
     }
 
     /// Takes a watch back.
     pub fn unwatch(&mut self, db: u32, key: &[u8], flag: &Arc<AtomicBool>) {
         let slot = (db, Box::from(key));
-        if let Some(flags) = self.watched.get_mut(&slot) {
-            flags.retain(|f| !Arc::ptr_eq(f, flag));
-            if flags.is_empty() {
+        if let Some(watchers) = self.watched.get_mut(&slot) {
+            watchers.retain(|watcher| !Arc::ptr_eq(&watcher.flag, flag));
+            if watchers.is_empty() {
                 self.watched.remove(&slot);
             }
         }
@@ -81,18 +116,45 @@ impl Shard {
 
     #[cold]
     fn raise(&self, db: u32, key: &[u8]) {
-        for flag in self.watched.get(&(db, Box::from(key))).into_iter().flatten() {
-            flag.store(true, Ordering::Release);
+        for watcher in self.watched.get(&(db, Box::from(key))).into_iter().flatten() {
+            let gone = || self.db(db).get(hash_bytes(key), key).is_none();
+            if watcher.stale.load(Ordering::Acquire) && gone() {
+                watcher.stale.store(false, Ordering::Release);
+            } else {
+                watcher.flag.store(true, Ordering::Release);
+            }
         }
     }
 
-    /// Raises the flags of every watched key of `db` for which `changed` says so; for commands that
-    /// replace a whole database.
+    /// Raises the flags of every watched key of `db` for which `changed` says so; where a whole database is replaced.
     pub fn touched_all(&self, db: u32, changed: impl Fn(&Shard, &[u8]) -> bool) {
-        for ((watched_db, key), flags) in &self.watched {
+        for ((watched_db, key), watchers) in &self.watched {
             if *watched_db == db && changed(self, key) {
-                flags.iter().for_each(|flag| flag.store(true, Ordering::Release));
+                watchers.iter().for_each(|watcher| watcher.flag.store(true, Ordering::Release));
             }
+        }
+    }
+
+    /// Raises the flags of the watched keys of `db` that change when it is replaced: `presence` tells what is at a key
+    /// before and after.
+    pub fn replaced(&self, db: u32, presence: impl Fn(&Shard, &[u8]) -> (Presence, Presence)) {
+        for ((watched_db, key), watchers) in &self.watched {
+            if *watched_db != db {
+                continue;
+            }
+            let (before, after) = presence(self, key);
+            for watcher in watchers.iter().filter(|watcher| watcher.sees_change(before, after)) {
+                watcher.flag.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// What is at a key of one of the databases. Nothing has expired where no time is given.
+    pub fn presence(&self, db: u32, key: &[u8], now_ms: Option<i64>) -> Presence {
+        match self.db(db).get(hash_bytes(key), key).map(Entry::expire_at_ms) {
+            None => Presence::Absent,
+            Some(Some(at_ms)) if now_ms.is_some_and(|now_ms| at_ms < now_ms) => Presence::Stale,
+            Some(_) => Presence::Live,
         }
     }
 

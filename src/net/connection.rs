@@ -5,6 +5,7 @@ use crate::resp::request::{Parsed, RequestLimits, RequestParser};
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::{self, LaterReply, Next};
 use crate::server::gate::bits;
+use crate::server::later::{self, Measured};
 use crate::server::session::ReplyMode;
 use crate::server::stats::add;
 use crate::server::{Node, Session, transaction};
@@ -239,6 +240,7 @@ impl Connection {
     /// Waits for the end of a pause while watching for the client's disconnect.
     async fn wait_unpaused(&mut self) -> io::Result<()> {
         let node = self.node.clone();
+        let _held_back = node.clients.hold_back(self.session.info.clone());
         let pause = node.pause.wait(&node.gate, || node.now_ms());
         tokio::pin!(pause);
         loop {
@@ -312,7 +314,8 @@ impl Connection {
     }
 
     /// Awaits a reply while watching for the client's disconnect, which ends the wait.
-    async fn finish_later(&mut self, mut reply: LaterReply) -> io::Result<()> {
+    async fn finish_later(&mut self, reply: LaterReply) -> io::Result<()> {
+        let mut reply = Measured::new(reply);
         let bytes = loop {
             tokio::select! {
                 biased;
@@ -324,6 +327,7 @@ impl Connection {
                 }
             }
         };
+        later::end(&self.node, &mut self.session, reply.worked(), &bytes);
         match self.session.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => self.output.extend_from_slice(&bytes),
             ReplyMode::Off => {}

@@ -140,7 +140,8 @@ impl Inserting {
     /// By a server's settings.
     pub fn new(settings: &Settings, now_ms: i64) -> Inserting {
         let usage = if settings.lfu { UsageKind::Lfu } else { UsageKind::Lru };
-        Inserting { read: ReadOptions { limits: settings.limits, ..ReadOptions::default() }, usage, now_ms }
+        let (limits, verify_checksum) = (settings.limits, settings.verify_checksums);
+        Inserting { read: ReadOptions { limits, verify_checksum, ..ReadOptions::default() }, usage, now_ms }
     }
 
     fn access(&self, entry: &Entry<'_>) -> u32 {

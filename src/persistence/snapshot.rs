@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -58,6 +59,8 @@ pub struct SnapshotOptions {
     pub functions: Vec<Vec<u8>>,
     /// Whether it is the base of an append-only file.
     pub aof_base: bool,
+    /// `rdb-key-save-delay`, by which tests have a snapshot take its time.
+    pub key_delay_us: i64,
 }
 
 /// What was written.
@@ -127,10 +130,22 @@ fn write_all<E>(
             write_entry(&mut rdb, entry, options.usage, now_ms)?;
             keys += 1;
             done.set(keys);
+            rest(options.key_delay_us, keys);
         }
     }
     let (crc, bytes) = rdb.finish()?;
     Ok(Written { keys, bytes, crc })
+}
+
+/// Rests for so many microseconds; a negative number rests for one after each so many keys.
+fn rest(delay_us: i64, keys: u64) {
+    let us = match u64::try_from(delay_us) {
+        Ok(us) => us,
+        Err(_) => u64::from(keys.is_multiple_of(delay_us.unsigned_abs())),
+    };
+    if us > 0 {
+        std::thread::sleep(Duration::from_micros(us));
+    }
 }
 
 fn write_entry<E, S: FnMut(&[u8]) -> Result<(), E>>(

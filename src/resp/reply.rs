@@ -128,6 +128,12 @@ impl<'a> Reply<'a> {
         write_header(self.out, if self.resp3 { b'>' } else { b'*' }, n);
     }
 
+    /// Header of an attribute of `n` key and value pairs, which the reply it belongs to follows. RESP3 only.
+    pub fn attribute(&mut self, n: usize) {
+        debug_assert!(self.resp3);
+        write_header(self.out, b'|', n);
+    }
+
     /// A double, printed as scores are: RESP2 a bulk string.
     pub fn double(&mut self, value: f64) {
         let int = value as i64;

@@ -57,6 +57,15 @@ pub struct BlockedClients {
     count: AtomicUsize,
 }
 
+impl BlockedClients {
+    /// How many keys clients wait for, and for how many of these a wait ends also when they go.
+    pub fn key_counts(&self) -> (usize, usize) {
+        let queues = self.queues.lock();
+        let reads_group = |waiter: &Arc<Waiter>| waiter.command.0.name == "xreadgroup";
+        (queues.len(), queues.values().filter(|waiters| waiters.iter().any(reads_group)).count())
+    }
+}
+
 /// A registration; dropping it takes the client off the queues.
 pub struct Registration {
     node: Arc<Node>,
@@ -119,6 +128,8 @@ fn unregister(node: &Node, waiter: &Arc<Waiter>) {
 /// Runs the commands of clients that wait for these keys, until a key has nothing more to give.
 /// What those commands make ready (BLMOVE) is served in turn.
 pub fn serve_ready(node: &Node, session: &mut Session, ready: Vec<ReadyKey>) {
+    // What came before may have taken a while (a long transaction): a key may have expired meanwhile.
+    session.now_ms = node.now_ms();
     let mut pending = VecDeque::from(ready);
     while let Some(slot) = pending.pop_front() {
         let waiting: Vec<Arc<Waiter>> = {

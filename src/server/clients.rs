@@ -44,6 +44,8 @@ pub struct ClientInfo {
     pub watching: AtomicUsize,
     /// Waits in a blocking command.
     pub blocked: AtomicBool,
+    /// Held back by CLIENT PAUSE.
+    pub held_back: AtomicBool,
     /// CLIENT NO-EVICT on.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH on.
@@ -104,6 +106,7 @@ impl ClientInfo {
             queued: AtomicI64::new(-1),
             watching: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -198,6 +201,14 @@ impl Clients {
         self.blocked.load(Ordering::Relaxed)
     }
 
+    /// Counts a client as blocked as long as what is returned lives: a pause holds it back. CLIENT UNBLOCK does not
+    /// reach it.
+    pub fn hold_back(&self, client: Arc<ClientInfo>) -> HeldBack<'_> {
+        client.held_back.store(true, Ordering::Relaxed);
+        self.blocked.fetch_add(1, Ordering::Relaxed);
+        HeldBack { clients: self, client }
+    }
+
     /// Marks a client as blocked or not.
     pub fn set_blocked(&self, client: &ClientInfo, blocked: bool) {
         if client.blocked.swap(blocked, Ordering::AcqRel) != blocked {
@@ -207,5 +218,18 @@ impl Clients {
                 self.blocked.fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+/// A client that a pause holds back.
+pub struct HeldBack<'a> {
+    clients: &'a Clients,
+    client: Arc<ClientInfo>,
+}
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        self.client.held_back.store(false, Ordering::Relaxed);
+        self.clients.blocked.fetch_sub(1, Ordering::Relaxed);
     }
 }

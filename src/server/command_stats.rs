@@ -153,7 +153,14 @@ impl Tally {
         took
     }
 
-    fn add(&mut self, index: usize, ended: Ended, ticks: u64) {
+    /// Begins the next command without counting the one at hand, which goes on. Returns how long it took so far.
+    pub fn lap(&mut self) -> u64 {
+        let now = ticks::now();
+        now.saturating_sub(std::mem::replace(&mut self.begun, now))
+    }
+
+    /// Counts a command that took so many ticks.
+    pub fn add(&mut self, index: usize, ended: Ended, ticks: u64) {
         let found = self.runs.iter().position(|run| run.index == index).unwrap_or_else(|| {
             self.runs.push(Run { index, calls: 0, ticks: 0, rejected: 0, failed: 0 });
             self.runs.len() - 1

@@ -30,6 +30,9 @@ pub async fn run(node: Arc<Node>) {
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for round in 0u64.. {
         rounds.tick().await;
+        if node.cron_paused.load(Ordering::Relaxed) {
+            continue;
+        }
         node.pause.end_if_due(&node.gate, node.now_ms());
         node.rates.sample(&node.stats, node.clock().monotonic_us());
         make_room(&node).await;
@@ -182,7 +185,7 @@ mod tests {
         put(&node, 0, "forever", None);
         let flag = Arc::new(AtomicBool::new(false));
         let hash = hash_bytes(b"past:7");
-        node.keyspace.lock_one(hash).shard_mut(hash).watch(0, b"past:7", &flag);
+        node.keyspace.lock_one(hash).shard_mut(hash).watch(0, b"past:7", &flag, &Arc::default());
         expire_all(&node);
         assert_eq!((node.keyspace.len(0), node.keyspace.len(3)), (1, 500));
         assert_eq!(node.stats.expired_keys.load(Ordering::Relaxed), 5_500);

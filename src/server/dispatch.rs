@@ -6,6 +6,7 @@ use super::command_stats::Ended;
 use super::commands;
 use super::eviction;
 use super::gate::bits;
+use super::later;
 use super::node::Node;
 use super::session::Session;
 use super::slowlog;
@@ -59,7 +60,11 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
         Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
         _ => commands::run(node, session, command, args, out, None),
     };
-    account(node, session, command, args, out.get(mark..).unwrap_or_default());
+    if let Next::Later(_) = next {
+        later::begin(session, command, args);
+    } else {
+        account(node, session, command, args, out.get(mark..).unwrap_or_default());
+    }
     next
 }
 
@@ -107,6 +112,12 @@ pub fn account(node: &Node, session: &mut Session, command: &Command, args: &[&[
     if failed {
         count_error(node, reply);
     }
+    log_if_slow(node, session, command, args, took);
+}
+
+/// Writes a command that took so many ticks into the slow log, if that is slow.
+#[inline]
+pub(super) fn log_if_slow(node: &Node, session: &Session, command: &Command, args: &[&[u8]], took: u64) {
     if node.slowlog.is_slow(took) && !command.has(flags::SKIP_SLOWLOG) {
         let (addr, name) = (session.info.addr.to_string(), session.info.labels.lock().name.clone());
         node.slowlog.add(took, node.now_ms(), &slowlog::redacted(command, args), addr, name);
@@ -115,7 +126,7 @@ pub fn account(node: &Node, session: &mut Session, command: &Command, args: &[&[
 
 /// Counts an error reply; `reply` begins with it.
 #[cold]
-fn count_error(node: &Node, reply: &[u8]) {
+pub(super) fn count_error(node: &Node, reply: &[u8]) {
     add(&node.stats.error_replies, 1);
     let line = reply.split(|byte| *byte == b'\r').next().unwrap_or_default();
     node.command_stats.count_error(line.strip_prefix(b"-").unwrap_or(line));

@@ -23,7 +23,7 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Begins the log as the configuration says: to `logfile`, or to the standard error without one. To be called once, by
+/// Begins the log as the configuration says: to `logfile`, or to the standard output without one. To be called once, by
 /// the program.
 pub fn init(config: &Config) -> io::Result<()> {
     let file: Option<File> = match config.logfile.as_str() {
@@ -43,7 +43,7 @@ pub fn init(config: &Config) -> io::Result<()> {
     let begun = tracing_subscriber::registry().with(level);
     let done = match file {
         Some(file) => begun.with(lines.with_writer(std::sync::Mutex::new(file))).try_init(),
-        None => begun.with(lines.with_writer(io::stderr)).try_init(),
+        None => begun.with(lines.with_writer(io::stdout)).try_init(),
     };
     done.map_err(io::Error::other)?;
     let _ = HANDLE.set(handle);

@@ -102,7 +102,7 @@ impl Migration {
             let changed = Arc::default();
             let Some(command) = migration.command_for(&node, &mut locked, key, false) else { continue };
             let hash = hash_bytes(key);
-            locked.shard_mut(hash).watch(session.db, key, &changed);
+            locked.shard_mut(hash).watch(session.db, key, &changed, &Arc::default());
             migration.watched.push((Box::from(*key), changed.clone()));
             migration.parcels.push(Parcel { key: Box::from(*key), command, changed });
         }

@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod durability;
 pub mod eviction;
 pub mod gate;
+pub mod later;
 pub mod logging;
 pub mod memory;
 pub mod migration;

@@ -49,6 +49,8 @@ pub struct Node {
     pub eviction: Eviction,
     /// Keys are removed when their time comes, not only when they are next asked for (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// The periodic work rests (DEBUG PAUSE-CRON).
+    pub cron_paused: AtomicBool,
     /// The configuration file, for INFO and CONFIG REWRITE.
     pub config_file: Option<PathBuf>,
     /// CLIENT PAUSE.
@@ -100,6 +102,7 @@ impl Node {
             memory: MemoryWatch::default(),
             eviction: Eviction::new(config.maxmemory_bytes > 0),
             active_expiry: AtomicBool::new(true),
+            cron_paused: AtomicBool::new(false),
             config_file: None,
             pause: Pause::default(),
             clients: Clients::default(),
@@ -269,6 +272,7 @@ fn handler_settings(config: &Config) -> Settings {
         zset_max_listpack_entries: config.zset_max_listpack_entries,
         zset_max_listpack_value: config.zset_max_listpack_value_bytes,
         list_max_listpack_size: config.list_max_listpack_size.into(),
+        list_packed_threshold: config.list_packed_threshold_bytes,
         list_compress_depth: config.list_compress_depth.into(),
         stream_node_max_bytes: config.stream_node_max_bytes,
         stream_node_max_entries: config.stream_node_max_entries,
@@ -280,8 +284,10 @@ fn handler_settings(config: &Config) -> Settings {
         lfu_log_factor: config.lfu_log_factor,
         lfu_decay_time_min: config.lfu_decay_time_minutes,
         lazy_expire: config.lazyfree_lazy_expire,
+        lazy_server_del: config.lazyfree_lazy_server_del,
         lazy_user_del: config.lazyfree_lazy_user_del,
         lazy_user_flush: config.lazyfree_lazy_user_flush,
         max_bulk_bytes: config.proto_max_bulk_bytes as usize,
+        verify_checksums: !config.skip_checksum_validation,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::clients::ClientInfo;
 use super::command_stats::Tally;
+use super::later::Waiting;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
 use crate::command::{Counts, Effects, Settings};
@@ -33,8 +34,8 @@ pub struct Transaction {
 /// Keys that WATCH named, and the flag that their change raises.
 #[derive(Default)]
 pub struct Watches {
-    /// Database, key, and whether the key had already expired when it was named.
-    pub keys: Vec<(u32, Box<[u8]>, bool)>,
+    /// Database, key, and whether the key has expired since before it was named.
+    pub keys: Vec<(u32, Box<[u8]>, Arc<AtomicBool>)>,
     /// Raised by whoever changes one of them.
     pub flag: Arc<AtomicBool>,
 }
@@ -84,6 +85,8 @@ pub struct Session {
     pub batch_commands: u64,
     /// What they were and cost.
     pub tally: Tally,
+    /// A command of it that is still to be answered.
+    pub waiting: Option<Waiting>,
     /// The number of the last command in the registry.
     pub last_command: usize,
     /// Randomness of its own.
@@ -111,6 +114,7 @@ impl Session {
             counts: Counts::default(),
             batch_commands: 0,
             tally: Tally::default(),
+            waiting: None,
             last_command: usize::MAX,
             rng: Rng::from_os(),
             effects: Effects::default(),

@@ -13,7 +13,7 @@ use crate::keyspace::{Keyspace, Locked};
 use crate::resp::reply::Reply;
 use crate::value::hash_bytes;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Commands that are run, not queued, between MULTI and EXEC.
 pub fn runs_at_once(command: &Command) -> bool {
@@ -90,8 +90,9 @@ pub fn watch(node: &Node, session: &mut Session, args: &[&[u8]], out: &mut Vec<u
         }
         let entry = shard.db(session.db).get(hash, key);
         let expired = entry.and_then(|e| e.expire_at_ms()).is_some_and(|at| at < session.now_ms);
-        shard.watch(session.db, key, &session.watches.flag);
-        session.watches.keys.push((session.db, Box::from(*key), expired));
+        let stale = Arc::new(AtomicBool::new(expired));
+        shard.watch(session.db, key, &session.watches.flag, &stale);
+        session.watches.keys.push((session.db, Box::from(*key), stale));
     }
     session.info.watching.store(session.watches.keys.len(), Ordering::Relaxed);
     Next::Continue
@@ -110,10 +111,11 @@ pub fn unwatch(keyspace: &Keyspace, session: &mut Session) {
 /// True when a watched key was changed, or has expired since it was named. The caller holds the watched
 /// keys' shards or is about to; a change after this look is one that EXEC's locks put after it.
 fn watched_key_changed(session: &Session, locked: &Locked<'_>) -> bool {
-    let expired_since = |(db, key, was): &(u32, Box<[u8]>, bool)| {
+    let expired_since = |(db, key, stale): &(u32, Box<[u8]>, Arc<AtomicBool>)| {
         let hash = hash_bytes(key);
         let entry = locked.shard(hash).db(*db).get(hash, key);
-        !was && entry.and_then(|e| e.expire_at_ms()).is_some_and(|at| at < session.now_ms)
+        !stale.load(Ordering::Acquire)
+            && entry.and_then(|e| e.expire_at_ms()).is_some_and(|at| at < session.now_ms)
     };
     session.watches.flag.load(Ordering::Acquire) || session.watches.keys.iter().any(expired_since)
 }

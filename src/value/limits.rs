@@ -20,6 +20,9 @@ pub struct Limits {
     pub zset_max_listpack_value: usize,
     /// `list-max-listpack-size`: elements of a list node if positive; -1 to -5 mean 4, 8, 16, 32 or 64 KiB a node.
     pub list_max_listpack_size: i64,
+    /// Bytes from which on an element of a list that is no single listpack has a node of its own, as DEBUG
+    /// QUICKLIST-PACKED-THRESHOLD sets it for tests; 0 leaves that to the size of nodes.
+    pub list_packed_threshold: usize,
     /// `list-compress-depth`: kept for CONFIG; nodes are not compressed.
     pub list_compress_depth: u64,
     /// `stream-node-max-bytes`: bytes of a node that another entry is added to; 0 is no limit.
@@ -41,6 +44,7 @@ impl Default for Limits {
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
+            list_packed_threshold: 0,
             list_compress_depth: 0,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
@@ -56,30 +60,43 @@ const ELEMENT_OVERHEAD_BYTES: usize = 8;
 
 /// What `list-max-listpack-size` allows one node to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NodeLimit {
+pub(super) struct NodeLimit {
+    size: NodeSize,
+    /// Longer elements get nodes of their own: bytes.
+    element_max_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodeSize {
     Bytes(usize),
     Count(usize),
 }
 
 impl Limits {
     pub(super) fn list_node(&self) -> NodeLimit {
-        match self.list_max_listpack_size {
-            ..=-5 => NodeLimit::Bytes(65_536),
-            -4 => NodeLimit::Bytes(32_768),
-            -3 => NodeLimit::Bytes(16_384),
-            -2 => NodeLimit::Bytes(8192),
-            -1 => NodeLimit::Bytes(4096),
-            count => NodeLimit::Count(usize::try_from(count).unwrap_or(1).max(1)),
-        }
+        let size = match self.list_max_listpack_size {
+            ..=-5 => NodeSize::Bytes(65_536),
+            -4 => NodeSize::Bytes(32_768),
+            -3 => NodeSize::Bytes(16_384),
+            -2 => NodeSize::Bytes(8192),
+            -1 => NodeSize::Bytes(4096),
+            count => NodeSize::Count(usize::try_from(count).unwrap_or(1).max(1)),
+        };
+        let element_max_bytes = match (self.list_packed_threshold, size) {
+            (0, NodeSize::Bytes(max)) => max,
+            (0, NodeSize::Count(_)) => COUNT_LIMITED_NODE_BYTES,
+            (threshold, _) => threshold - 1,
+        };
+        NodeLimit { size, element_max_bytes }
     }
 }
 
 impl NodeLimit {
     /// Whether a node of this size is too large.
     pub(super) fn exceeded_by(self, bytes: usize, count: usize) -> bool {
-        match self {
-            NodeLimit::Bytes(max) => bytes > max,
-            NodeLimit::Count(max) => bytes > COUNT_LIMITED_NODE_BYTES || count > max,
+        match self.size {
+            NodeSize::Bytes(max) => bytes > max,
+            NodeSize::Count(max) => bytes > COUNT_LIMITED_NODE_BYTES || count > max,
         }
     }
 
@@ -90,19 +107,16 @@ impl NodeLimit {
 
     /// Whether an element of `len` bytes gets a node of its own.
     pub(super) fn is_large(self, len: usize) -> bool {
-        match self {
-            NodeLimit::Bytes(max) => len > max,
-            NodeLimit::Count(_) => len > COUNT_LIMITED_NODE_BYTES,
-        }
+        len > self.element_max_bytes
     }
 
     /// Whether a list of a single node of this size becomes a listpack again. While elements are being removed,
     /// only at half the limit, so that a list near the limit does not flip at every command.
     pub(super) fn fits_listpack(self, bytes: usize, count: usize, shrinking: bool) -> bool {
         let part = if shrinking { 2 } else { 1 };
-        match self {
-            NodeLimit::Bytes(max) => bytes <= max / part,
-            NodeLimit::Count(max) => count <= max / part,
+        match self.size {
+            NodeSize::Bytes(max) => bytes <= max / part,
+            NodeSize::Count(max) => count <= max / part,
         }
     }
 }

@@ -5,6 +5,7 @@ mod blocking;
 mod clients;
 mod command_info;
 mod connections;
+mod debug;
 mod maxmemory;
 mod migrate;
 mod protocol;
@@ -12,6 +13,7 @@ mod sort;
 mod streams;
 mod their_tools;
 mod transactions;
+mod waiting;
 
 use crate::support::Server;
 

@@ -126,7 +126,7 @@ fn decode(ctx: &Context<'_, '_>, bytes: &[u8]) -> Result<Value, CommandError> {
     let options = ReadOptions {
         limits: ctx.settings.limits,
         max_string_bytes: ctx.settings.max_bulk_bytes as u64,
-        ..ReadOptions::default()
+        verify_checksum: ctx.settings.verify_checksums,
     };
     payload::decode(bytes, &options).map_err(|error| match error {
         DumpError::Footer => CommandError::text("ERR DUMP payload version or checksum are wrong"),
@@ -155,7 +155,7 @@ fn restore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if is_past {
         if let Some(entry) = ctx.remove(key) {
             release(entry);
-            ctx.log(&[b"DEL", key]);
+            ctx.log_removal(key);
         }
         ctx.reply.ok();
         return DONE;

@@ -70,6 +70,9 @@ fn the_time_to_live_is_logged_as_a_moment() {
     harness.check("EXISTS b", ":0");
     assert_eq!(restore_with(&mut harness, "b", "1", &payload, &["ABSTTL", "REPLACE"]), "+OK");
     assert!(harness.effects().is_empty());
+    harness.settings.lazy_server_del = true;
+    assert_eq!(restore_with(&mut harness, "a", "1", &payload, &["ABSTTL", "REPLACE"]), "+OK");
+    assert_eq!(harness.effects(), ["UNLINK a"]);
 }
 
 #[test]

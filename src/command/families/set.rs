@@ -207,7 +207,7 @@ fn pop_many(ctx: &mut Context<'_, '_>, key: &[u8], count: usize) -> CommandResul
             release(entry);
         }
         ctx.dirty += (len as u64).saturating_sub(1);
-        ctx.log(&[b"DEL", key]);
+        ctx.log_removal(key);
         return DONE;
     }
     if count == 0 {

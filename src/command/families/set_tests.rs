@@ -184,3 +184,14 @@ fn scans() {
     assert_eq!(seen.len(), 1000);
     assert!(calls > 5, "{calls}");
 }
+
+#[test]
+fn a_set_that_goes_whole_is_logged_as_the_settings_say() {
+    let mut h = with_set("a b c");
+    h.run("SPOP s 5");
+    assert_eq!(h.effects(), ["DEL s"]);
+    let mut h = with_set("a b c");
+    h.settings.lazy_server_del = true;
+    h.run("SPOP s 5");
+    assert_eq!(h.effects(), ["UNLINK s"]);
+}

@@ -53,7 +53,7 @@ fn flag_letters(client: &ClientInfo) -> String {
     }
     let states = [
         (client.queued.load(Relaxed) >= 0, 'x'),
-        (client.blocked.load(Relaxed), 'b'),
+        (client.blocked.load(Relaxed) || client.held_back.load(Relaxed), 'b'),
         (client.closing.load(Relaxed), 'c'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),

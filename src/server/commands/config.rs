@@ -2,7 +2,7 @@
 
 use super::{Call, Handler};
 use crate::command::CommandError;
-use crate::server::config::{Caller, ChangedSet, Config, ConfigError, rewrite};
+use crate::server::config::{self, Caller, ChangedSet, Config, ConfigError, rewrite};
 use crate::server::dispatch::Next;
 use crate::server::eviction;
 use crate::server::gate::bits;
@@ -100,6 +100,15 @@ fn put_into_effect(node: &Node, changed: &ChangedSet) {
 }
 
 fn rewrite_file(call: &mut Call<'_, '_>) -> Next {
+    rewrite_by(call, rewrite)
+}
+
+/// DEBUG CONFIG-REWRITE-FORCE-ALL.
+pub(super) fn rewrite_all(call: &mut Call<'_, '_>) -> Next {
+    rewrite_by(call, config::rewrite_all)
+}
+
+fn rewrite_by(call: &mut Call<'_, '_>, rewrite: fn(&[u8], &Config) -> Vec<u8>) -> Next {
     let Some(path) = &call.node.config_file else {
         return call.error("ERR The server is running without a config file");
     };

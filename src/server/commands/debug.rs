@@ -1,5 +1,9 @@
 //! DEBUG: for tests and bug hunters.
 
+mod knobs;
+mod populate;
+mod protocol;
+
 use super::{Call, persistence};
 use crate::base::random::Rng;
 use crate::command::access::{lfu_count, lru_idle_s};
@@ -25,16 +29,31 @@ const HELP: &[&str] = &[
     "    Returns a digest of the whole data set.",
     "DIGEST-VALUE [key ...]",
     "    Returns digests of single values.",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    As CONFIG REWRITE, with a line for every directive.",
     "ERROR <text>",
     "    Answers with this error.",
     "LOADAOF",
     "    Loads the data set from the append-only file.",
+    "LOG <text>",
+    "    Writes the text to the server's log.",
     "OBJECT <key>",
     "    Describes how a value is kept.",
+    "PAUSE-CRON <0|1>",
+    "    Has the periodic work (expiry, sampling, idle clients) rest, or go on.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Adds strings named <prefix>:<number> (without a prefix, key:<number>), of <size> bytes, where there are none.",
+    "PROTOCOL <type>",
+    "    Answers with a value of this type: string, integer, double, bignum, null, array, set, map, attrib, push,",
+    "    verbatim, true or false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Gives elements of this size and above nodes of their own in lists; 0 leaves it to the nodes' size.",
     "RELOAD [NOSAVE]",
     "    Writes the data set out as a snapshot and loads it again.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Removes keys when their time has come, or only when they are next asked for.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Does not look at checksums of snapshots and of what RESTORE is given, or does.",
     "SLEEP <seconds>",
     "    Stops the data set for everybody.",
     "HELP",
@@ -48,6 +67,11 @@ fn is_allowed(call: &Call<'_, '_>) -> bool {
         DebugAccess::No => false,
         DebugAccess::Local => call.session.info.addr.ip().to_canonical().is_loopback(),
     }
+}
+
+/// A switch's argument.
+fn is_on(word: &[u8]) -> bool {
+    word != b"0"
 }
 
 /// DEBUG subcommand ….
@@ -67,8 +91,7 @@ pub(super) fn debug(call: &mut Call<'_, '_>) -> Next {
         (b"sleep", 3) => sleep(call),
         (b"object", 3 | 4) => object(call),
         (b"set-active-expire", 3) => {
-            let on = call.args[2] != b"0";
-            call.node.active_expiry.store(on, Ordering::Relaxed);
+            call.node.active_expiry.store(is_on(call.args[2]), Ordering::Relaxed);
             call.ok()
         }
         (b"change-repl-id", 2) => {
@@ -80,6 +103,19 @@ pub(super) fn debug(call: &mut Call<'_, '_>) -> Next {
             let text = call.args[2];
             call.error(text)
         }
+        (b"log", 3) => {
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args[2]));
+            call.ok()
+        }
+        (b"pause-cron", 3) => {
+            call.node.cron_paused.store(is_on(call.args[2]), Ordering::Relaxed);
+            call.ok()
+        }
+        (b"populate", 3..=5) => populate::run(call),
+        (b"protocol", 3) => protocol::example(call),
+        (b"quicklist-packed-threshold", 3) => knobs::packed_threshold(call),
+        (b"set-skip-checksum-validation", 3) => knobs::skip_checksums(call),
+        (b"config-rewrite-force-all", 2) => super::config::rewrite_all(call),
         (b"reload", _) => persistence::debug_reload(call),
         (b"loadaof", 2) => persistence::debug_loadaof(call),
         _ => call.wrong_arguments(),
@@ -119,6 +155,10 @@ fn sleep(call: &mut Call<'_, '_>) -> Next {
     let seconds = std::str::from_utf8(call.args[2]).ok().and_then(|text| text.parse::<f64>().ok());
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
     call.with_all_shards(|_| std::thread::sleep(time));
+    if call.held.is_none() {
+        // The commands behind it in the same batch see the time that has passed; in a transaction it stands still.
+        call.session.now_ms = call.node.now_ms();
+    }
     call.ok()
 }
 

@@ -109,12 +109,15 @@ fn server(call: &mut Call<'_, '_>, out: &mut String) {
 fn clients(call: &mut Call<'_, '_>, out: &mut String) {
     let node = call.node;
     let (replicas, all) = (node.replicas.list().len(), node.clients.len());
+    let (awaited, awaited_or_gone) = node.blocked.key_counts();
     fields!(out,
         "connected_clients": all.saturating_sub(replicas),
         "cluster_connections": 0,
         "maxclients": node.config().maxclients,
         "blocked_clients": node.clients.blocked(),
         "tracking_clients": 0,
+        "total_blocking_keys": awaited,
+        "total_blocking_keys_on_nokey": awaited_or_gone,
     );
 }
 
@@ -198,7 +201,7 @@ fn stats(node: &Node, out: &mut String) {
         "latest_fork_usec": get(&stats.last_fork_us),
         "total_forks": get(&stats.forks),
         "total_error_replies": get(&stats.error_replies),
-        "outrigger_rejected_calls": get(&stats.rejected_calls),
+        "outrigger_refused_commands": get(&stats.rejected_calls),
     );
 }
 

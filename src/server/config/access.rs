@@ -48,7 +48,7 @@ impl Config {
         for pattern in patterns {
             let pattern = pattern.as_ref();
             let literal = is_literal(pattern);
-            for directive in table::directives() {
+            for directive in table::directives().filter(|directive| literal || !directive.hidden) {
                 for name in table::names(directive) {
                     if glob_match_nocase(pattern, name.as_bytes()) && seen.insert(name) {
                         let shown = if literal { pattern } else { name.as_bytes() };

@@ -39,7 +39,7 @@ pub fn markdown() -> String {
         } else {
             "| directive | value | default | set | meaning |\n| --- | --- | --- | --- | --- |\n"
         });
-        for directive in group.directives {
+        for directive in group.directives.iter().filter(|directive| !directive.hidden) {
             match &directive.kind {
                 Kind::Fixed { value, also } => {
                     let words: Vec<String> = std::iter::once(value).chain(*also).map(|v| quoted(v)).collect();

@@ -237,7 +237,7 @@ pub(super) fn take_words(
     let Some(directive) = table::find(name) else {
         return Err("Bad directive or wrong number of arguments".into());
     };
-    if args.is_empty() {
+    if args.is_empty() && !directive.bare {
         return Err("wrong number of arguments".into());
     }
     directive.take(config, &line_args(directive, args), Origin::File)?;

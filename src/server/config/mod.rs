@@ -11,13 +11,13 @@ mod file;
 mod rewrite;
 mod settings;
 mod table;
-mod values;
+pub(super) mod values;
 mod words;
 
 pub use access::{Caller, ChangedSet};
 pub use error::{ConfigError, FileError};
 pub use file::{CommandLine, ConfigSource, DiskSource, Invocation, parse_file};
-pub use rewrite::rewrite;
+pub use rewrite::{rewrite, rewrite_all};
 pub use settings::{
     Address, AppendFsync, BufferLimit, Config, DebugAccess, DisklessLoad, LogLevel, MaxmemoryPolicy,
     OutputBufferLimits, Role, RolePersistence, SaveRule, Secret, ShutdownOptions,

@@ -18,6 +18,15 @@ const MARKER: &str = "# Added by CONFIG REWRITE: settings that had no line above
 /// [`Config::follow`]. In a file with `include` lines only touched directives change, because the others may have
 /// their value from an included file; they go below every `include`, which could overrule them.
 pub fn rewrite(old: &[u8], config: &Config) -> Vec<u8> {
+    rewrite_with(old, config, false)
+}
+
+/// As [`rewrite`], and every directive that can be written has a line, also one that says no more than the default.
+pub fn rewrite_all(old: &[u8], config: &Config) -> Vec<u8> {
+    rewrite_with(old, config, true)
+}
+
+fn rewrite_with(old: &[u8], config: &Config, all: bool) -> Vec<u8> {
     let lines: Vec<&[u8]> = old.strip_suffix(b"\n").unwrap_or(old).split(|b| *b == b'\n').collect();
     let last_include = lines.iter().rposition(|line| name_of(line).is_some_and(|name| name == b"include"));
     let mut places: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
@@ -30,7 +39,7 @@ pub fn rewrite(old: &[u8], config: &Config) -> Vec<u8> {
     // What becomes of each old line: itself, another text, or nothing.
     let mut fate: Vec<Option<Vec<u8>>> = lines.iter().map(|line| Some(line.to_vec())).collect();
     let mut appended = Vec::new();
-    for directive in table::directives() {
+    for directive in table::directives().filter(|directive| !directive.hidden) {
         let old_places = places.get(directive.name).map_or(&[][..], Vec::as_slice);
         let touched = config.touched.contains(directive.name);
         let overruled = touched && last_include > old_places.first().copied();
@@ -42,7 +51,7 @@ pub fn rewrite(old: &[u8], config: &Config) -> Vec<u8> {
         }
         let keep = match old_places {
             _ if !touched && !directive.transient && last_include.is_some() => true,
-            [] => !touched && wanted == directive.lines(&defaults),
+            [] => !touched && !all && wanted == directive.lines(&defaults),
             _ => !overruled && !directive.transient && says(directive, &lines, old_places, &wanted),
         };
         if keep {

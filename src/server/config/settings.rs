@@ -290,6 +290,9 @@ settings! {
     keep_generations: u32 = 1,
     snapshot_child_timeout_ms: u64 = 3_600_000,
     start_new_history: bool = false,
+    rdb_key_save_delay_us: i64 = 0,
+    /// Set by DEBUG SET-SKIP-CHECKSUM-VALIDATION; no directive.
+    skip_checksum_validation: bool = false,
     recover_from_peers: Vec<Address> = Vec::new(),
     // Replication.
     replicaof: Option<Address> = None,
@@ -333,6 +336,8 @@ settings! {
     /// Positive: entries a node; -1 to -5: 4, 8, 16, 32 or 64 KiB a node.
     list_max_listpack_size: i32 = -2,
     list_compress_depth: u32 = 0,
+    /// Set by DEBUG QUICKLIST-PACKED-THRESHOLD; no directive.
+    list_packed_threshold_bytes: usize = 0,
     stream_node_max_bytes: usize = 4096,
     stream_node_max_entries: usize = 100,
     hll_sparse_max_bytes: usize = 3000,

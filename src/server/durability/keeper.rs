@@ -200,6 +200,7 @@ pub(super) fn snapshot_options(node: &Node, aof_base: bool) -> SnapshotOptions {
         usage: if node.settings().lfu { UsageKind::Lfu } else { UsageKind::None },
         functions: Vec::new(),
         aof_base,
+        key_delay_us: config.rdb_key_save_delay_us,
     }
 }
 

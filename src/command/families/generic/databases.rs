@@ -3,7 +3,7 @@
 use super::keys::{database, database_number};
 use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
 use crate::keyspace::freeing::free_later;
-use crate::keyspace::{Db, Entry, SHARD_COUNT, Shard};
+use crate::keyspace::{Db, Entry, Presence, SHARD_COUNT, Shard};
 use crate::value::hash_bytes;
 
 pub(super) fn dbsize(ctx: &mut Context<'_, '_>, _args: &[&[u8]]) -> CommandResult {
@@ -32,15 +32,21 @@ fn check_flush_word(args: &[&[u8]]) -> Result<(), CommandError> {
     }
 }
 
+/// The time by which keys have expired, unless the log says itself when one goes.
+fn expiry_clock(ctx: &Context<'_, '_>) -> Option<i64> {
+    (ctx.expiry != ExpiryMode::Ignore).then_some(ctx.now_ms)
+}
+
 fn flush(ctx: &mut Context<'_, '_>, dbs: std::ops::Range<u32>, args: &[&[u8]]) -> CommandResult {
     let (mut dropped, mut ready): (Vec<Db>, Vec<_>) = Default::default();
+    let now_ms = expiry_clock(ctx);
     for (_, shard) in ctx.keys.iter_mut() {
         for db in dbs.clone() {
             let streams = shard
                 .awaited_keys(db)
                 .filter(|key| shard.db(db).get(hash_bytes(key), key).is_some_and(Entry::is_stream));
             ready.extend(streams.map(|key| (db, Box::from(key))));
-            shard.touched_all(db, |shard, key| shard.db(db).get(hash_bytes(key), key).is_some());
+            shard.replaced(db, |shard, key| (shard.presence(db, key, now_ms), Presence::Absent));
             if !shard.db(db).is_empty() {
                 dropped.push(shard.take_db(db));
             }
@@ -61,16 +67,15 @@ pub(super) fn swapdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     let a = database_number(args[1], Some("ERR invalid first DB index"))?;
     let b = database_number(args[2], Some("ERR invalid second DB index"))?;
     let (a, b) = (database(ctx, a)?, database(ctx, b)?);
-    let live_at = (ctx.expiry != ExpiryMode::Ignore).then_some(ctx.now_ms);
-    let is_live = |shard: &Shard, db: u32, key: &[u8]| {
-        let expired =
-            |entry: &Entry| live_at.is_some_and(|now| entry.expire_at_ms().is_some_and(|at| at < now));
-        shard.db(db).get(hash_bytes(key), key).is_some_and(|entry| !expired(entry))
-    };
+    let now_ms = expiry_clock(ctx);
+    let is_live = |shard: &Shard, db: u32, key: &[u8]| shard.presence(db, key, now_ms) == Presence::Live;
     let mut ready = Vec::new();
     for (_, shard) in ctx.keys.iter_mut() {
-        for db in [a, b] {
-            shard.touched_all(db, |shard, key| is_live(shard, a, key) || is_live(shard, b, key));
+        for (from, to) in [(a, b), (b, a)] {
+            let presence = |shard: &Shard, key: &[u8]| {
+                (shard.presence(from, key, now_ms), shard.presence(to, key, now_ms))
+            };
+            shard.replaced(from, presence);
         }
         shard.swap_dbs(a, b);
         for db in [a, b] {

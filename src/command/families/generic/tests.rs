@@ -211,7 +211,7 @@ fn flushing() {
     let (watched, other) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for (key, flag) in [("a", &watched), ("absent", &other)] {
         let hash = hash_bytes(key.as_bytes());
-        h.keyspace.lock_one(hash).shard_mut(hash).watch(0, key.as_bytes(), flag);
+        h.keyspace.lock_one(hash).shard_mut(hash).watch(0, key.as_bytes(), flag, &Arc::default());
     }
     h.db = 1;
     h.check("SET b 1", "+OK");

@@ -122,6 +122,11 @@ pub struct Directive {
     pub sensitive: bool,
     /// Is it meant for one start only, so that REWRITE drops it?
     pub transient: bool,
+    /// Is it a tool of tests, which only who knows its name finds? Patterns of CONFIG GET, REWRITE and the page of
+    /// directives leave it out.
+    pub hidden: bool,
+    /// Does a line of its name alone mean a list without words? Otherwise it is an error.
+    pub bare: bool,
     /// The arguments that undo earlier lines, where a missing or later line would not.
     pub start_over: &'static [&'static str],
     /// The default in words, where it is no plain value.
@@ -139,6 +144,8 @@ impl Directive {
             protected: false,
             sensitive: false,
             transient: false,
+            hidden: false,
+            bare: false,
             start_over: &[],
             default_note: None,
         }
@@ -166,6 +173,16 @@ impl Directive {
 
     const fn transient(mut self) -> Self {
         self.transient = true;
+        self
+    }
+
+    const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    const fn bare(mut self) -> Self {
+        self.bare = true;
         self
     }
 

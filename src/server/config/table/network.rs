@@ -22,7 +22,8 @@ pub(super) static DIRECTIVES: &[Directive] = &[
             },
         },
         "Addresses to listen on; one with a leading `-` may be missing from this machine. The last line counts.",
-    ),
+    )
+    .bare(),
     yes_no!("protected-mode", protected_mode, "Without a password, serve loopback clients only."),
     integer!("tcp-backlog", tcp_backlog: u32, 0, INT_MAX, "Connections that may wait to be accepted.").immutable(),
     integer!("timeout", timeout_seconds: u32, 0, INT_MAX, "Close clients idle for this many seconds; 0 never does."),

@@ -37,6 +37,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         },
         "Snapshot after SECONDS if CHANGES keys changed; repeatable, and `\"\"` clears the rules.",
     )
+    .bare()
     .start_over(&[""])
     .default_note("by role: none on a primary, `3600 1 300 100 60 10000` on a replica"),
     Directive::new(
@@ -86,6 +87,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         "Nodes to ask for the most advanced history when this node starts without one; repeatable. (Ours.)",
     )
     .start_over(&[""]),
+    integer!("rdb-key-save-delay", rdb_key_save_delay_us: i64, i32::MIN as i64, INT_MAX, "Microseconds that the writer of a snapshot rests after each key; if negative, the number of keys after which it rests for one.").hidden(),
     yes_no!("start-new-history", start_new_history, "When no history is found, on disk or at a peer, start a new, empty one instead of staying fenced. For one start: CONFIG REWRITE drops it. (Ours.)")
         .immutable()
         .transient(),
