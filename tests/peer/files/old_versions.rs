@@ -239,9 +239,12 @@ fn since_9() -> Vec<Vec<u8>> {
     ]
 }
 
+/// The records that a version brought.
+type Part = fn() -> Vec<Vec<u8>>;
+
 /// A snapshot of this version with everything that it can hold, and one key more in another database.
 fn snapshot(version: usize) -> Vec<u8> {
-    let parts: [(usize, fn() -> Vec<Vec<u8>>); 7] =
+    let parts: [(usize, Part); 7] =
         [(1, since_1), (2, since_2), (3, since_3), (4, since_4), (7, since_7), (8, since_8), (9, since_9)];
     let mut bytes = format!("REDIS{version:04}").into_bytes();
     let records: Vec<u8> = parts
