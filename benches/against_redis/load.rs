@@ -88,8 +88,24 @@ fn number_of(line: &[u8]) -> i64 {
     if negative { -value } else { value }
 }
 
-/// Sends the load and returns how long it took, connections being open already.
-pub fn run(port: u16, load: &Load, write: &mut dyn FnMut(&mut Rng, &mut Vec<u8>)) -> io::Result<Duration> {
+/// How long a load took.
+pub struct Took {
+    /// From the first request to the last reply, connections being open already.
+    pub all: Duration,
+    /// From each pipeline's sending to its last reply, in microseconds, ascending.
+    pub pipelines_us: Vec<u32>,
+}
+
+impl Took {
+    /// The time within which this share (below 1) of the pipelines was answered, in ms.
+    pub fn share_ms(&self, share: f64) -> f64 {
+        let index = (self.pipelines_us.len() as f64 * share) as usize;
+        self.pipelines_us.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0)
+    }
+}
+
+/// Sends the load.
+pub fn run(port: u16, load: &Load, write: &mut dyn FnMut(&mut Rng, &mut Vec<u8>)) -> io::Result<Took> {
     let mut rng = Rng::from_seed(load.pipeline as u64);
     let batches = (POOL_REQUESTS / load.pipeline).max(1);
     let pool: Vec<Vec<u8>> = (0..batches)
@@ -115,10 +131,13 @@ pub fn run(port: u16, load: &Load, write: &mut dyn FnMut(&mut Rng, &mut Vec<u8>)
             tokio::task::spawn_local(connection(stream, pool, first, rounds, load.pipeline))
         };
         let tasks: Vec<_> = streams.into_iter().enumerate().map(spawn).collect();
+        let mut pipelines_us = Vec::with_capacity(rounds * load.connections);
         for task in tasks {
-            task.await.map_err(io::Error::other)??;
+            pipelines_us.append(&mut task.await.map_err(io::Error::other)??);
         }
-        io::Result::Ok(start.elapsed())
+        let all = start.elapsed();
+        pipelines_us.sort_unstable();
+        io::Result::Ok(Took { all, pipelines_us })
     });
     // SAFETY: the pool came from `leak` above, as a boxed slice of this length, and no task that used it is left.
     drop(unsafe { Box::from_raw(std::ptr::from_ref(pool).cast_mut()) });
@@ -131,10 +150,12 @@ async fn connection(
     first: usize,
     rounds: usize,
     pipeline: usize,
-) -> io::Result<()> {
+) -> io::Result<Vec<u32>> {
+    let mut pipelines_us = Vec::with_capacity(rounds);
     let mut buffer = vec![0; 64 << 10];
     let mut skimmer = Skimmer::default();
     for round in 0..rounds {
+        let sent = Instant::now();
         stream.write_all(&pool[(first + round) % pool.len()]).await?;
         let mut done = 0;
         while done < pipeline || skimmer.skip > 0 {
@@ -144,6 +165,7 @@ async fn connection(
             }
             done += skimmer.take(&buffer[..count])?;
         }
+        pipelines_us.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
-    Ok(())
+    Ok(pipelines_us)
 }

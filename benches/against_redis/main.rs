@@ -3,6 +3,7 @@
 //! Figures are ratios, taken in turns on the same machine, because absolute ones mean little elsewhere.
 
 mod cases;
+mod durable;
 mod load;
 mod memory;
 mod ranks;
@@ -29,6 +30,8 @@ enum What {
     Throughput(throughput::Options),
     /// The worst GET of one client while another runs an expensive command
     Stalls(stalls::Options),
+    /// Writes that are durable before they are answered: by durable acks, WAITAOF, and stock `appendfsync always`
+    Durable(durable::Options),
     /// Resident bytes an item
     Memory(memory::Options),
     /// Requests a second and server CPU a request on one sorted set of ten million members
@@ -39,6 +42,7 @@ fn main() {
     let done = match Options::parse().what {
         What::Throughput(options) => throughput::run(&options),
         What::Stalls(options) => stalls::run(&options),
+        What::Durable(options) => durable::run(&options),
         What::Memory(options) => memory::run(&options),
         What::Ranks(options) => ranks::run(&options),
     };

@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 let cpu = server.cpu()?;
                 let took = load::run(server.port, &load, &mut |rng, out| write(options.members, rng, out))?;
                 let cpu = server.cpu()? - cpu;
-                speeds[at].push(options.requests as f64 / took.as_secs_f64());
+                speeds[at].push(options.requests as f64 / took.all.as_secs_f64());
                 costs[at].push(cpu.as_secs_f64() * 1e6 / options.requests as f64);
             }
         }

@@ -24,6 +24,17 @@ impl Server {
         Server::start("outrigger", program, &["--io-threads", &io_threads.to_string()])
     }
 
+    /// Our server with these arguments.
+    pub fn ours_with(args: &[&str]) -> io::Result<Server> {
+        Server::start("outrigger", PathBuf::from(env!("CARGO_BIN_EXE_outrigger")), args)
+    }
+
+    /// The stock server, which fsyncs before it answers.
+    pub fn redis_always() -> io::Result<Server> {
+        let args = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+        Server::start("redis-server", PathBuf::from("redis-server"), &args)
+    }
+
     /// The stock server on the PATH.
     pub fn redis() -> io::Result<Server> {
         Server::start("redis-server", PathBuf::from("redis-server"), &["--save", ""])

@@ -109,7 +109,7 @@ fn measure(options: &Options, server: &Server, case: &Case, figures: &mut Figure
         let load = Load { connections: options.connections, pipeline: options.pipeline, requests };
         let took = load::run(server.port, &load, &mut |rng, out| case.write(rng, options.key_space, out))?;
         let step = options.connections * options.pipeline;
-        (took, (requests / step).max(1) * step)
+        (took.all, (requests / step).max(1) * step)
     };
     let cpu = server.cpu()? - cpu;
     figures.per_second.push(sent as f64 / took.as_secs_f64());

@@ -4,6 +4,7 @@ use super::families::sort::reads_unnamed_keys;
 use super::table::{Command, Locks, streams_option};
 use crate::keyspace::{Keyspace, Locked};
 use crate::value::hash_bytes;
+use smallvec::SmallVec;
 
 /// Address, length and hash of the first key, for [`super::Context::first_hash`].
 pub type FirstHash = (usize, usize, u64);
@@ -27,11 +28,30 @@ pub fn lock_for<'k>(keyspace: &'k Keyspace, command: &Command, args: &[&[u8]]) -
                 let hash = hash_bytes(key);
                 return (keyspace.lock_one(hash), (key.as_ptr().addr(), key.len(), hash));
             }
-            let mut hashes: smallvec::SmallVec<[u64; 16]> = smallvec::SmallVec::new();
+            let mut hashes: SmallVec<[u64; 16]> = SmallVec::new();
             command.for_each_key(args, |at, _| hashes.push(hash_bytes(args[at])));
             (keyspace.lock(hashes.into_iter()), NO_HASH)
         }
     }
+}
+
+/// The hashes of the keys that a command names; `None`: it may look at any, or change any. `first` is what
+/// [`lock_for`] found for the same arguments.
+pub fn hashes_of(command: &Command, args: &[&[u8]], first: FirstHash) -> Option<SmallVec<[u64; 4]>> {
+    let mut hashes = SmallVec::new();
+    match command.locks {
+        Locks::All | Locks::None => return None,
+        Locks::Sort if reads_unnamed_keys(args) => return None,
+        Locks::Streams => {
+            let keys = args.get(streams_option(args)).unwrap_or_default();
+            hashes.extend(keys.iter().map(|key| hash_bytes(key)));
+        }
+        Locks::Keys | Locks::Sort if first != NO_HASH => hashes.push(first.2),
+        Locks::Keys | Locks::Sort => {
+            command.for_each_key(args, |at, _| hashes.push(hash_bytes(args[at])));
+        }
+    }
+    Some(hashes)
 }
 
 /// What a whole transaction needs: the union over its commands, or everything as soon as one of them walks

@@ -6,6 +6,7 @@ use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::{self, LaterReply, Next};
 use crate::server::gate::bits;
 use crate::server::later::{self, Measured};
+use crate::server::replication::acks::{self, HeldReplies, Need, Settled};
 use crate::server::session::ReplyMode;
 use crate::server::stats::add;
 use crate::server::{Node, Session, transaction};
@@ -110,6 +111,8 @@ pub struct Connection {
     input: Vec<u8>,
     taken: usize,
     output: Vec<u8>,
+    /// Replies in the output that wait until what they tell of is durable.
+    pub(super) held: HeldReplies,
     parser: RequestParser,
     args: ArgSpans,
     config_version: u64,
@@ -120,7 +123,8 @@ impl Connection {
     fn new(node: Arc<Node>, stream: TcpStream, info: Arc<ClientInfo>) -> Connection {
         let config = node.config();
         let authenticated = config.requirepass.0.is_empty();
-        let session = Session::new(info, node.settings(), authenticated);
+        let mut session = Session::new(info, node.settings(), authenticated);
+        session.acks.set_default(config.durable_acks);
         let limits = RequestLimits { max_bulk_bytes: session.settings.max_bulk_bytes as i64, authenticated };
         Connection {
             config_version: node.config_version(),
@@ -131,6 +135,7 @@ impl Connection {
             input: Vec::new(),
             taken: 0,
             output: Vec::new(),
+            held: HeldReplies::default(),
             parser: RequestParser::new(limits),
             args: ArgSpans::new(),
         }
@@ -145,8 +150,10 @@ impl Connection {
                 let step = self.run_batch();
                 self.end_batch();
                 after_others().await;
-                self.flush().await?;
+                let held = self.deliver().await?;
                 match step {
+                    // What was read while replies were held may hold whole commands.
+                    Step::Drained if held => {}
                     Step::Drained => break,
                     Step::Flush => {}
                     Step::Close => return Ok(()),
@@ -214,7 +221,18 @@ impl Connection {
             Next::Migrate(migration) => Next::Later(super::migrate::start(*migration, self.session.resp3)),
             next => next,
         };
+        drop(args);
         // CLIENT REPLY may have changed the mode; what counts is the one it chose.
+        self.drop_unwanted(mark, &next);
+        if self.session.acks.wanted > 0 {
+            let need = self.session.acks.need.take();
+            self.hold_since(mark, need);
+        }
+        next
+    }
+
+    /// Takes the reply since `mark` back if the client wants none.
+    fn drop_unwanted(&mut self, mark: usize, next: &Next) {
         match self.session.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}
             ReplyMode::Off => self.output.truncate(mark),
@@ -225,7 +243,20 @@ impl Connection {
                 }
             }
         }
-        next
+    }
+
+    /// Holds the reply that was written since `mark`, if it depends on something and is one at all.
+    fn hold_since(&mut self, mark: usize, need: Option<Need>) {
+        if let Some(need) = need
+            && self.output.len() > mark
+        {
+            self.held.push(mark, self.output.len(), need);
+        }
+    }
+
+    /// Settles which of the held replies may go.
+    pub(super) fn settle(&mut self, timed_out: bool) -> Settled {
+        self.node.acks.settle(&self.node, &mut self.held, &mut self.output, timed_out)
     }
 
     /// Must the parsed command wait for the end of a CLIENT PAUSE?
@@ -263,6 +294,7 @@ impl Connection {
         if version != self.config_version {
             self.config_version = version;
             self.session.settings = self.node.settings();
+            self.session.acks.set_default(self.node.acks.by_default());
             self.parser.limits.max_bulk_bytes = self.session.settings.max_bulk_bytes as i64;
             self.max_query_bytes = self.node.config().client_query_buffer_limit_bytes as usize;
         }
@@ -290,15 +322,44 @@ impl Connection {
         }
     }
 
+    /// Writes all output, once none of it has to wait; true if some of it had to.
+    async fn deliver(&mut self) -> io::Result<bool> {
+        let held = !self.held.is_empty();
+        if held {
+            self.hold().await?;
+        }
+        self.flush().await?;
+        Ok(held)
+    }
+
+    /// Writes the first `count` bytes of the output and takes them from it.
+    pub(super) async fn write_front(&mut self, count: usize) -> io::Result<()> {
+        if count > 0 {
+            self.write_up_to(count).await?;
+            self.output.drain(..count);
+            self.held.written(count);
+        }
+        Ok(())
+    }
+
     /// Writes all output.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.write_up_to(self.output.len()).await?;
+        self.output.clear();
+        if self.output.capacity() > KEPT_BUFFER_BYTES {
+            self.output = Vec::new();
+        }
+        Ok(())
+    }
+
+    async fn write_up_to(&mut self, end: usize) -> io::Result<()> {
         let mut written = 0;
-        while written < self.output.len() {
-            match self.stream.try_write(&self.output[written..]) {
+        while written < end {
+            match self.stream.try_write(&self.output[written..end]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = self.output.len() - written;
+                    let left = end - written;
                     self.session.info.output_bytes.store(left, Ordering::Relaxed);
                     self.stream.writable().await?;
                 }
@@ -306,10 +367,6 @@ impl Connection {
             }
         }
         add(&self.node.stats.output_bytes, written as u64);
-        self.output.clear();
-        if self.output.capacity() > KEPT_BUFFER_BYTES {
-            self.output = Vec::new();
-        }
         Ok(())
     }
 
@@ -328,13 +385,18 @@ impl Connection {
             }
         };
         later::end(&self.node, &mut self.session, reply.worked(), &bytes);
+        let mark = self.output.len();
         match self.session.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => self.output.extend_from_slice(&bytes),
             ReplyMode::Off => {}
             ReplyMode::Skip => self.session.reply_mode = ReplyMode::On,
         }
         self.session.last_write = self.node.log.end();
-        self.flush().await
+        let need = acks::later_need(&self.node, &mut self.session);
+        // Whose wait was ended by force is told of no data.
+        self.hold_since(mark, need.filter(|_| !bytes.starts_with(b"-UNBLOCKED")));
+        self.deliver().await?;
+        Ok(())
     }
 
     async fn feed(&mut self, start: crate::server::replication::FeedStart) -> io::Result<()> {
@@ -349,6 +411,11 @@ impl Connection {
     /// The session.
     pub(super) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// What is needed to read ahead: the socket, where to, and how much at most.
+    pub(super) fn reading(&mut self) -> (&mut TcpStream, &mut Vec<u8>, usize) {
+        (&mut self.stream, &mut self.input, self.max_query_bytes)
     }
 
     /// What is still to be written.
@@ -369,6 +436,7 @@ impl Connection {
         let mark = self.output.len();
         let step = self.run_batch();
         self.output.truncate(mark);
+        self.held.clear();
         self.end_batch();
         match step {
             Step::Drained | Step::Flush => Ok(()),
@@ -406,7 +474,7 @@ impl Connection {
 }
 
 /// Reads more input while a command waits, so that a disconnect is seen; at the limit it only waits.
-async fn read_ahead<S: AsyncRead + Unpin>(
+pub(super) async fn read_ahead<S: AsyncRead + Unpin>(
     stream: &mut S,
     input: &mut Vec<u8>,
     max_bytes: usize,

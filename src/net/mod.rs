@@ -5,6 +5,7 @@
 
 pub mod connection;
 mod feed;
+mod hold;
 pub mod link;
 mod migrate;
 mod peer;

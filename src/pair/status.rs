@@ -59,14 +59,23 @@ impl Reading {
             let reason = primary.text("outrigger_fence_reason").unwrap_or("waiting for its history");
             return format!("FENCED: {reason}");
         }
-        let Some(replica) = &self.replica else { return "replica down".to_owned() };
+        let short = match primary.text("outrigger_durable_acks_state") {
+            Some("blocked") => ", REPLIES WAIT FOR A REPLICA",
+            Some("degraded") => ", REPLIES DO NOT WAIT FOR A REPLICA",
+            Some("refusing") => ", WRITES ARE REFUSED WITHOUT A REPLICA",
+            _ => "",
+        };
+        let Some(replica) = &self.replica else { return format!("replica down{short}") };
         if replica.text("outrigger_aof_phase") == Some("broken") {
-            return "THE REPLICA CANNOT WRITE TO ITS DISK".to_owned();
+            return format!("THE REPLICA CANNOT WRITE TO ITS DISK{short}");
         }
         if !primary.has_replica_online() {
-            return "replica not attached".to_owned();
+            return format!("replica not attached{short}");
         }
-        "link up".to_owned()
+        match primary.number("outrigger_durable_acks") {
+            Some(1..) if short.is_empty() => "link up, replies durable".to_owned(),
+            _ => format!("link up{short}"),
+        }
     }
 }
 

@@ -135,6 +135,24 @@ fn the_lag_is_the_age_of_what_is_not_durable() {
 }
 
 #[test]
+fn the_line_tells_of_durable_acks() {
+    let mut status = StatusLine::default();
+    let mut line = |state: &str, acks: u8, replicas: &str, replica: &str| {
+        let primary =
+            format!("outrigger_durable_acks_state:{state}\noutrigger_durable_acks:{acks}\n{replicas}");
+        let line = status.line(&reading(&primary, replica), Instant::now());
+        line.split("  offset").next().unwrap().to_owned()
+    };
+    let online = "connected_slaves:1\nslave0:state=online\n";
+    let up = "role:slave\n";
+    assert_eq!(line("ok", 1, online, up), "link up, replies durable");
+    assert_eq!(line("off", 0, online, up), "link up");
+    assert_eq!(line("degraded", 1, online, up), "link up, REPLIES DO NOT WAIT FOR A REPLICA");
+    assert_eq!(line("blocked", 1, "", up), "replica not attached, REPLIES WAIT FOR A REPLICA");
+    assert_eq!(line("refusing", 1, "", ""), "replica down, WRITES ARE REFUSED WITHOUT A REPLICA");
+}
+
+#[test]
 fn figures_for_people() {
     let grouped_text: Vec<String> = [0, 999, 1000, 1_234_567].map(grouped).into();
     assert_eq!(grouped_text, ["0", "999", "1,000", "1,234,567"]);

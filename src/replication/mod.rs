@@ -1,7 +1,9 @@
 //! Backlog, PSYNC, guard and durable acks: state machines without sockets or clocks.
 
+pub mod acks;
 pub mod guard;
 pub mod handshake;
+pub mod held;
 pub mod log;
 
 pub use crate::format::aof::seal::Lineage;

@@ -46,6 +46,8 @@ pub struct ClientInfo {
     pub blocked: AtomicBool,
     /// Held back by CLIENT PAUSE.
     pub held_back: AtomicBool,
+    /// Its replies are held until they are durable.
+    pub replies_held: AtomicBool,
     /// CLIENT NO-EVICT on.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH on.
@@ -107,6 +109,7 @@ impl ClientInfo {
             watching: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
+            replies_held: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -5,6 +5,7 @@ use super::clients::ClientKind;
 use super::eviction::{self, Room};
 use super::gate::bits;
 use super::node::Node;
+use super::replication::acks;
 use super::stats::add;
 use crate::base::time::Clock;
 use crate::command::context::release;
@@ -124,7 +125,10 @@ pub(super) fn log_removals(node: &Node, shard: &Shard, db: u32, gone: &[Entry], 
     args.extend(gone.iter().map(Entry::key));
     let mut bytes = Vec::new();
     write_command(&mut bytes, &args);
-    node.log.append_effects(1, std::iter::once((db, &bytes[..])));
+    let position = node.log.append_effects(1, std::iter::once((db, &bytes[..])));
+    if node.gate.has(bits::TRACKED) {
+        acks::note_removed(node, gone, position);
+    }
     gone.iter().for_each(|entry| shard.touched(db, entry.key()));
 }
 
@@ -137,7 +141,7 @@ fn close_idle_clients(node: &Node) {
     let now_ms = node.now_ms();
     for client in node.clients.list() {
         let idle_ms = now_ms - client.active_at_ms.load(Ordering::Relaxed);
-        let waits = client.blocked.load(Ordering::Acquire);
+        let waits = client.blocked.load(Ordering::Acquire) || client.replies_held.load(Ordering::Relaxed);
         if client.kind() == ClientKind::Normal && !waits && idle_ms > timeout_ms {
             tracing::debug!(addr = %client.addr, "closing an idle client");
             node.clients.kill(&client);

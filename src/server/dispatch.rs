@@ -8,6 +8,7 @@ use super::eviction;
 use super::gate::bits;
 use super::later;
 use super::node::Node;
+use super::replication::acks;
 use super::session::Session;
 use super::slowlog;
 use super::stats::add;
@@ -95,7 +96,7 @@ fn admit(node: &Node, session: &Session, args: &[&[u8]]) -> Result<&'static Comm
     if node.gate.has(bits::MEMORY_DUE) && command.has(flags::DENYOOM) {
         eviction::make_room(node);
     }
-    match node.gate.refuse(session, command) {
+    match acks::refuse(node, session, command) {
         Some(Cow::Borrowed(text)) => Err(Refusal { command: Some(command), text: text.as_bytes().into() }),
         Some(Cow::Owned(text)) => refused(Some(command), text.into_bytes()),
         None => Ok(command),
@@ -210,7 +211,9 @@ pub fn run_handler<'k>(
     out: &mut Vec<u8>,
 ) -> Option<Unfinished> {
     let unfinished = run_unlogged(call, command, args, out, NO_HASH);
-    append_effects(call.node, call.session);
+    if append_effects(call.node, call.session) {
+        acks::note_written(call.node, command, args, call.session.last_write);
+    }
     unfinished
 }
 
@@ -264,15 +267,18 @@ pub fn run_unlogged<'k>(
     }
 }
 
-/// Appends the session's effects to the log, as one unit, and empties them.
+/// Appends the session's effects to the log, as one unit, and empties them. True when something was appended whose
+/// position is to be noted, for the sake of durable acks.
 #[inline]
-pub fn append_effects(node: &Node, session: &mut Session) {
+pub fn append_effects(node: &Node, session: &mut Session) -> bool {
     if session.effects.is_empty() {
-        return;
+        return false;
     }
-    if node.is_replica() {
+    let tracked = node.gate.has(bits::REPLICA | bits::TRACKED);
+    if tracked && node.is_replica() {
         // A writable replica's own writes are no part of the primary's history.
-        return session.effects.clear();
+        session.effects.clear();
+        return false;
     }
     let count = session.effects.len();
     session.last_write = node.log.append_effects(count, session.effects.iter());
@@ -280,6 +286,7 @@ pub fn append_effects(node: &Node, session: &mut Session) {
         eviction::note_growth(node);
     }
     session.effects.clear();
+    tracked
 }
 
 fn run_keyspace(
@@ -294,7 +301,13 @@ fn run_keyspace(
     let mut call =
         Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true, woken_by: None };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);
-    append_effects(node, session);
+    let tracked = append_effects(node, session);
+    if tracked || session.acks.wanted > 0 {
+        acks::note(node, session, command, args, first_hash, tracked);
+        if unfinished.is_some() {
+            acks::hold_later(node, session, command, args);
+        }
+    }
     let later = match unfinished {
         None => None,
         Some(Unfinished::Block(mut block)) => {

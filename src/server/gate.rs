@@ -33,6 +33,8 @@ pub mod bits {
     pub const PAUSED: u32 = 1 << 10;
     /// The memory in use is to be looked at before the next command that needs some.
     pub const MEMORY_DUE: u32 = 1 << 11;
+    /// Somebody asks for durable acks: writes note their positions. Refuses nothing.
+    pub const TRACKED: u32 = 1 << 12;
 }
 
 /// The state of the gate.
@@ -78,7 +80,7 @@ impl Gate {
     /// The error for a command that may not pass; `None` lets it pass.
     #[inline]
     pub fn refuse(&self, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
-        let word = self.word.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire) & !bits::TRACKED;
         if word == 0 { None } else { self.refuse_slow(word, session, command) }
     }
 

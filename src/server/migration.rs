@@ -6,6 +6,7 @@
 use super::blocked::serve_ready;
 use super::dispatch::{Ran, append_effects, run_unlogged, with_context};
 use super::node::Node;
+use super::replication::acks;
 use super::session::Session;
 use crate::command::Context;
 use crate::command::families::dump::payload_of;
@@ -206,7 +207,9 @@ impl Migration {
         let mut call =
             Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: false, woken_by: None };
         run_unlogged(&mut call, command, &args, &mut Vec::new(), NO_HASH);
-        append_effects(node, &mut self.session);
+        if append_effects(node, &mut self.session) {
+            acks::note_written(node, command, &args, self.session.last_write);
+        }
         drop(locked);
         serve_ready(node, &mut self.session, ready);
         node.take_counts(&mut self.session);

@@ -9,6 +9,7 @@ use super::eviction::Eviction;
 use super::gate::{Gate, bits};
 use super::memory::MemoryWatch;
 use super::pause::Pause;
+use super::replication::acks::DurableAcks;
 use super::replication::{Replicas, Role};
 use super::session::Session;
 use super::shutdown::Shutdown;
@@ -18,7 +19,9 @@ use crate::base::random::Rng;
 use crate::base::time::{Clock, SystemClock};
 use crate::command::{Counts, Settings};
 use crate::keyspace::{Keyspace, Locked};
+use crate::replication::acks::FSYNC_WORD;
 use crate::replication::{Lineage, Log};
+use crate::resp::command_bytes::write_command;
 use crate::sys::fork::ForkOptions;
 use crate::value::Limits;
 use parking_lot::RwLock;
@@ -63,6 +66,8 @@ pub struct Node {
     pub role: Role,
     /// Who follows it.
     pub replicas: Replicas,
+    /// Who waits for their fsyncs.
+    pub acks: DurableAcks,
     /// The offset up to which this node's own files are fsynced; `u64::MAX` while it writes none.
     durable: AtomicU64,
     /// What it writes to disk.
@@ -91,7 +96,7 @@ impl Node {
         let gate = Gate::default();
         gate.set(bits::PASSWORD, !config.requirepass.0.is_empty());
         let log = Log::new(Lineage::random(&mut rng), 0, config.repl_backlog_size_bytes);
-        Node {
+        let node = Node {
             keyspace: Keyspace::new(config.databases),
             log: Arc::new(log),
             gate,
@@ -109,6 +114,7 @@ impl Node {
             blocked: BlockedClients::default(),
             role: Role::default(),
             replicas: Replicas::default(),
+            acks: DurableAcks::default(),
             durable: AtomicU64::new(u64::MAX),
             durability: Durability::default(),
             shutdown: Shutdown::default(),
@@ -120,7 +126,10 @@ impl Node {
             settings: RwLock::new(Arc::new(handler_settings(&config))),
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
-        }
+        };
+        node.acks.configure(&node.config());
+        node.acks.follow_config(&node);
+        node
     }
 
     /// Unix time in ms.
@@ -162,6 +171,7 @@ impl Node {
         *self.settings.write() = Arc::new(handler_settings(&next));
         *config = Arc::new(next);
         self.durability.configure(&config);
+        self.acks.configure(&config);
         self.config_version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -187,14 +197,40 @@ impl Node {
     pub fn set_durable_offset(&self, offset: Option<u64>) {
         self.durable.store(offset.unwrap_or(u64::MAX), Ordering::Release);
         self.durable_moved.notify_waiters();
+        if let Some(offset) = offset {
+            self.acks.update_own(offset);
+        }
     }
 
     /// Asks all replicas to acknowledge at once.
     pub fn ask_for_acks(&self) {
-        if !self.is_replica() && !self.replicas.is_empty() {
-            self.log.append_neutral(b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
-            self.log.wake_readers();
+        self.tell_replicas(&["REPLCONF", "GETACK", "*"]);
+    }
+
+    /// Asks all replicas to fsync what they have, and for some seconds what follows, at once, and to acknowledge it.
+    pub fn ask_for_fsync(&self) {
+        self.tell_replicas(&["REPLCONF", "GETACK", FSYNC_WORD]);
+    }
+
+    /// Appends what changes nothing, for replicas to read. The caller holds no lock.
+    pub fn tell_replicas(&self, args: &[&str]) {
+        if self.replicas.is_empty() {
+            return;
         }
+        let mut bytes = Vec::new();
+        write_command(&mut bytes, args);
+        // A change of role takes all shards: what a primary tells must not fall into another's history.
+        let shard = self.keyspace.lock_shard(0);
+        if !self.is_replica() {
+            self.log.append_neutral(&bytes);
+        }
+        drop(shard);
+        self.log.wake_readers();
+    }
+
+    /// Takes in what a replica acknowledges, or that one has come or gone.
+    pub fn replicas_changed(&self) {
+        self.acks.update(&self.replicas, self.log.end());
     }
 
     /// Sets the role of a node that has just been made, before it serves anybody.
@@ -220,6 +256,9 @@ impl Node {
         let config = self.config();
         if was_replica && !now_replica && self.role.has_history() {
             self.log.change_lineage(Lineage::random(&mut Rng::from_os()));
+        }
+        if was_replica != now_replica {
+            self.acks.begin_term(self.log.end(), was_replica, self.durable_offset());
         }
         self.gate.set(bits::REPLICA, now_replica);
         self.gate.set(bits::READ_ONLY, now_replica && config.replica_read_only);

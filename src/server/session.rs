@@ -3,6 +3,7 @@
 use super::clients::ClientInfo;
 use super::command_stats::Tally;
 use super::later::Waiting;
+use super::replication::acks::SessionAcks;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
 use crate::command::{Counts, Effects, Settings};
@@ -75,6 +76,8 @@ pub struct Session {
     pub peer: PeerFacts,
     /// The log position of its last write, for WAIT.
     pub last_write: u64,
+    /// What it wants of durability.
+    pub acks: SessionAcks,
     /// The clock of the current batch, unix ms.
     pub now_ms: i64,
     /// Settings as of the current batch.
@@ -109,6 +112,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             peer: PeerFacts::default(),
             last_write: 0,
+            acks: SessionAcks::default(),
             now_ms: 0,
             settings,
             counts: Counts::default(),

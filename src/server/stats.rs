@@ -53,6 +53,14 @@ counters! {
     rejected_calls,
     /// Full syncs that this replica refused because they would have lost history.
     refused_syncs,
+    /// Replies held until they were durable.
+    durable_acks_held,
+    /// Replies that became errors because what they told of was not durable.
+    durable_acks_failed,
+    /// Replies given although what they told of was not durable, for want of replicas.
+    durable_acks_degraded,
+    /// Writes refused for want of replicas.
+    durable_acks_refused,
 }
 
 /// Adds to a counter.

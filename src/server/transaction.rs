@@ -5,6 +5,7 @@ use super::dispatch::{
     Next, Ran, Refusal, Unfinished, account, append_effects, refuse, run_unlogged, walk_at_once,
 };
 use super::node::Node;
+use super::replication::acks;
 use super::session::{Session, Transaction};
 use crate::command::locking::{NO_HASH, lock_for_all};
 use crate::command::registry::full_name;
@@ -145,7 +146,7 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
         return Next::Continue;
     }
     // The role may have changed since the commands were queued.
-    let refused = transaction.queue.iter().find_map(|(command, _)| node.gate.refuse(session, command));
+    let refused = transaction.queue.iter().find_map(|(command, _)| acks::refuse(node, session, command));
     if let Some(text) = refused {
         drop(locked);
         unwatch(&node.keyspace, session);
@@ -164,7 +165,10 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
         close |= run_queued(node, session, &mut locked, &mut ready, command, &args, out);
         account(node, session, command, &args, out.get(mark..).unwrap_or_default());
     }
-    append_effects(node, session);
+    let tracked = append_effects(node, session);
+    if tracked || session.acks.wanted > 0 {
+        acks::note_transaction(node, session, &transaction.queue, tracked);
+    }
     drop(locked);
     unwatch(&node.keyspace, session);
     if !ready.is_empty() {

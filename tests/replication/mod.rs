@@ -2,6 +2,7 @@
 
 mod acks;
 mod chain;
+mod durable_acks;
 mod fence;
 mod guard;
 mod replica;

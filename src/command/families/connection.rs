@@ -76,6 +76,13 @@ const CLIENT: &[Command] = &[
         "Tracks the keys of the next command, or does not.",
         "<YES | NO>",
     ),
+    client("durability", 3, OWN).doc(
+        "connection",
+        "7.2.4",
+        "O(1)",
+        "Chooses on how many replicas what this connection is told must be durable.",
+        "<ASYNC | DEFAULT | replicas>",
+    ),
     client("getname", 2, OWN).doc("connection", "2.6.9", "O(1)", "Returns this connection's name.", ""),
     client("getredir", 2, OWN).doc(
         "connection",

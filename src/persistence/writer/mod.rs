@@ -282,6 +282,12 @@ impl AofWriter {
         self.shared.wake();
     }
 
+    /// For so long each batch is fsynced at once, whatever the policy.
+    pub fn hurry(&self, how_long: Duration) {
+        self.shared.status.hurry_until(Instant::now() + how_long);
+        self.shared.wake();
+    }
+
     /// Changes how many earlier generations are kept.
     pub fn set_keep_generations(&self, keep: usize) {
         self.post(Request::SetKeep(keep));

@@ -1,7 +1,7 @@
 //! What the writer lets others see, without a lock where it is read often.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -89,6 +89,8 @@ pub struct WriterFigures {
 #[derive(Debug)]
 pub(super) struct Status {
     policy: AtomicU8,
+    /// Until when each batch is fsynced whatever the policy.
+    hurried: Mutex<Option<Instant>>,
     phase: AtomicU8,
     pub(super) written: AtomicU64,
     pub(super) durable: AtomicU64,
@@ -109,6 +111,7 @@ impl Status {
         let zero = || AtomicU64::new(0);
         Status {
             policy: AtomicU8::new(policy.code()),
+            hurried: Mutex::new(None),
             phase: AtomicU8::new(Phase::Off as u8),
             written: zero(),
             durable: zero(),
@@ -125,12 +128,20 @@ impl Status {
         }
     }
 
+    /// The policy in force now.
     pub(super) fn policy(&self) -> FsyncPolicy {
+        if self.hurried.lock().is_some_and(|until| Instant::now() < until) {
+            return FsyncPolicy::Always;
+        }
         FsyncPolicy::from_code(self.policy.load(Ordering::Relaxed))
     }
 
     pub(super) fn set_policy(&self, policy: FsyncPolicy) {
         self.policy.store(policy.code(), Ordering::Relaxed);
+    }
+
+    pub(super) fn hurry_until(&self, until: Instant) {
+        *self.hurried.lock() = Some(until);
     }
 
     pub(super) fn phase(&self) -> Phase {

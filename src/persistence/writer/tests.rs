@@ -113,6 +113,22 @@ fn without_fsync_only_a_flush_makes_durable() {
 }
 
 #[test]
+fn somebody_who_waits_has_each_batch_fsynced_for_a_time() {
+    let bench = Bench::new(FsyncPolicy::No);
+    bench.append("SET k 1");
+    bench.writer.hurry(Duration::from_secs(3_600));
+    bench.await_durable(bench.log.end());
+    let hurried = bench.append("SET k 2");
+    bench.await_durable(hurried);
+    bench.writer.hurry(Duration::ZERO);
+    let end = bench.append("SET k 3");
+    while bench.writer.written_offset() < end {
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.writer.durable_offset(), hurried);
+}
+
+#[test]
 fn under_always_one_fsync_serves_many_writers() {
     let bench = Bench::new(FsyncPolicy::Always);
     let hook = |_: &Path, _: u64| std::thread::sleep(Duration::from_millis(2));

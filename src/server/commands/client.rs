@@ -5,8 +5,10 @@ use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::error::quoting;
 use crate::command::{CommandError, registry};
+use crate::replication::acks::ACKS_MAX;
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
+use crate::server::replication::acks;
 use crate::server::session::ReplyMode;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -27,6 +29,7 @@ pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
         "no-touch" => no_touch,
         "reply" => reply,
         "unblock" => unblock,
+        "durability" => durability,
         "pause" => pause,
         "unpause" => unpause,
         "getredir" => get_redirection,
@@ -206,6 +209,33 @@ fn no_touch(call: &mut Call<'_, '_>) -> Next {
     let Some(on) = on_off(call.args[2]) else { return call.error(CommandError::Syntax.to_string()) };
     call.session.no_touch = on;
     call.session.info.no_touch.store(on, Relaxed);
+    call.ok()
+}
+
+fn durability(call: &mut Call<'_, '_>) -> Next {
+    let word = call.args[2];
+    let own = if word.eq_ignore_ascii_case(b"default") {
+        None
+    } else if word.eq_ignore_ascii_case(b"async") {
+        Some(0)
+    } else {
+        match parse_i64(word).and_then(|n| u8::try_from(n).ok()).filter(|n| usize::from(*n) <= ACKS_MAX) {
+            Some(replicas) => Some(replicas),
+            None => {
+                return call.error(format!(
+                    "ERR CLIENT DURABILITY takes ASYNC, DEFAULT or a number of replicas up to {ACKS_MAX}"
+                ));
+            }
+        }
+    };
+    let (node, session) = (call.node, &mut *call.session);
+    acks::choose(node, session, own, |begin| match &mut call.held {
+        Some(_) => begin(),
+        None => {
+            let _all = node.keyspace.lock_all();
+            begin();
+        }
+    });
     call.ok()
 }
 

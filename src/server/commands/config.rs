@@ -49,7 +49,13 @@ fn set(call: &mut Call<'_, '_>) -> Next {
     let caller =
         if call.session.info.addr.ip().to_canonical().is_loopback() { Caller::Local } else { Caller::Remote };
     match change(call.node, caller, &pairs) {
-        Ok(()) => call.ok(),
+        Ok(()) => {
+            if call.node.acks.lags_config() {
+                let node = call.node;
+                call.with_all_shards(|_| node.acks.follow_config(node));
+            }
+            call.ok()
+        }
         Err(error) => call.error(error.to_reply()),
     }
 }

@@ -4,6 +4,7 @@ use super::{Call, Handler, hello};
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
 use crate::server::dispatch::Next;
+use crate::server::replication::acks;
 use crate::server::session::ReplyMode;
 use crate::server::transaction;
 use std::sync::atomic::Ordering;
@@ -75,6 +76,7 @@ fn reset(call: &mut Call<'_, '_>) -> Next {
     let session = &mut *call.session;
     session.authenticated = call.node.config().requirepass.0.is_empty();
     session.reply_mode = ReplyMode::On;
+    acks::choose(call.node, session, None, |_| ());
     session.info.no_evict.store(false, Ordering::Relaxed);
     session.info.labels.lock().name.clear();
     call.reply().simple("RESET");

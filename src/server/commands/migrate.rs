@@ -5,6 +5,7 @@ use crate::base::num::parse_i64;
 use crate::command::CommandError;
 use crate::server::dispatch::Next;
 use crate::server::migration::{Credentials, Migration, Order};
+use crate::server::replication::acks;
 use std::time::Duration;
 
 /// How long the target may be silent, if the command gives no time.
@@ -24,7 +25,10 @@ fn migrate(call: &mut Call<'_, '_>) -> Next {
         return call.error("ERR MIGRATE is not allowed in transactions");
     }
     match Migration::begin(call.node, call.session, order, keys) {
-        Some(migration) => Next::Migrate(Box::new(migration)),
+        Some(migration) => {
+            acks::hold_later(call.node, call.session, call.command, call.args);
+            Next::Migrate(Box::new(migration))
+        }
         None => {
             call.reply().simple("NOKEY");
             Next::Continue

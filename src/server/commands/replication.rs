@@ -164,6 +164,7 @@ fn acknowledge(call: &mut Call<'_, '_>) -> Next {
     let durable = if says_durable { number(4) } else { None };
     if let Some(replica) = call.node.replicas.of_client(call.session.info.id) {
         call.node.replicas.acknowledge(&replica, received, durable, call.session.now_ms);
+        call.node.replicas_changed();
     }
     Next::Continue
 }

@@ -1,5 +1,6 @@
 //! The settings themselves: one typed field each, with their defaults.
 
+use crate::replication::acks::OnLoss;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -97,6 +98,26 @@ words! {
         OnEmptyDb = "on-empty-db",
         /// Load it beside the data set in use, then swap.
         SwapDb = "swapdb",
+    }
+}
+words! {
+    /// `durable-acks-on-loss`: what is done while too few replicas are attached that fsync.
+    DurableAcksOnLoss {
+        /// Replies wait.
+        Block = "block",
+        /// Replies are given at once.
+        Degrade = "degrade",
+        /// Writes are refused.
+        Error = "error",
+    }
+}
+impl From<DurableAcksOnLoss> for OnLoss {
+    fn from(word: DurableAcksOnLoss) -> OnLoss {
+        match word {
+            DurableAcksOnLoss::Block => OnLoss::Block,
+            DurableAcksOnLoss::Degrade => OnLoss::Degrade,
+            DurableAcksOnLoss::Error => OnLoss::Error,
+        }
     }
 }
 words! {
@@ -313,6 +334,9 @@ settings! {
     repl_disable_tcp_nodelay: bool = false,
     min_replicas_to_write: u32 = 0,
     min_replicas_max_lag_seconds: u32 = 10,
+    durable_acks: u8 = 0,
+    durable_acks_timeout_ms: u64 = 0,
+    durable_acks_on_loss: DurableAcksOnLoss = DurableAcksOnLoss::Block,
     // Memory and encodings.
     maxmemory_bytes: u64 = 0,
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction,

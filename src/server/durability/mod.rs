@@ -46,6 +46,8 @@ pub struct Durability {
     syncs: AtomicU64,
     /// Snapshots received that are being made the base of a new generation.
     installing: Arc<AtomicU32>,
+    /// The disk failed, and no new generation is whole since.
+    broken: Arc<AtomicBool>,
     /// The server is about to end: what is on disk is whole, and nothing new is begun there.
     ending: AtomicBool,
 }
@@ -68,6 +70,7 @@ impl Default for Durability {
             generation_wanted: Arc::new(AtomicBool::new(false)),
             syncs: AtomicU64::new(0),
             installing: Arc::default(),
+            broken: Arc::default(),
             ending: AtomicBool::new(false),
         }
     }
@@ -237,17 +240,20 @@ impl Durability {
 
     fn event_sink(&self, node: Weak<Node>) -> Arc<dyn Fn(WriterEvent) + Send + Sync> {
         let (publisher, wanted) = (self.publisher.clone(), self.generation_wanted.clone());
-        let installing = self.installing.clone();
+        let (installing, broken) = (self.installing.clone(), self.broken.clone());
         Arc::new(move |event| {
             let Some(node) = node.upgrade() else { return };
             match event {
                 WriterEvent::Durable { offset } => publisher.moved(&node, offset),
                 WriterEvent::Broken { error, durable_offset } => {
                     tracing::error!(%error, durable_offset, "appending failed: what follows is not durable");
+                    broken.store(true, Ordering::Release);
+                    node.durable_moved.notify_waiters();
                 }
                 WriterEvent::NeedsGeneration => wanted.store(true, Ordering::Release),
                 WriterEvent::Whole { durable_offset } => {
                     tracing::info!(durable_offset, "a new generation is whole");
+                    broken.store(false, Ordering::Release);
                     // Of an installation only who ordered it knows the history.
                     if installing.load(Ordering::Acquire) == 0 {
                         publisher.begin(&node, publisher.history(), durable_offset);
@@ -255,6 +261,18 @@ impl Durability {
                 }
             }
         })
+    }
+
+    /// True from a failure of the disk until a new generation is whole.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// For so long each batch is fsynced at once, whatever `appendfsync` says: somebody waits for it.
+    pub fn hurry(&self, how_long: std::time::Duration) {
+        if let Some(writer) = &self.inner.lock().writer {
+            writer.hurry(how_long);
+        }
     }
 
     /// What the writer is doing; `Off` when there is none.

@@ -18,11 +18,9 @@ pub async fn run(node: Arc<Node>) {
         let period_ms = i64::from(config.repl_ping_replica_period_seconds) * 1000;
         if now_ms - last_ping_ms >= period_ms {
             last_ping_ms = now_ms;
-            if !node.is_replica() && !node.replicas.is_empty() {
-                node.log.append_neutral(b"*1\r\n$4\r\nPING\r\n");
-                node.log.wake_readers();
-            }
+            node.tell_replicas(&["PING"]);
         }
+        node.acks.ask_again(&node);
         let wanted = config.min_replicas_to_write as usize;
         let lag_ms = i64::from(config.min_replicas_max_lag_seconds) * 1000;
         let few = wanted > 0 && lag_ms > 0 && node.replicas.count_good(now_ms, lag_ms) < wanted;

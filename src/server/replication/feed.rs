@@ -24,6 +24,7 @@ impl Drop for Feed {
             self.node.log.remove_reader(reader);
         }
         self.node.replicas.remove(&self.replica);
+        self.node.replicas_changed();
     }
 }
 
@@ -35,7 +36,7 @@ impl Feed {
             false => session.peer.ip_address.clone(),
         };
         let port = session.peer.listening_port;
-        let replica = Arc::new(Replica::new(session.info.clone(), ip, port, node.now_ms()));
+        let replica = Arc::new(Replica::new(session.info.clone(), ip, port, node.now_ms(), node.acks.term()));
         node.replicas.add(replica.clone());
         Feed { node: node.clone(), replica, reader: None, wake: Arc::new(Notify::new()) }
     }
@@ -69,6 +70,7 @@ impl Feed {
     /// The replica takes the stream from now on.
     pub fn online(&self) {
         self.replica.set_stage(ReplicaStage::Online);
+        self.node.replicas_changed();
     }
 
     /// An error when the replica has been silent for longer than `repl-timeout`.

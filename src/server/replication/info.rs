@@ -58,6 +58,7 @@ pub fn section(node: &Node, now_ms: i64) -> String {
         node.log.start() + 1,
     );
     own_lines(node, &mut text);
+    durable_acks_lines(node, &mut text);
     text
 }
 
@@ -92,6 +93,26 @@ fn replica_lines(node: &Node, now_ms: i64, offset: u64, text: &mut String) -> st
         config.replica_priority,
         u8::from(config.replica_read_only)
     )
+}
+
+/// How durable acks stand.
+fn durable_acks_lines(node: &Node, text: &mut String) {
+    let (acks, stats) = (&node.acks, &node.stats);
+    let _ = write!(
+        text,
+        "outrigger_durable_acks:{}\r\noutrigger_durable_acks_state:{}\r\noutrigger_durable_replicas:{}\r\n\
+         outrigger_durable_acks_waiting:{}\r\noutrigger_durable_acks_held:{}\r\n\
+         outrigger_durable_acks_failed:{}\r\noutrigger_durable_acks_degraded:{}\r\n\
+         outrigger_durable_acks_refused:{}\r\n",
+        acks.by_default(),
+        acks.word(node),
+        acks.attached(),
+        acks.waiting(),
+        get(&stats.durable_acks_held),
+        get(&stats.durable_acks_failed),
+        get(&stats.durable_acks_degraded),
+        get(&stats.durable_acks_refused),
+    );
 }
 
 /// What only this server tells.

@@ -100,6 +100,7 @@ pub fn install(
     let (previous, previous_end) = previous.unwrap_or((Lineage::NONE, -1));
     let history = History { lineage: place.lineage, previous, previous_end };
     node.log.restart(history, place.offset, Some(db));
+    node.acks.begin_term(place.offset, false, None);
     node.role.set_has_history(true);
     drop(locked);
     free_later(old);

@@ -1,5 +1,6 @@
 //! Replication as the node sees it: whom it follows, who follows it, and how far they are.
 
+pub mod acks;
 pub mod cron;
 pub mod feed;
 pub mod follow;

@@ -2,6 +2,7 @@
 
 use crate::server::clients::ClientInfo;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -42,14 +43,18 @@ pub struct Replica {
     durable: AtomicU64,
     /// Unix ms of its last ACK.
     pub ack_at_ms: AtomicI64,
-    /// It acknowledges what it fsynced.
+    /// It has acknowledged what it fsynced.
     pub acks_durable: AtomicBool,
+    /// Its last acknowledgement told that: its disk is well.
+    is_durable: AtomicBool,
+    /// The node's term ([`crate::replication::acks`]) in which it came.
+    term: u32,
     acked: AtomicBool,
 }
 
 impl Replica {
-    /// A replica that has just asked to sync.
-    pub fn new(client: Arc<ClientInfo>, ip: String, port: u16, now_ms: i64) -> Replica {
+    /// A replica that has just asked to sync, in this term of the node.
+    pub fn new(client: Arc<ClientInfo>, ip: String, port: u16, now_ms: i64, term: u32) -> Replica {
         Replica {
             client,
             ip,
@@ -59,6 +64,8 @@ impl Replica {
             durable: AtomicU64::new(0),
             ack_at_ms: AtomicI64::new(now_ms),
             acks_durable: AtomicBool::new(false),
+            is_durable: AtomicBool::new(false),
+            term,
             acked: AtomicBool::new(false),
         }
     }
@@ -143,6 +150,7 @@ impl Replicas {
             replica.acks_durable.store(true, Ordering::Relaxed);
             replica.durable.fetch_max(durable, Ordering::AcqRel);
         }
+        replica.is_durable.store(durable.is_some(), Ordering::Release);
         replica.ack_at_ms.store(now_ms, Ordering::Relaxed);
         self.acked.notify_waiters();
     }
@@ -155,6 +163,25 @@ impl Replicas {
     /// Replicas online that have fsynced `offset`.
     pub fn count_durable(&self, offset: u64) -> usize {
         self.count(|replica| replica.durable() >= offset)
+    }
+
+    /// What each replica online that came in `term` and tells what it fsyncs has fsynced. A replica that has come back while
+    /// its old connection still seems to live is one replica: replicas are told apart by the addresses they announce.
+    pub fn durable_offsets(&self, term: u32) -> SmallVec<[u64; 8]> {
+        let tells = |replica: &&Arc<Replica>| {
+            replica.stage() == ReplicaStage::Online
+                && replica.term == term
+                && replica.is_durable.load(Ordering::Acquire)
+        };
+        let all = self.all.lock();
+        let mut found: SmallVec<[(&str, u16, u64); 8]> = SmallVec::new();
+        for replica in all.iter().filter(tells) {
+            match found.iter_mut().find(|(ip, port, _)| *ip == replica.ip && *port == replica.port) {
+                Some((_, _, durable)) => *durable = (*durable).max(replica.durable()),
+                None => found.push((&replica.ip, replica.port, replica.durable())),
+            }
+        }
+        found.iter().map(|(_, _, durable)| *durable).collect()
     }
 
     /// Replicas online whose last acknowledgement is at most `max_lag_ms` old; 0 means any age.

@@ -1,6 +1,7 @@
 //! The primary's stream on a replica: each command applied to the data and appended to the log.
 
 use crate::command::apply::{Applied, Applier, ApplyError};
+use crate::replication::acks::FSYNC_WORD;
 use crate::resp::args::ArgSpans;
 use crate::resp::command_bytes::write_command;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
@@ -11,6 +12,17 @@ use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 use std::io;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long each batch is fsynced at once after the primary has asked for that. Longer than it lets pass before it asks
+/// again.
+const HURRY: Duration = Duration::from_secs(3);
+
+/// The durable offset to acknowledge. While the disk fails none is: the primary must know that this replica does not get
+/// any further.
+fn tells_durable(node: &Node) -> Option<u64> {
+    node.durable_offset().filter(|_| !node.durability.is_broken())
+}
 
 /// The stream of effects, being applied.
 pub struct Stream {
@@ -22,6 +34,7 @@ pub struct Stream {
     /// Bytes at the start of the input that belong to a transaction not yet ended.
     held: usize,
     ack_wanted: bool,
+    fsync_wanted: bool,
     /// The durable offset last told to the primary.
     told_durable: Option<u64>,
 }
@@ -40,6 +53,7 @@ impl Stream {
             held: 0,
             // The first acknowledgement tells the primary that the snapshot is loaded.
             ack_wanted: true,
+            fsync_wanted: false,
             told_durable: None,
         }
     }
@@ -62,14 +76,14 @@ impl Stream {
 
     /// True, once, when the primary should be told where this node is: it asked, or the durable offset moved.
     pub fn ack_is_due(&mut self, node: &Node) -> bool {
-        std::mem::take(&mut self.ack_wanted) || node.durable_offset() != self.told_durable
+        std::mem::take(&mut self.ack_wanted) || tells_durable(node) != self.told_durable
     }
 
     /// The acknowledgement to send: the offset received and, where this node appends, the one fsynced.
     pub fn ack(&mut self, node: &Node) -> Vec<u8> {
         let received = node.log.end().to_string();
         let mut out = Vec::new();
-        self.told_durable = node.durable_offset();
+        self.told_durable = tells_durable(node);
         match self.told_durable {
             Some(durable) => {
                 let durable = durable.to_string();
@@ -88,6 +102,9 @@ impl Stream {
     pub fn apply(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
         let applied = self.apply_whole(node, input);
         node.log.wake_readers();
+        if std::mem::take(&mut self.fsync_wanted) {
+            node.durability.hurry(HURRY);
+        }
         applied
     }
 
@@ -112,9 +129,13 @@ impl Stream {
             let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
             let whole = self.held + consumed;
             let bytes = &input[..whole];
-            self.ack_wanted |= args.len() == 3
+            if args.len() == 3
                 && args[0].eq_ignore_ascii_case(b"replconf")
-                && args[1].eq_ignore_ascii_case(b"getack");
+                && args[1].eq_ignore_ascii_case(b"getack")
+            {
+                self.ack_wanted = true;
+                self.fsync_wanted |= args[2].eq_ignore_ascii_case(FSYNC_WORD.as_bytes());
+            }
             let may = || node.role.order() == self.order;
             let then = |db| {
                 node.log.append_raw(bytes, db);

@@ -64,8 +64,11 @@ pub fn wait_reply(
     }
     let (node, info) = (node.clone(), session.info.clone());
     mark_blocked(&node, &info);
-    // Replicas acknowledge by themselves once a second; asked, they do it at once.
-    node.ask_for_acks();
+    // Replicas acknowledge by themselves once a second, and fsync as they see fit; asked, they do it at once.
+    match what {
+        WaitFor::Received(_) => node.ask_for_acks(),
+        WaitFor::Durable { .. } => node.ask_for_fsync(),
+    }
     Err(Box::pin(async move {
         let _unblocked = Unmark { node: &node, info: &info };
         let timeout = async {

@@ -1,7 +1,8 @@
 //! Primaries and replicas.
 
 use super::*;
-use crate::server::config::settings::DisklessLoad;
+use crate::replication::acks::ACKS_MAX;
+use crate::server::config::settings::{DisklessLoad, DurableAcksOnLoss};
 
 /// Redis keeps at least this much backlog, and so do we.
 const BACKLOG_MIN_BYTES: u64 = 16 * 1024;
@@ -54,4 +55,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     yes_no!("repl-disable-tcp-nodelay", repl_disable_tcp_nodelay, "Let TCP hold small writes to replicas back to save packets."),
     integer!("min-replicas-to-write", min_replicas_to_write: u32, 0, INT_MAX, "Refuse writes with fewer replicas in touch; 0 asks for none.").aliases(&["min-slaves-to-write"]),
     integer!("min-replicas-max-lag", min_replicas_max_lag_seconds: u32, 0, INT_MAX, "Seconds since a replica's last acknowledgement for it to count as in touch.").aliases(&["min-slaves-max-lag"]),
+    integer!("durable-acks", durable_acks: u8, 0, ACKS_MAX as i64, "Hold replies until so many replicas have fsynced what they tell of; CLIENT DURABILITY chooses for one connection."),
+    integer!("durable-acks-timeout", durable_acks_timeout_ms: u64, 0, i64::MAX, "Milliseconds after which a reply that is held becomes the error NOTDURABLE; 0 holds it for ever."),
+    word!("durable-acks-on-loss", durable_acks_on_loss: DurableAcksOnLoss, "With too few replicas that fsync: hold replies (block), give them at once (degrade), or refuse writes (error)."),
 ];

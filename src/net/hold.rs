@@ -1,0 +1,61 @@
+//! Replies that wait until what they tell of is durable on replicas.
+
+use super::connection::{Connection, read_ahead};
+use crate::server::replication::acks::Need;
+use crate::server::stats::add;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl Connection {
+    /// Holds the output back until no reply in it has to wait any more, but writes what stands before the first that has
+    /// to. While it waits, the client's disconnect is watched for and its input is read ahead.
+    pub(super) async fn hold(&mut self) -> io::Result<()> {
+        let node = self.node().clone();
+        let acks = &node.acks;
+        add(&node.stats.durable_acks_held, self.held.len() as u64);
+        let timeout_ms = acks.timeout_ms();
+        let mut time_out = pin!(async {
+            match timeout_ms {
+                0 => std::future::pending().await,
+                ms => tokio::time::sleep(Duration::from_millis(ms)).await,
+            }
+        });
+        let mut timed_out = false;
+        loop {
+            let settled = self.settle(timed_out);
+            let Some(next) = settled.next else { return Ok(()) };
+            self.write_front(settled.ready).await?;
+            acks.ask(&node);
+            timed_out = self.wait_durable(next, time_out.as_mut()).await?;
+        }
+    }
+
+    /// Waits until this need not wait any more; true when the time is over before that.
+    async fn wait_durable(
+        &mut self,
+        need: Need,
+        mut time_out: Pin<&mut impl Future<Output = ()>>,
+    ) -> io::Result<bool> {
+        let node = self.node().clone();
+        let mut waiting = pin!(node.acks.wait(need));
+        self.session().info.replies_held.store(true, Ordering::Relaxed);
+        let timed_out = loop {
+            let (stream, input, max_bytes) = self.reading();
+            tokio::select! {
+                biased;
+                () = &mut waiting => break false,
+                () = &mut time_out => break true,
+                read = read_ahead(stream, input, max_bytes) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                }
+            }
+        };
+        self.session().info.replies_held.store(false, Ordering::Relaxed);
+        Ok(timed_out)
+    }
+}
