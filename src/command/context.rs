@@ -10,7 +10,7 @@ use crate::base::random::Rng;
 use crate::keyspace::freeing::{LAZY_FREE_EFFORT, free_later};
 use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
 use crate::resp::reply::Reply;
-use crate::value::{Hash, Limits, List, Set, Stream, Value, ZSet, hash_bytes};
+use crate::value::{Limits, List, Set, Stream, Value, ZSet, hash_bytes};
 
 /// Settings that handlers read.
 #[derive(Debug, Clone)]
@@ -74,6 +74,8 @@ pub struct Counts {
     pub misses: u64,
     /// Keys removed because their time had come.
     pub expired: u64,
+    /// Fields of hashes removed because their time had come.
+    pub expired_fields: u64,
     /// Changes to the data set (`rdb_changes_since_last_save`).
     pub changes: u64,
 }
@@ -526,7 +528,6 @@ macro_rules! typed_access {
 
 typed_access!(read_list, read_list_with_reply, list_mut, list_or_new, peek_list, List, List, "list");
 typed_access!(read_set, read_set_with_reply, set_mut, set_or_new, peek_set, Set, Set, "set");
-typed_access!(read_hash, read_hash_with_reply, hash_mut, hash_or_new, peek_hash, Hash, Hash, "hash");
 typed_access!(read_zset, read_zset_with_reply, zset_mut, zset_or_new, peek_zset, ZSet, ZSet, "sorted set");
 typed_access!(
     read_stream,

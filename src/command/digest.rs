@@ -16,6 +16,8 @@ use std::fmt;
 const DIGEST_BYTES: usize = 20;
 /// What is xored in for a key that carries an expiry, whenever that is.
 const EXPIRE_MARK: &[u8] = b"!!expire!!";
+/// What is xored in for a field that carries a time, whenever that is.
+const FIELD_TIME_MARK: &[u8] = b"!!hexpire!!";
 
 /// A digest; `Display` prints its 40 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -130,10 +132,13 @@ fn mix_value(digest: &mut Digest, value: &Value) {
         }
         Value::Hash(hash) => {
             digest.mix(&4u32.to_be_bytes());
-            for (field, value) in hash.iter() {
+            for (field, value, time) in hash.iter_timed() {
                 let mut pair = Digest::default();
                 pair.mix_element(field);
                 pair.mix_element(value);
+                if time.is_some() {
+                    pair.xor(FIELD_TIME_MARK);
+                }
                 digest.xor(&pair.0);
             }
         }

@@ -10,6 +10,7 @@ pub mod effect;
 pub mod elements;
 pub mod error;
 pub mod families;
+pub mod hash_access;
 pub mod help;
 pub mod locking;
 pub mod reading;

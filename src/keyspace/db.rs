@@ -3,18 +3,47 @@
 use super::entry::Entry;
 use super::{SHARD_BITS, SHARD_COUNT, shard_of};
 use crate::value::table::Table;
-use crate::value::{Value, hash_bytes};
+use crate::value::{Hash, Value, hash_bytes};
 
 /// The keys of one database that belong to one shard.
 pub struct Db {
     table: Table<Entry>,
     /// Keys that carry an expiry.
     expiring: usize,
+    /// Hashes whose fields carry times.
+    timed: usize,
+}
+
+/// Fields that were removed from a hash because their time had come.
+#[derive(Debug)]
+pub struct ExpiredFields {
+    /// The hash's key.
+    pub key: Box<[u8]>,
+    /// The fields.
+    pub fields: Vec<Box<[u8]>>,
+}
+
+/// What was removed because its time had come.
+#[derive(Default)]
+pub struct Expired {
+    /// Keys.
+    pub keys: Vec<Entry>,
+    /// Fields, by hash. A hash whose last field went is gone.
+    pub fields: Vec<ExpiredFields>,
+    /// Number of these fields.
+    pub field_count: usize,
+}
+
+impl Expired {
+    /// Number of keys and fields.
+    pub fn count(&self) -> usize {
+        self.keys.len() + self.field_count
+    }
 }
 
 impl Default for Db {
     fn default() -> Self {
-        Db { table: Table::new(SHARD_BITS), expiring: 0 }
+        Db { table: Table::new(SHARD_BITS), expiring: 0, timed: 0 }
     }
 }
 
@@ -35,23 +64,31 @@ impl Db {
         self.expiring
     }
 
+    /// Number of hashes whose fields carry times.
+    pub fn timed(&self) -> usize {
+        self.timed
+    }
+
     /// The entry of a key, whether or not it has expired.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
         self.table.find(hash, |entry| entry.key() == key)
     }
 
-    /// As [`Db::get`], mutably. The expiry is changed only through [`Db::set_expiry`] and its like.
+    /// As [`Db::get`], mutably. The expiry is changed only through [`Db::set_expiry`] and its like; call
+    /// [`Db::field_times_changed`] after a change to the times of a hash's fields.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
         self.table.find_mut(hash, |entry| entry.key() == key)
     }
 
     /// Adds a key that is known to be absent and returns its entry in place.
-    pub fn insert(&mut self, hash: u64, entry: Entry) -> &mut Entry {
-        let expiry = entry.expire_at_ms();
-        self.expiring += usize::from(expiry.is_some());
-        self.table.insert_with_hint(hash, entry, expiry.unwrap_or(i64::MAX))
+    pub fn insert(&mut self, hash: u64, mut entry: Entry) -> &mut Entry {
+        let timed = entry.hash().is_some_and(Hash::has_times);
+        entry.set_timed(timed);
+        self.timed += usize::from(timed);
+        self.expiring += usize::from(entry.expire_at_ms().is_some());
+        self.table.insert(hash, entry)
     }
 
     /// Sets a string value, adding the key or replacing whatever it held, with this access field. Returns
@@ -64,26 +101,21 @@ impl Db {
         expire_at_ms: Option<i64>,
         access: u32,
     ) -> (Option<Value>, bool) {
-        match self.table.find_mut(hash, |entry| entry.key() == key) {
-            Some(entry) => {
-                let had = entry.expire_at_ms();
-                let old = entry.set_string(bytes, expire_at_ms);
-                entry.set_access(access);
-                if had != expire_at_ms {
-                    self.expiry_changed(hash, had, expire_at_ms);
-                }
-                (old, false)
-            }
-            None => {
-                let mut entry = Entry::new_string(key, bytes, expire_at_ms);
-                entry.set_access(access);
-                self.table.insert(hash, entry);
-                if expire_at_ms.is_some() {
-                    self.expiry_changed(hash, None, expire_at_ms);
-                }
-                (None, true)
-            }
+        let Some(entry) = self.table.find_mut(hash, |entry| entry.key() == key) else {
+            let mut entry = Entry::new_string(key, bytes, expire_at_ms);
+            entry.set_access(access);
+            self.expiring += usize::from(expire_at_ms.is_some());
+            self.table.insert(hash, entry);
+            return (None, true);
+        };
+        let had = entry.expire_at_ms();
+        self.timed -= usize::from(entry.is_timed());
+        let old = entry.set_string(bytes, expire_at_ms);
+        entry.set_access(access);
+        if had != expire_at_ms {
+            self.expiry_changed(hash, had, expire_at_ms);
         }
+        (old, false)
     }
 
     /// Sets any value, adding the key or replacing what it held; returns as [`Db::set_string`].
@@ -95,22 +127,19 @@ impl Db {
         expire_at_ms: Option<i64>,
         access: u32,
     ) -> (Option<Value>, bool) {
-        match self.table.find_mut(hash, |entry| entry.key() == key) {
-            Some(entry) => {
-                let had = entry.expire_at_ms();
-                let old = entry.set_value(value, expire_at_ms);
-                entry.set_access(access);
-                self.expiry_changed(hash, had, expire_at_ms);
-                (old, false)
-            }
-            None => {
-                let mut entry = Entry::new(key, value, expire_at_ms);
-                entry.set_access(access);
-                self.table.insert(hash, entry);
-                self.expiry_changed(hash, None, expire_at_ms);
-                (None, true)
-            }
-        }
+        let Some(entry) = self.table.find_mut(hash, |entry| entry.key() == key) else {
+            let mut entry = Entry::new(key, value, expire_at_ms);
+            entry.set_access(access);
+            self.insert(hash, entry);
+            return (None, true);
+        };
+        let had = entry.expire_at_ms();
+        self.timed -= usize::from(entry.is_timed());
+        let old = entry.set_value(value, expire_at_ms);
+        entry.set_access(access);
+        self.expiry_changed(hash, had, expire_at_ms);
+        self.field_times_changed(hash, key);
+        (old, false)
     }
 
     /// Sets or clears a key's expiry; false when there is no such key.
@@ -130,9 +159,22 @@ impl Db {
         }
     }
 
+    /// Takes note of the times that a hash's fields carry now.
+    pub fn field_times_changed(&mut self, hash: u64, key: &[u8]) {
+        let Some(entry) = self.table.find_mut(hash, |entry| entry.key() == key) else { return };
+        let has = entry.hash().is_some_and(Hash::has_times);
+        self.timed = self.timed + usize::from(has) - usize::from(entry.is_timed());
+        entry.set_timed(has);
+        if has {
+            let soonest_ms = entry.soonest_field_ms();
+            self.table.note_hint(hash, soonest_ms);
+        }
+    }
+
     /// Removes a key and gives its entry back.
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let entry = self.table.remove(hash, |entry| entry.key() == key)?;
+        self.timed -= usize::from(entry.is_timed());
         self.expiring -= usize::from(entry.expire_at_ms().is_some());
         Some(entry)
     }
@@ -157,26 +199,40 @@ impl Db {
         self.table.walk_segment(from, visit)
     }
 
-    /// Removes at most `limit` keys whose time has come from segment `index`, handing their entries to
-    /// `expired`. Returns how many; 0 at once when the segment's soonest expiry lies ahead.
-    pub fn expire_segment(
-        &mut self,
-        index: usize,
-        now_ms: i64,
-        limit: usize,
-        expired: impl FnMut(Entry),
-    ) -> usize {
-        if self.table.hint(index) >= now_ms {
-            return 0;
+    /// Removes keys and fields of hashes whose time has come from segment `index`, until `expired` holds `limit` of
+    /// them; nothing at once when all that the segment holds lies ahead.
+    pub fn expire_segment(&mut self, index: usize, now_ms: i64, limit: usize, expired: &mut Expired) {
+        if !self.is_segment_due(index, now_ms) {
+            return;
         }
-        let due = |entry: &Entry| entry.expire_at_ms().is_some_and(|at| at < now_ms);
-        let bound = |entry: &Entry| entry.expire_at_ms().unwrap_or(i64::MAX);
-        let count = self.table.extract_from_segment(index, limit, due, bound, expired);
-        self.expiring -= count;
-        count
+        let (mut keys, mut timed_lost) = (Vec::new(), 0);
+        let mut room = limit.saturating_sub(expired.count());
+        let take = |entry: &mut Entry| {
+            if room == 0 {
+                return false;
+            }
+            if entry.expire_at_ms().is_some_and(|at| at < now_ms) {
+                room -= 1;
+                return true;
+            }
+            if entry.soonest_field_ms() >= now_ms {
+                return false;
+            }
+            room -= expire_fields(entry, now_ms, room, expired, &mut timed_lost);
+            entry.hash().is_some_and(Hash::is_empty)
+        };
+        self.table.extract_from_segment(index, usize::MAX, take, |entry| keys.push(entry));
+        self.timed -= timed_lost;
+        for entry in keys {
+            self.expiring -= usize::from(entry.expire_at_ms().is_some());
+            self.timed -= usize::from(entry.is_timed());
+            if !entry.hash().is_some_and(Hash::is_empty) {
+                expired.keys.push(entry);
+            }
+        }
     }
 
-    /// May segment `index` hold a key whose time has come?
+    /// May segment `index` hold a key, or a hash with a field, whose time has come?
     pub fn is_segment_due(&self, index: usize, now_ms: i64) -> bool {
         self.table.hint(index) < now_ms
     }
@@ -185,6 +241,28 @@ impl Db {
     pub fn segment_count(&self) -> usize {
         self.table.segment_count()
     }
+}
+
+/// Removes at most `limit` fields whose time has come from a hash. Returns how many, and adds 1 to `timed_lost` if no
+/// field carries a time any more.
+fn expire_fields(
+    entry: &mut Entry,
+    now_ms: i64,
+    limit: usize,
+    expired: &mut Expired,
+    timed_lost: &mut usize,
+) -> usize {
+    let Some(Value::Hash(hash)) = entry.object_mut() else { return 0 };
+    let mut fields = Vec::new();
+    let count = hash.take_due(now_ms, limit, |field| fields.push(field.into()));
+    let has_times = hash.has_times();
+    *timed_lost += usize::from(!has_times);
+    entry.set_timed(has_times);
+    if count > 0 {
+        expired.field_count += count;
+        expired.fields.push(ExpiredFields { key: entry.key().into(), fields });
+    }
+    count
 }
 
 /// The first scan position of a shard.
@@ -219,10 +297,10 @@ mod tests {
         let expiring = db.iter().filter(|entry| entry.expire_at_ms().is_some()).count();
         assert!(expiring > 10);
         assert_eq!(db.expiring(), expiring);
-        let mut expired = 0;
+        let mut expired = Expired::default();
         for index in 0..db.segment_count() {
-            expired += db.expire_segment(index, i64::MAX, usize::MAX, drop);
+            db.expire_segment(index, i64::MAX, usize::MAX, &mut expired);
         }
-        assert_eq!((expired, db.expiring()), (expiring, 0), "the hints let every expiry be found");
+        assert_eq!((expired.keys.len(), db.expiring()), (expiring, 0), "the hints let every expiry be found");
     }
 }

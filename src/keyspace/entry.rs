@@ -4,7 +4,7 @@
 //! (so that a small string can be overwritten in place by one of about its size):
 //!
 //! ```text
-//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry, 27 edited
+//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry, 27 edited, 28 timed
 //! 4   u32  key length in bytes
 //! 8   i64  expiry, unix ms                      (only with has-expiry)
 //! ..  payload: Int i64 | Inline u32 length | Object `Value`
@@ -15,7 +15,7 @@
 use crate::base::num::parse_i64;
 use crate::value::string::EMBSTR_MAX_BYTES;
 use crate::value::table::Hashed;
-use crate::value::{Str, Value, hash_bytes};
+use crate::value::{Hash, Str, Value, hash_bytes};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
@@ -27,6 +27,8 @@ const KIND_SHIFT: u32 = 24;
 const HAS_EXPIRY: u32 = 1 << 26;
 /// An Inline string that was changed in place: stays bytes even if they are a number's text, and is `raw` to clients.
 const EDITED: u32 = 1 << 27;
+/// A hash whose fields carry times, as the database was told.
+const TIMED: u32 = 1 << 28;
 const HEADER_BYTES: usize = 8;
 const ALIGN: usize = 8;
 
@@ -433,6 +435,31 @@ impl Entry {
         matches!(self.value(), ValueRef::Object(Value::Stream(_)))
     }
 
+    /// The value, if it is a hash.
+    pub fn hash(&self) -> Option<&Hash> {
+        match self.value() {
+            ValueRef::Object(Value::Hash(hash)) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// Whether the database counts this as a hash whose fields carry times.
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.meta() & TIMED != 0
+    }
+
+    /// Marks it as such, or takes the mark away.
+    pub(super) fn set_timed(&mut self, timed: bool) {
+        self.set_meta(self.meta() & !TIMED | if timed { TIMED } else { 0 });
+    }
+
+    /// No field of the hash has its time before this (unix ms); the greatest number where none carries one.
+    #[inline]
+    pub fn soonest_field_ms(&self) -> i64 {
+        if self.is_timed() { self.hash().map_or(i64::MAX, Hash::soonest_ms) } else { i64::MAX }
+    }
+
     /// Bytes of this entry's own block.
     pub fn block_bytes(&self) -> usize {
         self.shape().layout().size()
@@ -472,6 +499,10 @@ impl Hashed for Entry {
     #[inline]
     fn table_hash(&self) -> u64 {
         hash_bytes(self.key())
+    }
+    #[inline]
+    fn due_ms(&self) -> i64 {
+        self.expire_at_ms().unwrap_or(i64::MAX).min(self.soonest_field_ms())
     }
 }
 

@@ -10,7 +10,7 @@ pub mod freeing;
 pub mod locked;
 pub mod shard;
 
-pub use db::Db;
+pub use db::{Db, Expired, ExpiredFields};
 pub use entry::{Entry, ValueRef};
 pub use locked::Locked;
 pub use shard::{Presence, Shard};

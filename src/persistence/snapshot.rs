@@ -107,6 +107,7 @@ fn write_all<E>(
         ctime_s: moment.unix_ms / 1000,
         used_memory_bytes: moment.used_memory_bytes,
         aof_base: options.aof_base,
+        field_times: locked.iter().any(|(_, shard)| (0..databases).any(|db| shard.db(db).timed() > 0)),
         replication: moment.point.map(|point| ReplicationPoint {
             lineage: point.lineage,
             offset: point.offset,

@@ -16,6 +16,7 @@ use crate::base::time::{Clock, SystemClock};
 use crate::command::Settings;
 use crate::format::rdb::{ReadOptions, Record};
 use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
+use crate::value::Value;
 
 /// The folder of the append-only files inside a data folder, unless `appenddirname` says otherwise.
 pub const APPEND_FOLDER: &str = "appendonlydir";
@@ -84,6 +85,8 @@ pub struct SnapshotReport {
     pub keys: u64,
     /// Keys of them that expire.
     pub expiring: u64,
+    /// Fields of hashes that expire.
+    pub expiring_fields: u64,
     /// Records read: keys, fields about the file, marks.
     pub records: u64,
     /// Databases that hold keys, and how many.
@@ -96,13 +99,16 @@ pub struct SnapshotReport {
 pub fn check_snapshot(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<SnapshotReport, ToolError> {
     let file = RealDisk.read_sealed(path)?;
     let bytes = file.len() as u64;
-    let (mut keys, mut expiring, mut records, mut told) = (0, 0, 0, 0);
+    let (mut keys, mut expiring, mut expiring_fields, mut records, mut told) = (0, 0, 0, 0, 0);
     let mut databases: Vec<(u32, u64)> = Vec::new();
     let mut see = |record: &Record<'_>, at: u64| {
         records += 1;
         if let Record::Entry(entry) = record {
             keys += 1;
             expiring += u64::from(entry.expire_at_ms.is_some());
+            if let Value::Hash(hash) = &entry.value {
+                expiring_fields += hash.count_times() as u64;
+            }
             match databases.last_mut().filter(|(db, _)| *db == entry.db) {
                 Some((_, count)) => *count += 1,
                 None => databases.push((entry.db, 1)),
@@ -123,7 +129,7 @@ pub fn check_snapshot(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result
         Err(error) => Err((error.offset(), error)),
     };
     progress(bytes, bytes);
-    Ok(SnapshotReport { bytes, keys, expiring, records, databases, outcome })
+    Ok(SnapshotReport { bytes, keys, expiring, expiring_fields, records, databases, outcome })
 }
 
 /// Judges append-only files as a start would: those of a data folder, of an append-only folder, of the folder of a

@@ -9,7 +9,7 @@ use super::replication::acks;
 use super::stats::add;
 use crate::base::time::Clock;
 use crate::command::context::release;
-use crate::keyspace::{Entry, SHARD_COUNT, Shard};
+use crate::keyspace::{Entry, Expired, ExpiredFields, SHARD_COUNT, Shard};
 use crate::resp::command_bytes::write_command;
 use crate::sys::ticks;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_millis(100);
 /// Rounds from one doing of the rarer work to the next.
 const ROUNDS_A_SECOND: u64 = 10;
-/// Most keys that are removed under one hold of a lock.
+/// Most keys, and fields of hashes, that are removed under one hold of a lock.
 const SLICE_KEYS: usize = 128;
 /// Most segments that are looked through under one hold of a lock. Together the two keep it well under a millisecond.
 const SLICE_SEGMENTS: usize = 4;
@@ -54,7 +54,7 @@ async fn make_room(node: &Node) {
     }
 }
 
-/// Removes all keys whose time has come, a slice at a time; in between the thread's connections are served.
+/// Removes all keys and fields whose time has come, a slice at a time; in between the thread's connections are served.
 async fn expire_due(node: &Node) {
     for index in 0..SHARD_COUNT {
         while expire_slice(node, index) {
@@ -71,7 +71,7 @@ fn may_expire(node: &Node) -> bool {
 
 /// Does a slice of one shard's expiry; true when there may be more to do.
 pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
-    let (mut gone, mut awaited) = (Vec::new(), Vec::new());
+    let (mut gone, mut awaited) = (Expired::default(), Vec::new());
     let now_ms = node.now_ms();
     let mut shard = node.keyspace.lock_shard(index);
     // Under the lock: a change of role takes them all.
@@ -80,36 +80,38 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
     }
     let mut segments = 0;
     for db in 0..node.keyspace.databases() {
-        let begun = gone.len();
+        let begun = (gone.keys.len(), gone.fields.len());
         expire_in(&mut shard, db, now_ms, &mut segments, &mut gone);
         let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
-        log_removals(node, &shard, db, &gone[begun..], word);
-        awaited.extend(awaited_streams(&shard, db, &gone[begun..]));
-        if gone.len() >= SLICE_KEYS || segments >= SLICE_SEGMENTS {
+        log_removals(node, &shard, db, &gone.keys[begun.0..], word);
+        log_expired_fields(node, &shard, db, &gone.fields[begun.1..]);
+        awaited.extend(awaited_streams(&shard, db, &gone.keys[begun.0..]));
+        if gone.count() >= SLICE_KEYS || segments >= SLICE_SEGMENTS {
             break;
         }
     }
     drop(shard);
     serve_ready_of_node(node, awaited);
     node.log.wake_readers();
-    add(&node.stats.expired_keys, gone.len() as u64);
-    gone.into_iter().for_each(release);
+    add(&node.stats.expired_keys, gone.keys.len() as u64);
+    add(&node.stats.expired_subkeys, gone.field_count as u64);
+    gone.keys.into_iter().for_each(release);
     segments > 0
 }
 
-/// Takes expired keys out of one database, as far as the slice allows.
-fn expire_in(shard: &mut Shard, db: u32, now_ms: i64, segments: &mut usize, gone: &mut Vec<Entry>) {
+/// Takes expired keys and fields out of one database, as far as the slice allows.
+fn expire_in(shard: &mut Shard, db: u32, now_ms: i64, segments: &mut usize, gone: &mut Expired) {
     let slice = shard.db_mut(db);
-    if slice.expiring() == 0 {
+    if slice.expiring() == 0 && slice.timed() == 0 {
         return;
     }
     for segment in 0..slice.segment_count() {
-        if *segments >= SLICE_SEGMENTS || gone.len() >= SLICE_KEYS {
+        if *segments >= SLICE_SEGMENTS || gone.count() >= SLICE_KEYS {
             return;
         }
         if slice.is_segment_due(segment, now_ms) {
             *segments += 1;
-            slice.expire_segment(segment, now_ms, SLICE_KEYS - gone.len(), |entry| gone.push(entry));
+            slice.expire_segment(segment, now_ms, SLICE_KEYS, gone);
         }
     }
 }
@@ -130,6 +132,19 @@ pub(super) fn log_removals(node: &Node, shard: &Shard, db: u32, gone: &[Entry], 
         acks::note_removed(node, gone, position);
     }
     gone.iter().for_each(|entry| shard.touched(db, entry.key()));
+}
+
+/// As [`log_removals`], for fields of hashes: an HDEL each hash.
+fn log_expired_fields(node: &Node, shard: &Shard, db: u32, gone: &[ExpiredFields]) {
+    let mut bytes = Vec::new();
+    for hash in gone {
+        let mut args: Vec<&[u8]> = vec![b"HDEL", &hash.key];
+        args.extend(hash.fields.iter().map(|field| &field[..]));
+        bytes.clear();
+        write_command(&mut bytes, &args);
+        node.log.append_effects(1, std::iter::once((db, &bytes[..])));
+        shard.touched(db, &hash.key);
+    }
 }
 
 /// Closes ordinary clients that have been silent for longer than `timeout`; not those that wait for something.
@@ -153,7 +168,7 @@ fn close_idle_clients(node: &Node) {
 mod tests {
     use super::*;
     use crate::server::config::Config;
-    use crate::value::hash_bytes;
+    use crate::value::{Hash, Limits, Value, hash_bytes};
     use std::sync::atomic::AtomicBool;
 
     fn node() -> Node {
@@ -202,10 +217,58 @@ mod tests {
         assert_eq!(node.log.end(), end);
     }
 
+    /// A hash of `fields` fields, the first `due` of which came due a second ago; a few others will in a while.
+    fn put_hash(node: &Node, db: u32, key: &str, fields: usize, due: usize) {
+        let mut fields_and_times = Hash::new();
+        for n in 0..fields {
+            let field = format!("field:{n}");
+            fields_and_times.set(field.as_bytes(), b"value", &Limits::default());
+            let time = node.now_ms() + if n < due { -1000 } else { 1_000_000 };
+            if n < due || n % 10 == 0 {
+                fields_and_times.set_time(field.as_bytes(), Some(time));
+            }
+        }
+        let hash = hash_bytes(key.as_bytes());
+        let entry = Entry::new(key.as_bytes(), Value::Hash(fields_and_times), None);
+        node.keyspace.lock_one(hash).shard_mut(hash).db_mut(db).insert(hash, entry);
+    }
+
+    #[test]
+    fn expired_fields_go_and_are_logged() {
+        let node = node();
+        put_hash(&node, 0, "large", 5_000, 4_000);
+        put_hash(&node, 0, "all", 300, 300);
+        put_hash(&node, 3, "alive", 50, 0);
+        (0..500).for_each(|n| put_hash(&node, 3, &format!("small:{n}"), 5, 2));
+        put(&node, 0, "forever", None);
+        let flag = Arc::new(AtomicBool::new(false));
+        let hash = hash_bytes(b"large");
+        node.keyspace.lock_one(hash).shard_mut(hash).watch(0, b"large", &flag, &Arc::default());
+        expire_all(&node);
+        assert_eq!((node.keyspace.len(0), node.keyspace.len(3)), (2, 501));
+        assert_eq!(node.stats.expired_subkeys.load(Ordering::Relaxed), 5_300);
+        assert_eq!(node.stats.expired_keys.load(Ordering::Relaxed), 0);
+        assert!(flag.load(Ordering::Acquire));
+        let locked = node.keyspace.lock_one(hash);
+        let left = locked.shard(hash).db(0).get(hash, b"large").and_then(Entry::hash).expect("the hash");
+        assert_eq!((left.len(), left.at(node.now_ms()).len()), (1_000, 1_000));
+        drop(locked);
+        let timed =
+            |db| node.keyspace.lock_all().iter().map(|(_, shard)| shard.db(db).timed()).sum::<usize>();
+        assert_eq!((timed(0), timed(3)), (1, 1));
+        let log = logged(&node);
+        assert_eq!(log.matches("field:").count(), 5_300);
+        assert!(log.contains("\r\nHDEL\r\n") && !log.contains("\r\nDEL\r\n") && !log.contains("MULTI"));
+        let end = node.log.end();
+        expire_all(&node);
+        assert_eq!(node.log.end(), end);
+    }
+
     #[test]
     fn nothing_expires_where_it_must_not() {
         let node = node();
         put(&node, 0, "k", Some(node.now_ms() - 1000));
+        put_hash(&node, 0, "h", 9, 9);
         for bit in [bits::REPLICA, bits::FENCED, bits::LOADING, bits::PAUSED] {
             node.gate.set(bit, true);
             expire_all(&node);
@@ -213,7 +276,8 @@ mod tests {
         }
         node.active_expiry.store(false, Ordering::Relaxed);
         expire_all(&node);
-        assert_eq!(node.keyspace.len(0), 1);
+        assert_eq!(node.keyspace.len(0), 2);
+        assert_eq!(node.stats.expired_subkeys.load(Ordering::Relaxed), 0);
         node.active_expiry.store(true, Ordering::Relaxed);
         expire_all(&node);
         assert_eq!(node.keyspace.len(0), 0);

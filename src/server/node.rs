@@ -290,10 +290,11 @@ impl Node {
 
     /// Takes a batch's figures from a session.
     pub fn take_counts(&self, session: &mut Session) {
-        let Counts { hits, misses, expired, changes } = std::mem::take(&mut session.counts);
+        let Counts { hits, misses, expired, expired_fields, changes } = std::mem::take(&mut session.counts);
         add(&self.stats.keyspace_hits, hits);
         add(&self.stats.keyspace_misses, misses);
         add(&self.stats.expired_keys, expired);
+        add(&self.stats.expired_subkeys, expired_fields);
         add(&self.changes, changes);
         add(&self.stats.commands, std::mem::take(&mut session.batch_commands));
         self.command_stats.take(&mut session.tally);

@@ -35,6 +35,8 @@ counters! {
     keyspace_misses,
     /// Keys removed because their time had come.
     expired_keys,
+    /// Fields of hashes removed because their time had come.
+    expired_subkeys,
     /// Keys removed to make room.
     evicted_keys,
     /// Full syncs served.

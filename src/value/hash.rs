@@ -1,12 +1,26 @@
-//! The hash value: a listpack of fields and values in turn, or a table of pairs.
+//! The hash value: a listpack of fields and values in turn, or a table of pairs; either also with a time to each field.
+
+mod timed_pack;
+mod timed_table;
+mod view;
 
 use super::blob::{Pair, clone_table, scan_table, table_bytes};
 use super::listpack::{ListpackError, ListpackErrorKind, Position};
 use super::table::Table;
 use super::{Element, Limits, Listpack, Needle, hash_bytes};
 use crate::base::Rng;
+use timed_pack::TimedPack;
+use timed_table::TimedTable;
+pub use view::HashView;
 
-/// A hash. Few short pairs are a listpack, the rest a table; a hash never goes back to a listpack.
+/// The last moment at which a field's time may be, unix ms: what 48 bits hold.
+pub const FIELD_TIME_MAX_MS: i64 = (1 << 48) - 1;
+
+/// When a field without a time is due.
+const NEVER: i64 = i64::MAX;
+
+/// A hash. Few short pairs are a listpack, the rest a table; a hash never goes back to a listpack, nor to a form without
+/// times once a field was given one.
 pub struct Hash {
     form: Form,
 }
@@ -14,6 +28,15 @@ pub struct Hash {
 enum Form {
     Listpack(Listpack),
     Table(Box<Table<Pair>>),
+    TimedPack(TimedPack),
+    TimedTable(Box<TimedTable>),
+}
+
+const _: () = assert!(size_of::<Hash>() <= 16);
+
+/// The time of a field that is due then.
+fn time(due_ms: i64) -> Option<i64> {
+    (due_ms != NEVER).then_some(due_ms)
 }
 
 impl Hash {
@@ -42,11 +65,65 @@ impl Hash {
         Ok(hash)
     }
 
-    /// The listpack, if the hash is stored as one; for what writes it to a file.
+    /// A hash that was stored as a listpack of fields, values and times (0 for none) in turn.
+    ///
+    /// # Errors
+    /// If the last field lacks a value or a time, a time is none, or a field occurs twice.
+    pub fn from_timed_listpack(listpack: Listpack, limits: &Limits) -> Result<Self, ListpackError> {
+        let mut hash = Self { form: Form::TimedPack(TimedPack::from_listpack(listpack)?) };
+        if hash.len() > limits.hash_max_listpack_entries {
+            hash.convert_to_table();
+        }
+        Ok(hash)
+    }
+
+    /// The listpack, if the hash is stored as one of fields and values; for what writes it to a file.
     pub fn as_listpack(&self) -> Option<&Listpack> {
         match &self.form {
             Form::Listpack(listpack) => Some(listpack),
-            Form::Table(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The listpack, if the hash is stored as one of fields, values and times (0 for none), the soonest first.
+    pub fn as_timed_listpack(&self) -> Option<&Listpack> {
+        match &self.form {
+            Form::TimedPack(pack) => Some(pack.listpack()),
+            _ => None,
+        }
+    }
+
+    /// Whether the fields lie in a listpack.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.form, Form::Listpack(_) | Form::TimedPack(_))
+    }
+
+    /// Whether the hash is in a form that can carry times, though perhaps no field does.
+    pub fn is_timed(&self) -> bool {
+        matches!(self.form, Form::TimedPack(_) | Form::TimedTable(_))
+    }
+
+    /// Whether a field carries a time.
+    pub fn has_times(&self) -> bool {
+        match &self.form {
+            Form::Listpack(_) | Form::Table(_) => false,
+            Form::TimedPack(pack) => pack.soonest_ms() != NEVER,
+            Form::TimedTable(table) => table.has_times(),
+        }
+    }
+
+    /// Number of fields that carry a time.
+    pub fn count_times(&self) -> usize {
+        if self.has_times() { self.triples().filter(|triple| triple.2 != NEVER).count() } else { 0 }
+    }
+
+    /// No field's time comes before this (unix ms); the greatest number if none carries one.
+    #[inline]
+    pub fn soonest_ms(&self) -> i64 {
+        match &self.form {
+            Form::Listpack(_) | Form::Table(_) => NEVER,
+            Form::TimedPack(pack) => pack.soonest_ms(),
+            Form::TimedTable(table) => table.soonest_ms(),
         }
     }
 
@@ -54,15 +131,18 @@ impl Hash {
     pub fn encoding(&self) -> &'static str {
         match &self.form {
             Form::Listpack(_) => "listpack",
-            Form::Table(_) => "hashtable",
+            Form::TimedPack(_) => "listpackex",
+            Form::Table(_) | Form::TimedTable(_) => "hashtable",
         }
     }
 
-    /// Number of fields.
+    /// Number of fields, those that are due included.
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Listpack(listpack) => listpack.len() / 2,
             Form::Table(table) => table.len(),
+            Form::TimedPack(pack) => pack.len(),
+            Form::TimedTable(table) => table.len(),
         }
     }
 
@@ -71,69 +151,132 @@ impl Hash {
         self.len() == 0
     }
 
+    /// The hash as it is at a moment (unix ms); the least number shows all fields, whatever their time.
+    #[inline]
+    pub fn at(&self, now_ms: i64) -> HashView<'_> {
+        HashView::new(self, now_ms)
+    }
+
+    fn count_due(&self, now_ms: i64) -> usize {
+        match &self.form {
+            Form::Listpack(_) | Form::Table(_) => 0,
+            Form::TimedPack(pack) => pack.count_due(now_ms),
+            Form::TimedTable(table) => table.count_due(now_ms),
+        }
+    }
+
     /// Goes over to a table at once if `coming` pairs are about to be set, the longest field or value being
     /// `longest` bytes, and a listpack does not take them.
     pub fn prepare(&mut self, coming: usize, longest: usize, limits: &Limits) {
         let too_large = coming > limits.hash_max_listpack_entries || longest > limits.hash_max_listpack_value;
-        if too_large && matches!(self.form, Form::Listpack(_)) {
+        if too_large && self.is_packed() {
             self.convert_to_table();
         }
     }
 
-    /// The value of a field.
-    pub fn get(&self, field: &[u8]) -> Option<Element<'_>> {
+    /// A listpack goes over to the form that can carry times.
+    pub fn prepare_times(&mut self) {
+        if let Form::Listpack(_) = &self.form {
+            self.form = Form::TimedPack(TimedPack::from_pairs(self.iter()));
+        }
+    }
+
+    /// The value of a field and when it is due.
+    fn find(&self, field: &[u8]) -> Option<(Element<'_>, i64)> {
         match &self.form {
             Form::Listpack(listpack) => {
                 let view = listpack.view();
-                view.get(view.next(find(listpack, &Needle::new(field))?)?)
+                Some((view.get(view.next(find(listpack, &Needle::new(field))?)?)?, NEVER))
             }
             Form::Table(table) => {
                 let pair = table.find(hash_bytes(field), |pair| pair.field() == field)?;
-                Some(Element::Bytes(pair.value()))
+                Some((Element::Bytes(pair.value()), NEVER))
             }
+            Form::TimedPack(pack) => pack.get(field),
+            Form::TimedTable(table) => table.get(field),
         }
     }
 
-    /// Whether the field exists.
+    /// The value of a field, whether or not it is due.
+    pub fn get(&self, field: &[u8]) -> Option<Element<'_>> {
+        self.find(field).map(|(value, _)| value)
+    }
+
+    /// A field's time, if there is the field and it carries one (unix ms).
+    pub fn time(&self, field: &[u8]) -> Option<i64> {
+        self.find(field).and_then(|(_, due_ms)| time(due_ms))
+    }
+
+    /// Whether the field exists, due or not.
     pub fn contains(&self, field: &[u8]) -> bool {
-        match &self.form {
-            Form::Listpack(listpack) => find(listpack, &Needle::new(field)).is_some(),
-            Form::Table(table) => table.find(hash_bytes(field), |pair| pair.field() == field).is_some(),
-        }
+        self.find(field).is_some()
     }
 
-    /// Sets a field's value; true if the field is new.
+    /// Sets a field's value, and takes its time from it; true if the field is new.
     pub fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        self.set_value(field, value, false, limits)
+    }
+
+    /// Sets a field's value, leaving it its time; true if the field is new.
+    pub fn set_keeping_time(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        self.set_value(field, value, true, limits)
+    }
+
+    fn set_value(&mut self, field: &[u8], value: &[u8], keep: bool, limits: &Limits) -> bool {
         self.prepare(1, field.len().max(value.len()), limits);
-        match &mut self.form {
-            Form::Listpack(listpack) if !listpack.has_room_for(field.len() + value.len()) => {
-                self.convert_to_table();
-                self.set(field, value, limits)
-            }
-            Form::Listpack(listpack) => {
-                let needle = Needle::new(field);
-                let value_at = find(listpack, &needle).and_then(|at| listpack.view().next(at));
-                if let Some(at) = value_at {
-                    listpack.replace(at, Element::parse(value));
-                    return false;
-                }
-                listpack.push_pair_back(needle.element(), Element::parse(value));
-                if self.len() > limits.hash_max_listpack_entries {
-                    self.convert_to_table();
-                }
-                true
-            }
+        let bytes = field.len() + value.len();
+        let packed = self.as_listpack().or(self.as_timed_listpack());
+        if packed.is_some_and(|listpack| !listpack.has_room_for(bytes)) {
+            self.convert_to_table();
+        }
+        let is_new = match &mut self.form {
+            Form::Listpack(listpack) => set_in_listpack(listpack, field, value),
             Form::Table(table) => set_in_table(table, field, value),
+            Form::TimedPack(pack) => pack.set(field, value, keep),
+            Form::TimedTable(table) => table.set(field, value, keep),
+        };
+        if is_new && self.is_packed() && self.len() > limits.hash_max_listpack_entries {
+            self.convert_to_table();
+        }
+        is_new
+    }
+
+    /// Sets a field's time (unix ms, from 1 to [`FIELD_TIME_MAX_MS`]), or takes it from it; false if there is no such
+    /// field.
+    pub fn set_time(&mut self, field: &[u8], time_ms: Option<i64>) -> bool {
+        assert!(time_ms.is_none_or(|at| (1..=FIELD_TIME_MAX_MS).contains(&at)));
+        if let Form::Listpack(_) | Form::Table(_) = &self.form {
+            if time_ms.is_none() || !self.contains(field) {
+                return self.contains(field);
+            }
+            match &self.form {
+                Form::Table(_) => {
+                    self.form = Form::TimedTable(Box::new(TimedTable::from_triples(self.triples())));
+                }
+                _ => self.prepare_times(),
+            }
+        }
+        let due_ms = time_ms.unwrap_or(NEVER);
+        match &mut self.form {
+            Form::TimedPack(pack) => pack.set_due(field, due_ms),
+            Form::TimedTable(table) => table.set_due(field, due_ms),
+            Form::Listpack(_) | Form::Table(_) => unreachable!("has gone over to a form with times"),
         }
     }
 
     fn convert_to_table(&mut self) {
-        let mut table = Box::<Table<Pair>>::default();
-        let (mut field_buf, mut value_buf) = (itoa::Buffer::new(), itoa::Buffer::new());
-        for (field, value) in self.iter() {
-            set_in_table(&mut table, field.as_bytes(&mut field_buf), value.as_bytes(&mut value_buf));
-        }
-        self.form = Form::Table(table);
+        self.form = match &self.form {
+            Form::Listpack(_) => {
+                let mut table = Box::<Table<Pair>>::default();
+                let (mut field_buf, mut value_buf) = (itoa::Buffer::new(), itoa::Buffer::new());
+                for (field, value) in self.iter() {
+                    set_in_table(&mut table, field.as_bytes(&mut field_buf), value.as_bytes(&mut value_buf));
+                }
+                Form::Table(table)
+            }
+            Form::TimedPack(pack) => Form::TimedTable(Box::new(TimedTable::from_triples(pack.iter()))),
+            Form::Table(_) | Form::TimedTable(_) => return,
+        };
     }
 
     /// Deletes a field; false if it was not there.
@@ -144,33 +287,61 @@ impl Hash {
                 None => false,
             },
             Form::Table(table) => table.remove(hash_bytes(field), |pair| pair.field() == field).is_some(),
+            Form::TimedPack(pack) => pack.remove(field),
+            Form::TimedTable(table) => table.remove(field),
         }
     }
 
-    /// All fields with their values, in the order of their coming while the hash is a listpack.
-    pub fn iter(&self) -> impl Iterator<Item = (Element<'_>, Element<'_>)> {
-        let (listpack, table) = match &self.form {
-            Form::Listpack(listpack) => (Some(listpack.iter()), None),
-            Form::Table(table) => (None, Some(table.iter())),
-        };
-        let mut entries = listpack.into_iter().flatten();
-        let packed = std::iter::from_fn(move || Some((entries.next()?, entries.next()?)));
-        let pairs = table.into_iter().flatten();
-        packed.chain(pairs.map(|pair| (Element::Bytes(pair.field()), Element::Bytes(pair.value()))))
+    /// Deletes fields whose time lies before `now_ms`, at most `limit`, and shows each. Fewer may go at a time:
+    /// [`Hash::soonest_ms`] says whether there may be more.
+    pub fn take_due(&mut self, now_ms: i64, limit: usize, gone: impl FnMut(&[u8])) -> usize {
+        match &mut self.form {
+            Form::Listpack(_) | Form::Table(_) => 0,
+            Form::TimedPack(pack) => pack.take_due(now_ms, limit, gone),
+            Form::TimedTable(table) => table.take_due(now_ms, limit, gone),
+        }
     }
 
-    /// A field chosen at random, with its value; `None` if there is none.
-    pub fn random(&self, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>)> {
+    /// All fields with their values and when they are due.
+    fn triples(&self) -> impl Iterator<Item = (Element<'_>, Element<'_>, i64)> {
+        let (mut listpack, mut table, mut timed_pack, mut timed_table) = (None, None, None, None);
+        match &self.form {
+            Form::Listpack(it) => listpack = Some(it.iter()),
+            Form::Table(it) => table = Some(it.iter()),
+            Form::TimedPack(it) => timed_pack = Some(it.iter()),
+            Form::TimedTable(it) => timed_table = Some(it.iter()),
+        }
+        let mut entries = listpack.into_iter().flatten();
+        let packed = std::iter::from_fn(move || Some((entries.next()?, entries.next()?, NEVER)));
+        let pairs = table.into_iter().flatten();
+        let pairs = pairs.map(|pair| (Element::Bytes(pair.field()), Element::Bytes(pair.value()), NEVER));
+        packed.chain(pairs).chain(timed_pack.into_iter().flatten()).chain(timed_table.into_iter().flatten())
+    }
+
+    /// All fields with their values, those that are due included, in the order of their coming while the hash is a
+    /// listpack; if its fields carry times, in the order of these.
+    pub fn iter(&self) -> impl Iterator<Item = (Element<'_>, Element<'_>)> {
+        self.triples().map(|(field, value, _)| (field, value))
+    }
+
+    /// As [`Hash::iter`], with each field's time (unix ms) if it carries one.
+    pub fn iter_timed(&self) -> impl Iterator<Item = (Element<'_>, Element<'_>, Option<i64>)> {
+        self.triples().map(|(field, value, due_ms)| (field, value, time(due_ms)))
+    }
+
+    fn random_triple(&self, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>, i64)> {
         match &self.form {
             Form::Listpack(listpack) => {
                 let view = listpack.view();
                 let at = view.seek(2 * rng.below(listpack.len() as u64 / 2) as usize)?;
-                Some((view.get(at)?, view.get(view.next(at)?)?))
+                Some((view.get(at)?, view.get(view.next(at)?)?, NEVER))
             }
             Form::Table(table) => {
                 let pair = table.random(|| rng.next_u64())?;
-                Some((Element::Bytes(pair.field()), Element::Bytes(pair.value())))
+                Some((Element::Bytes(pair.field()), Element::Bytes(pair.value()), NEVER))
             }
+            Form::TimedPack(pack) => pack.random(rng),
+            Form::TimedTable(table) => table.random(rng),
         }
     }
 
@@ -178,12 +349,22 @@ impl Hash {
     /// time; a listpack gives everything at once. A field present from the first call to the last is visited at
     /// least once.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Element<'_>, Element<'_>)) -> u64 {
+        self.scan_triples(cursor, count, |field, value, _| visit(field, value))
+    }
+
+    fn scan_triples(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(Element<'_>, Element<'_>, i64),
+    ) -> u64 {
         match &self.form {
             Form::Table(table) => scan_table(table, cursor, count, |pair| {
-                visit(Element::Bytes(pair.field()), Element::Bytes(pair.value()));
+                visit(Element::Bytes(pair.field()), Element::Bytes(pair.value()), NEVER);
             }),
-            Form::Listpack(_) => {
-                self.iter().for_each(|(field, value)| visit(field, value));
+            Form::TimedTable(table) => table.scan(cursor, count, visit),
+            Form::Listpack(_) | Form::TimedPack(_) => {
+                self.triples().for_each(|(field, value, due_ms)| visit(field, value, due_ms));
                 0
             }
         }
@@ -194,21 +375,35 @@ impl Hash {
         match &self.form {
             Form::Listpack(listpack) => listpack.byte_len(),
             Form::Table(table) => table_bytes(table, samples, Pair::byte_len),
+            Form::TimedPack(pack) => pack.listpack().byte_len(),
+            Form::TimedTable(table) => table.memory_bytes(samples),
         }
     }
 
     /// About how many allocations freeing this takes.
     pub fn estimated_free_effort(&self) -> usize {
-        match &self.form {
-            Form::Table(table) => table.len() + 1,
-            Form::Listpack(_) => 1,
-        }
+        if self.is_packed() { 1 } else { self.len() + 1 }
     }
 }
 
 fn find(listpack: &Listpack, field: &Needle<'_>) -> Option<Position> {
     let view = listpack.view();
     view.find(view.first()?, field, 1)
+}
+
+fn set_in_listpack(listpack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
+    let needle = Needle::new(field);
+    let value_at = find(listpack, &needle).and_then(|at| listpack.view().next(at));
+    match value_at {
+        Some(at) => {
+            listpack.replace(at, Element::parse(value));
+            false
+        }
+        None => {
+            listpack.push_pair_back(needle.element(), Element::parse(value));
+            true
+        }
+    }
 }
 
 fn set_in_table(table: &mut Table<Pair>, field: &[u8], value: &[u8]) -> bool {
@@ -230,6 +425,8 @@ impl Clone for Hash {
         let form = match &self.form {
             Form::Listpack(listpack) => Form::Listpack(listpack.clone()),
             Form::Table(table) => Form::Table(Box::new(clone_table(table))),
+            Form::TimedPack(pack) => Form::TimedPack(pack.clone()),
+            Form::TimedTable(table) => Form::TimedTable(table.clone()),
         };
         Self { form }
     }
@@ -249,3 +446,5 @@ impl std::fmt::Debug for Hash {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timed_tests;

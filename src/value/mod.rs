@@ -19,7 +19,7 @@ mod thin;
 pub mod zset;
 
 pub use element::{Element, Needle};
-pub use hash::Hash;
+pub use hash::{Hash, HashView};
 pub use hashing::hash_bytes;
 pub use intset::Intset;
 pub use limits::Limits;

@@ -4,6 +4,7 @@ mod acks;
 mod chain;
 mod durable_acks;
 mod fence;
+mod field_times;
 mod guard;
 mod replica;
 mod roles;

@@ -9,6 +9,12 @@ pub fn redis_server() -> Option<PathBuf> {
     on_path("redis-server")
 }
 
+/// A `redis-server` of 7.4 or later, if `OUTRIGGER_NEWER_REDIS` names one: what it has beyond the one on the PATH is
+/// compared with it. Never required.
+pub fn newer_redis_server() -> Option<PathBuf> {
+    std::env::var_os("OUTRIGGER_NEWER_REDIS").map(PathBuf::from)
+}
+
 /// A program on the PATH, or `None` after having said that the test is skipped.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

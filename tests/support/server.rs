@@ -83,6 +83,21 @@ impl Server {
         Some(Server::start_on(port, peer::redis_server()?, &[&quiet, args].concat(), None))
     }
 
+    /// A stock server of 7.4 or later.
+    pub fn newer_redis(args: &[&str]) -> Option<Server> {
+        Server::newer_redis_at(None, args)
+    }
+
+    /// The same, over a folder of the test's.
+    pub fn newer_redis_in(dir: &Path, args: &[&str]) -> Option<Server> {
+        Server::newer_redis_at(Some(dir), args)
+    }
+
+    fn newer_redis_at(dir: Option<&Path>, args: &[&str]) -> Option<Server> {
+        let quiet = ["--save", "", "--enable-debug-command", "yes"];
+        Some(Server::start(peer::newer_redis_server()?, &[&quiet, args].concat(), dir))
+    }
+
     fn redis_at(dir: Option<&Path>, args: &[&str]) -> Option<Server> {
         let quiet = ["--save", "", "--enable-debug-command", "yes"];
         Some(Server::start(peer::redis_server()?, &[&quiet, args].concat(), dir))

@@ -2,7 +2,7 @@
 
 use super::rng::Pick;
 use crate::peer::differential::grammar::{self, Arg, Part};
-use crate::peer::differential::table::FAMILIES;
+use crate::peer::differential::table::{FAMILIES, FIELD_TIMES, FIELD_TIMES_AND_VALUES};
 use outrigger::base::random::Rng;
 
 /// The databases that the traffic uses; others are the test's own.
@@ -15,6 +15,8 @@ pub struct Traffic {
     rng: Rng,
     /// Commands of which stock primaries tell their replicas too little are left out.
     stock: bool,
+    /// Fields of hashes are told to expire, too.
+    field_times: bool,
 }
 
 impl Traffic {
@@ -25,7 +27,17 @@ impl Traffic {
             lines: lines.map(|(_, text)| grammar::parse(text)).collect(),
             rng: Rng::from_seed(seed),
             stock: false,
+            field_times: false,
         }
+    }
+
+    /// A source that also gives fields of hashes times, which stock servers know from 7.4 on.
+    pub fn with_field_times(seed: u64) -> Traffic {
+        let mut traffic = Traffic { field_times: true, ..Traffic::new(seed) };
+        let times = || FIELD_TIMES.iter().chain(FIELD_TIMES_AND_VALUES);
+        // Often enough that many hashes carry times at any moment.
+        traffic.lines.extend((0..6).flat_map(|_| times()).map(|(_, text)| grammar::parse(text)));
+        traffic
     }
 
     /// A source for a stock primary: without what leaves its own replicas behind (docs/differences.md tells of BITFIELD).
@@ -57,6 +69,16 @@ impl Traffic {
                 let key = format!("{kind}{}", 1 + self.rng.below(4));
                 let ms = self.rng.between(1, 60).to_string();
                 words(&["PEXPIRE", &key, &ms])
+            }
+            101..=400 if self.field_times => {
+                let key = format!("h{}", 1 + self.rng.below(4));
+                let ms = self.rng.between(1, 60).to_string();
+                let fields: Vec<String> = (0..3).map(|_| format!("{}f", self.rng.below(12))).collect();
+                match self.rng.below(3) {
+                    0 => words(&["HPEXPIRE", &key, &ms, "FIELDS", "3", &fields[0], &fields[1], &fields[2]]),
+                    1 => words(&["HGETEX", &key, "PX", &ms, "FIELDS", "2", &fields[0], &fields[1]]),
+                    _ => words(&["HSETEX", &key, "PX", &ms, "FIELDS", "2", &fields[0], "1", &fields[1], "2"]),
+                }
             }
             _ => {
                 let mut args = Vec::new();

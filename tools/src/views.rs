@@ -262,6 +262,8 @@ pub struct SnapshotView {
     pub keys: u64,
     /// Keys of them that expire.
     pub expiring: u64,
+    /// Fields of hashes that expire.
+    pub expiring_fields: u64,
     /// Keys by database.
     pub databases: Vec<(u32, u64)>,
     /// Its place in a history.
@@ -295,6 +297,7 @@ impl SnapshotView {
             records: report.records,
             keys: report.keys,
             expiring: report.expiring,
+            expiring_fields: report.expiring_fields,
             databases: report.databases.clone(),
             place: facts.and_then(|facts| facts.point).map(|point| point.history().into()),
             time: facts.and_then(|facts| facts.ctime_s).map(|s| s.saturating_mul(1000).into()),
@@ -314,8 +317,11 @@ impl SnapshotView {
             self.keys,
             self.expiring
         );
-        for (db, keys) in &self.databases {
+        if self.expiring_fields > 0 {
             // Writing to a String cannot fail.
+            let _ = writeln!(text, "{} fields of hashes expire", self.expiring_fields);
+        }
+        for (db, keys) in &self.databases {
             let _ = writeln!(text, "database {db}: {keys} keys");
         }
         if let Some(place) = &self.place {

@@ -247,3 +247,30 @@ fn wrong_calls_are_told_from_damage() {
     let failure = json(2, CHECK, &[shown(&nowhere)]);
     assert_eq!(failure["damaged"], false);
 }
+
+#[test]
+fn times_of_hash_fields_are_counted_and_kept() {
+    let home = TempDir::new().unwrap();
+    let old = stock_folder(home.path());
+    let log = old.join("appendonlydir/appendonly.aof.1.incr.aof");
+    let more = [
+        fs::read_to_string(&log).unwrap(),
+        command(&["HSET", "hash", "a", "1", "b", "2", "c", "3"]),
+        command(&["HPEXPIREAT", "hash", "2000000000123", "FIELDS", "2", "a", "b"]),
+    ];
+    fs::write(&log, more.concat()).unwrap();
+    assert_eq!(json(0, CHECK, &[shown(&old)])["files"][0]["records"], 6);
+    let new = home.path().join("new");
+    ends_with(0, REWRITE, &[shown(&old), "--into", shown(&new)]);
+    let base = new.join("appendonlydir/appendonly.aof.1.base.rdb");
+    let view = json(0, RDB_CHECK, &[shown(&base)]);
+    assert_eq!(
+        (&view["keys"], &view["expiring"], &view["expiring_fields"]),
+        (&4.into(), &0.into(), &2.into())
+    );
+    assert!(ends_with(0, RDB_CHECK, &[shown(&base)]).contains("2 fields of hashes expire"));
+    let again = home.path().join("again");
+    ends_with(0, RESTORE, &[shown(&new), "--into", shown(&again)]);
+    let base = again.join("appendonlydir/appendonly.aof.1.base.rdb");
+    assert_eq!(json(0, RDB_CHECK, &[shown(&base)])["expiring_fields"], 2);
+}

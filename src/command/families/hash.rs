@@ -1,5 +1,6 @@
 //! Hash commands.
 
+use super::hash_expiry::log_times;
 use crate::base::long_double::LongDouble;
 use crate::base::random::Rng;
 use crate::command::args::{RandomCount, ScanOptions, cursor, empty_scan, int};
@@ -7,7 +8,7 @@ use crate::command::elements::{Selection, bulk_element, check_reply_len, pair_he
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE, Settings};
 use crate::resp::reply::Reply;
-use crate::value::{Element, Hash};
+use crate::value::{Element, HashView};
 use std::collections::HashSet;
 
 const READ: &[KeySpec] = &[KeySpec::one(key::RO | key::ACCESS, 1)];
@@ -132,7 +133,7 @@ fn set_pairs(ctx: &mut Context<'_, '_>, args: &[&[u8]], name: &str) -> Result<us
         return Err(CommandError::Arity(name.into()));
     }
     let limits = &ctx.settings.limits;
-    let hash = ctx.hash_or_new(key)?;
+    let hash = ctx.hash_or_new(key, pairs.iter().step_by(2).copied())?;
     if pairs.len() > 2 {
         let longest = pairs.iter().map(|part| part.len()).max().unwrap_or(0);
         // Lengths decide at once, as in Redis 7.0; how many there are shows when fields that occur twice are known.
@@ -142,7 +143,8 @@ fn set_pairs(ctx: &mut Context<'_, '_>, args: &[&[u8]], name: &str) -> Result<us
     for pair in pairs.chunks_exact(2) {
         added += usize::from(hash.set(pair[0], pair[1], limits));
     }
-    ctx.modified_times(key, pairs.len() / 2);
+    let timed = hash.is_timed();
+    ctx.hash_changed(key, pairs.len() / 2, timed);
     Ok(added)
 }
 
@@ -159,12 +161,13 @@ fn hmset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 fn hsetnx(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let limits = &ctx.settings.limits;
-    let hash = ctx.hash_or_new(args[1])?;
-    let absent = !hash.contains(args[2]);
+    let (limits, now_ms) = (&ctx.settings.limits, ctx.fields_now_ms());
+    let hash = ctx.hash_or_new(args[1], args[2..3].iter().copied())?;
+    let absent = !hash.at(now_ms).contains(args[2]);
     if absent {
         hash.set(args[2], args[3], limits);
-        ctx.modified(args[1]);
+        let timed = hash.is_timed();
+        ctx.hash_changed(args[1], 1, timed);
     }
     ctx.reply.int(i64::from(absent));
     DONE
@@ -172,14 +175,14 @@ fn hsetnx(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn hincrby(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let increment = int(args[3])?;
-    let limits = &ctx.settings.limits;
-    let hash = ctx.hash_or_new(args[1])?;
-    let old = match hash.get(args[2]) {
+    let (limits, now_ms) = (&ctx.settings.limits, ctx.fields_now_ms());
+    let hash = ctx.hash_or_new(args[1], args[2..3].iter().copied())?;
+    let old = match hash.at(now_ms).get(args[2]) {
         None => 0,
         Some(value) => value.as_int().ok_or(CommandError::text("ERR hash value is not an integer"))?,
     };
     let sum = old.checked_add(increment).ok_or(CommandError::Overflow)?;
-    hash.set(args[2], itoa::Buffer::new().format(sum).as_bytes(), limits);
+    hash.set_keeping_time(args[2], itoa::Buffer::new().format(sum).as_bytes(), limits);
     ctx.modified(args[1]);
     ctx.reply.int(sum);
     DONE
@@ -190,9 +193,9 @@ fn hincrbyfloat(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if !increment.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let limits = &ctx.settings.limits;
-    let hash = ctx.hash_or_new(args[1])?;
-    let old = match hash.get(args[2]) {
+    let (limits, now_ms) = (&ctx.settings.limits, ctx.fields_now_ms());
+    let hash = ctx.hash_or_new(args[1], args[2..3].iter().copied())?;
+    let old = match hash.at(now_ms).get(args[2]) {
         None => LongDouble::ZERO,
         Some(value) => LongDouble::parse(value.as_bytes(&mut itoa::Buffer::new()))
             .ok_or(CommandError::text("ERR hash value is not a float"))?,
@@ -203,28 +206,34 @@ fn hincrbyfloat(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         .ok_or(CommandError::text("ERR increment would produce NaN or Infinity"))?;
     let mut text = Vec::new();
     sum.format(&mut text);
-    hash.set(args[2], &text, limits);
+    hash.set_keeping_time(args[2], &text, limits);
+    let time_ms = hash.time(args[2]);
     ctx.modified(args[1]);
     ctx.log(&[b"HSET", args[1], args[2], &text]);
+    if let Some(at_ms) = time_ms {
+        // HSET takes the field's time away.
+        log_times(ctx, args[1], at_ms, &[args[2]]);
+    }
     ctx.reply.bulk(&text);
     DONE
 }
 
 fn hdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let key = args[1];
-    let mut deleted = 0;
-    if let Some(hash) = ctx.hash_mut(key)? {
+    let (mut deleted, mut timed) = (0, false);
+    if let Some(hash) = ctx.hash_mut(key, args[2..].iter().copied())? {
         deleted = args[2..].iter().filter(|field| hash.delete(field)).count();
+        timed = hash.is_timed();
     }
     if deleted > 0 {
-        ctx.modified_times(key, deleted);
+        ctx.hash_changed(key, deleted, timed);
         ctx.remove_if_empty(key);
     }
     ctx.reply.int(deleted as i64);
     DONE
 }
 
-fn reply_value(reply: &mut Reply<'_>, value: Option<Element<'_>>) {
+pub(super) fn reply_value(reply: &mut Reply<'_>, value: Option<Element<'_>>) {
     match value {
         Some(value) => bulk_element(reply, value),
         None => reply.null(),
@@ -247,7 +256,7 @@ fn hmget(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 fn hlen(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let len = ctx.read_hash(args[1])?.map_or(0, Hash::len);
+    let len = ctx.read_hash(args[1])?.map_or(0, |hash| hash.len());
     ctx.reply.int(len as i64);
     DONE
 }
@@ -267,8 +276,8 @@ fn hstrlen(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn hgetall(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (hash, reply) = ctx.read_hash_with_reply(args[1])?;
-    reply.map(hash.map_or(0, Hash::len));
-    for (field, value) in hash.into_iter().flat_map(Hash::iter) {
+    reply.map(hash.map_or(0, |hash| hash.len()));
+    for (field, value) in hash.into_iter().flat_map(|hash| hash.iter()) {
         bulk_element(reply, field);
         bulk_element(reply, value);
     }
@@ -277,8 +286,8 @@ fn hgetall(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn hkeys(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (hash, reply) = ctx.read_hash_with_reply(args[1])?;
-    reply.array(hash.map_or(0, Hash::len));
-    for (field, _) in hash.into_iter().flat_map(Hash::iter) {
+    reply.array(hash.map_or(0, |hash| hash.len()));
+    for (field, _) in hash.into_iter().flat_map(|hash| hash.iter()) {
         bulk_element(reply, field);
     }
     DONE
@@ -286,8 +295,8 @@ fn hkeys(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn hvals(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (hash, reply) = ctx.read_hash_with_reply(args[1])?;
-    reply.array(hash.map_or(0, Hash::len));
-    for (_, value) in hash.into_iter().flat_map(Hash::iter) {
+    reply.array(hash.map_or(0, |hash| hash.len()));
+    for (_, value) in hash.into_iter().flat_map(|hash| hash.iter()) {
         bulk_element(reply, value);
     }
     DONE
@@ -344,12 +353,12 @@ impl Fields<'_, '_> {
     }
 }
 
-fn random_distinct(hash: &Hash, wanted: usize, out: &mut Fields<'_, '_>, rng: &mut Rng) {
+fn random_distinct(hash: HashView<'_>, wanted: usize, out: &mut Fields<'_, '_>, rng: &mut Rng) {
     let len = hash.len();
     let wanted = wanted.min(len);
     out.header(wanted);
     // Few of many are drawn one by one; else one walk decides about each. A listpack is walked in any case.
-    if hash.as_listpack().is_some() || wanted.saturating_mul(4) > len {
+    if hash.is_packed() || wanted.saturating_mul(4) > len {
         let mut selection = Selection::new(wanted, len);
         hash.iter().filter(|_| selection.takes_next(rng)).for_each(|pair| out.write(pair));
         return;
@@ -364,7 +373,7 @@ fn random_distinct(hash: &Hash, wanted: usize, out: &mut Fields<'_, '_>, rng: &m
 }
 
 fn random_repeating(
-    hash: &Hash,
+    hash: HashView<'_>,
     wanted: usize,
     out: &mut Fields<'_, '_>,
     rng: &mut Rng,
@@ -373,10 +382,7 @@ fn random_repeating(
     out.header(wanted);
     let mark = out.reply.mark();
     // Drawing from a listpack walks it, so many draws go over a list of its pairs.
-    let pairs: Vec<_> = match hash.as_listpack() {
-        Some(_) if wanted > 2 => hash.iter().collect(),
-        _ => Vec::new(),
-    };
+    let pairs: Vec<_> = if hash.is_packed() && wanted > 2 { hash.iter().collect() } else { Vec::new() };
     for _ in 0..wanted {
         let drawn = match pairs.get(rng.below(pairs.len() as u64) as usize) {
             Some(pair) => Some(*pair),

@@ -7,6 +7,8 @@ pub mod expiry;
 pub mod generic;
 pub mod geo;
 pub mod hash;
+pub mod hash_expiry;
+pub mod hash_expiry_values;
 pub mod hyperloglog;
 pub mod list;
 pub mod list_blocking;
@@ -36,6 +38,8 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     geo::COMMANDS,
     hash::COMMANDS,
+    hash_expiry::COMMANDS,
+    hash_expiry_values::COMMANDS,
     hyperloglog::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,

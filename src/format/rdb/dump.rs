@@ -10,7 +10,7 @@ use super::input::Input;
 use super::reader::ReadOptions;
 use super::value_reader::{Scratch, read_value};
 use super::value_writer::{Output, type_of};
-use super::{NEWEST_READ_VERSION, WRITTEN_VERSION};
+use super::{FIELD_TIMES_VERSION, NEWEST_READ_VERSION, WRITTEN_VERSION};
 use crate::base::crc::crc64;
 use crate::value::Value;
 
@@ -38,7 +38,9 @@ pub fn encode(value: &Value) -> Vec<u8> {
     };
     let mut out = Output::new(sink, true, false);
     let Ok(()) = write(&mut out, value);
-    payload.extend_from_slice(&WRITTEN_VERSION.to_le_bytes());
+    let has_times = matches!(value, Value::Hash(hash) if hash.has_times());
+    let version = if has_times { FIELD_TIMES_VERSION } else { WRITTEN_VERSION };
+    payload.extend_from_slice(&version.to_le_bytes());
     let crc = crc64(0, &payload);
     payload.extend_from_slice(&crc.to_le_bytes());
     payload

@@ -65,7 +65,7 @@ pub enum RdbErrorKind {
     #[error("not an RDB file")]
     NotRdb,
     /// A version outside of what is read.
-    #[error("RDB version {0} is not one of the versions 1 to 11 that are read")]
+    #[error("RDB version {0} is not one of the versions 1 to 12 that are read")]
     Version(u32),
     /// Something that exists in the format and is not read.
     #[error("{0} cannot be read")]
@@ -115,6 +115,9 @@ pub enum RdbErrorKind {
     /// A score that is no number.
     #[error("a score that is not a number")]
     BadScore,
+    /// A field's time that is out of range.
+    #[error("a field's time that cannot be")]
+    BadFieldTime,
     /// A list node that is neither plain nor packed.
     #[error("unknown list node container {0}")]
     NodeContainer(u64),

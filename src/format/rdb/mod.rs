@@ -16,10 +16,12 @@ pub use writer::{Header, RdbWriter, WriteOptions};
 
 /// What a snapshot begins with, before four digits of version.
 pub const MAGIC: &[u8] = b"REDIS";
-/// The version that is written: what Redis 7.0 and everything later load.
+/// The version that is written where nothing asks for a newer one: what Redis 7.0 and everything later load.
 pub const WRITTEN_VERSION: u16 = 10;
+/// The version that is written where fields of hashes carry times: what Redis 7.4 and everything later load.
+pub const FIELD_TIMES_VERSION: u16 = 12;
 /// The newest version that is read.
-pub const NEWEST_READ_VERSION: u16 = 11;
+pub const NEWEST_READ_VERSION: u16 = 12;
 
 /// What stands before a record. Anything below [`opcode::SLOT_INFO`] is a value type.
 pub(crate) mod opcode {
@@ -60,6 +62,10 @@ pub(crate) mod value_type {
     pub const STREAM_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
     pub const STREAM_3: u8 = 21;
+    pub const HASH_TIMES_PRE_GA: u8 = 22;
+    pub const HASH_TIMED_LISTPACK_PRE_GA: u8 = 23;
+    pub const HASH_TIMES: u8 = 24;
+    pub const HASH_TIMED_LISTPACK: u8 = 25;
 }
 
 /// How a node of a quicklist is stored.

@@ -7,6 +7,7 @@ use super::input::{Input, Text};
 use super::legacy::{ziplist_elements, zipmap_pairs};
 use super::{node_container, stream, value_type};
 use crate::base::num::parse_f64;
+use crate::value::hash::FIELD_TIME_MAX_MS;
 use crate::value::listpack::MAX_BYTES;
 use crate::value::zset::ZSetBuilder;
 use crate::value::{Direction, Element, Hash, Intset, Limits, List, Listpack, Set, Str, Value, ZSet};
@@ -46,18 +47,12 @@ pub(super) fn read_value<R: BufRead>(
             let listpack = listpack(input)?;
             some_set(Set::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
         }
-        value_type::HASH => some_hash(hash(input, limits, scratch)?),
-        value_type::HASH_ZIPMAP => {
-            let hash = hash_of_zipmap(input.blob()?, limits);
-            some_hash(hash.map_err(|kind| input.error(kind))?)
-        }
-        value_type::HASH_ZIPLIST => {
-            let hash = hash_of_ziplist(input.blob()?, limits);
-            some_hash(hash.map_err(|kind| input.error(kind))?)
-        }
-        value_type::HASH_LISTPACK => {
-            let listpack = listpack(input)?;
-            some_hash(Hash::from_listpack(listpack, limits).map_err(|error| input.error(error))?)
+        value_type::HASH
+        | value_type::HASH_ZIPMAP
+        | value_type::HASH_ZIPLIST
+        | value_type::HASH_LISTPACK
+        | value_type::HASH_TIMES_PRE_GA..=value_type::HASH_TIMED_LISTPACK => {
+            some_hash(any_hash(input, kind, limits, scratch)?)
         }
         value_type::ZSET => some_zset(zset(input, limits, scratch, text_score)?),
         value_type::ZSET_2 => some_zset(zset(input, limits, scratch, binary_score)?),
@@ -166,6 +161,39 @@ fn set<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch)
     Ok(set)
 }
 
+/// A hash, in whichever form `kind` is.
+fn any_hash<R: BufRead>(
+    input: &mut Input<R>,
+    kind: u8,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<Hash, RdbError> {
+    match kind {
+        value_type::HASH_ZIPMAP => {
+            let hash = hash_of_zipmap(input.blob()?, limits);
+            hash.map_err(|kind| input.error(kind))
+        }
+        value_type::HASH_ZIPLIST => {
+            let hash = hash_of_ziplist(input.blob()?, limits);
+            hash.map_err(|kind| input.error(kind))
+        }
+        value_type::HASH_LISTPACK => {
+            let listpack = listpack(input)?;
+            Hash::from_listpack(listpack, limits).map_err(|error| input.error(error))
+        }
+        value_type::HASH_TIMES | value_type::HASH_TIMES_PRE_GA => timed_hash(input, kind, limits, scratch),
+        value_type::HASH_TIMED_LISTPACK | value_type::HASH_TIMED_LISTPACK_PRE_GA => {
+            if kind == value_type::HASH_TIMED_LISTPACK {
+                // The soonest time, for readers that want to know it first.
+                let _: [u8; 8] = input.array()?;
+            }
+            let listpack = listpack(input)?;
+            Hash::from_timed_listpack(listpack, limits).map_err(|error| input.error(error))
+        }
+        _ => hash(input, limits, scratch),
+    }
+}
+
 fn hash<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch) -> Result<Hash, RdbError> {
     let count = input.length()?;
     let mut hash = Hash::new();
@@ -175,6 +203,43 @@ fn hash<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch
         let value = input.text()?.bytes(&mut scratch.digits);
         if !hash.set(&scratch.first, value, limits) {
             return Err(input.error(RdbErrorKind::Duplicate));
+        }
+    }
+    Ok(hash)
+}
+
+/// Fields, each behind its time: 0 is none, 1 is the soonest, which stands before them. The release candidates of 7.4
+/// wrote times as they are.
+fn timed_hash<R: BufRead>(
+    input: &mut Input<R>,
+    kind: u8,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<Hash, RdbError> {
+    let base_ms = match kind {
+        value_type::HASH_TIMES => {
+            let soonest_ms = u64::from_le_bytes(input.array()?);
+            let base_ms = soonest_ms.checked_sub(1).filter(|ms| *ms < FIELD_TIME_MAX_MS as u64);
+            base_ms.ok_or_else(|| input.error(RdbErrorKind::BadFieldTime))?
+        }
+        _ => 0,
+    };
+    let count = input.length()?;
+    let mut hash = Hash::new();
+    hash.prepare(saturating(count), 0, limits);
+    hash.prepare_times();
+    for _ in 0..count {
+        let time = input.length()?;
+        input.text_into(&mut scratch.first)?;
+        let value = input.text()?.bytes(&mut scratch.digits);
+        if !hash.set(&scratch.first, value, limits) {
+            return Err(input.error(RdbErrorKind::Duplicate));
+        }
+        if time > 0 {
+            let at_ms = time.checked_add(base_ms).and_then(|at_ms| i64::try_from(at_ms).ok());
+            let at_ms = at_ms.filter(|at_ms| *at_ms <= FIELD_TIME_MAX_MS);
+            let at_ms = at_ms.ok_or_else(|| input.error(RdbErrorKind::BadFieldTime))?;
+            hash.set_time(&scratch.first, Some(at_ms));
         }
     }
     Ok(hash)

@@ -5,7 +5,7 @@ use crate::base::crc::crc64;
 use crate::format::lzf::Compressor;
 use crate::value::list::NodeRef;
 use crate::value::set::SetForm;
-use crate::value::{Element, Value};
+use crate::value::{Element, Hash, Listpack, Value};
 
 /// Bytes that are gathered before the sink gets them.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -174,16 +174,7 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
                 self.length(set.len() as u64)?;
                 set.iter().try_for_each(|member| self.element(member))
             }
-            Value::Hash(hash) => {
-                if let Some(listpack) = hash.as_listpack() {
-                    return self.blob(listpack.as_bytes());
-                }
-                self.length(hash.len() as u64)?;
-                hash.iter().try_for_each(|(field, value)| {
-                    self.element(field)?;
-                    self.element(value)
-                })
-            }
+            Value::Hash(hash) => self.hash(hash),
             Value::ZSet(zset) => {
                 if let Some(listpack) = zset.as_listpack() {
                     return self.blob(listpack.as_bytes());
@@ -202,6 +193,45 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
     }
 }
 
+impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
+    /// A hash. Only if a field carries a time, a form that Redis before 7.4 does not know.
+    fn hash(&mut self, hash: &Hash) -> Result<(), E> {
+        if let Some(listpack) = hash.as_listpack() {
+            return self.blob(listpack.as_bytes());
+        }
+        if hash.has_times() {
+            return self.timed_hash(hash);
+        }
+        if hash.is_packed() {
+            let pairs = hash.iter().flat_map(|(field, value)| [field, value]);
+            return self.blob(Listpack::from_elements(pairs).as_bytes());
+        }
+        self.length(hash.len() as u64)?;
+        hash.iter().try_for_each(|(field, value)| {
+            self.element(field)?;
+            self.element(value)
+        })
+    }
+
+    /// A hash with times: the soonest, then a listpack with them, or the fields, each behind its time, which counts from
+    /// the soonest on; 0 is none.
+    fn timed_hash(&mut self, hash: &Hash) -> Result<(), E> {
+        if let Some(listpack) = hash.as_timed_listpack() {
+            self.put(&hash.soonest_ms().to_le_bytes())?;
+            return self.blob(listpack.as_bytes());
+        }
+        // Not `soonest_ms`: that may lie before the soonest.
+        let soonest_ms = hash.iter_timed().filter_map(|(_, _, time)| time).min().unwrap_or(0);
+        self.put(&soonest_ms.to_le_bytes())?;
+        self.length(hash.len() as u64)?;
+        hash.iter_timed().try_for_each(|(field, value, time)| {
+            self.length(time.map_or(0, |at_ms| (at_ms - soonest_ms + 1) as u64))?;
+            self.element(field)?;
+            self.element(value)
+        })
+    }
+}
+
 /// The type a value is written as.
 pub(super) fn type_of(value: &Value) -> u8 {
     match value {
@@ -211,8 +241,12 @@ pub(super) fn type_of(value: &Value) -> u8 {
             SetForm::Intset(_) => value_type::SET_INTSET,
             SetForm::Listpack(_) | SetForm::Table => value_type::SET,
         },
-        Value::Hash(hash) if hash.as_listpack().is_some() => value_type::HASH_LISTPACK,
-        Value::Hash(_) => value_type::HASH,
+        Value::Hash(hash) => match (hash.is_packed(), hash.has_times()) {
+            (true, false) => value_type::HASH_LISTPACK,
+            (true, true) => value_type::HASH_TIMED_LISTPACK,
+            (false, false) => value_type::HASH,
+            (false, true) => value_type::HASH_TIMES,
+        },
         Value::ZSet(zset) if zset.as_listpack().is_some() => value_type::ZSET_LISTPACK,
         Value::ZSet(_) => value_type::ZSET_2,
         Value::Stream(_) => value_type::STREAM_2,

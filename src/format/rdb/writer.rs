@@ -1,7 +1,7 @@
 //! Writing snapshots.
 
 use super::value_writer::{Output, type_of};
-use super::{MAGIC, WRITTEN_VERSION, opcode, value_type};
+use super::{FIELD_TIMES_VERSION, MAGIC, WRITTEN_VERSION, opcode, value_type};
 use crate::format::aof::seal::Lineage;
 use crate::value::{Element, Value};
 
@@ -42,6 +42,8 @@ pub struct Header<'a> {
     pub used_memory_bytes: u64,
     /// Whether it is the base of an append-only file.
     pub aof_base: bool,
+    /// Whether fields of hashes in it carry times: it is of a version then that Redis before 7.4 refuses.
+    pub field_times: bool,
     /// Its place in the history, where there is one.
     pub replication: Option<ReplicationPoint>,
     /// Further facts: each is written under its name with `outrigger-` before it.
@@ -70,18 +72,23 @@ pub enum Usage {
 pub struct RdbWriter<S> {
     out: Output<S>,
     checksum: bool,
+    /// What the header said.
+    field_times: bool,
 }
 
 impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
     /// A writer that has written nothing.
     pub fn new(options: WriteOptions, sink: S) -> Self {
-        RdbWriter { out: Output::new(sink, options.compress, options.checksum), checksum: options.checksum }
+        let out = Output::new(sink, options.compress, options.checksum);
+        RdbWriter { out, checksum: options.checksum, field_times: false }
     }
 
     /// Writes magic, version and the facts.
     pub fn header(&mut self, header: &Header<'_>) -> Result<(), E> {
         self.out.put(MAGIC)?;
-        self.out.put(format!("{WRITTEN_VERSION:04}").as_bytes())?;
+        self.field_times = header.field_times;
+        let version = if header.field_times { FIELD_TIMES_VERSION } else { WRITTEN_VERSION };
+        self.out.put(format!("{version:04}").as_bytes())?;
         self.aux("redis-ver", header.redis_version.as_bytes())?;
         self.aux_number("redis-bits", usize::BITS.into())?;
         self.aux_number("ctime", header.ctime_s as i64)?;
@@ -134,6 +141,8 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
         expire_at_ms: Option<i64>,
         usage: Usage,
     ) -> Result<(), E> {
+        let has_times = matches!(value, Value::Hash(hash) if hash.has_times());
+        debug_assert!(self.field_times || !has_times, "times that the header did not announce");
         self.attributes(expire_at_ms, usage)?;
         self.out.put(&[type_of(value)])?;
         self.out.string(key)?;

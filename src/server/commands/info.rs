@@ -192,6 +192,7 @@ fn stats(node: &Node, out: &mut String) {
         "sync_full": get(&stats.sync_full),
         "sync_partial_ok": get(&stats.sync_partial_ok),
         "sync_partial_err": get(&stats.sync_partial_err),
+        "expired_subkeys": get(&stats.expired_subkeys),
         "expired_keys": get(&stats.expired_keys),
         "evicted_keys": get(&stats.evicted_keys),
         "keyspace_hits": get(&stats.keyspace_hits),
@@ -239,15 +240,16 @@ fn error_stats(node: &Node, out: &mut String) {
 
 fn keyspace(call: &mut Call<'_, '_>, out: &mut String) {
     let databases = call.node.keyspace.databases();
-    let mut counts = vec![(0, 0); databases as usize];
+    let mut counts = vec![(0, 0, 0); databases as usize];
     call.each_shard(|shard| {
-        for (db, (keys, expires)) in (0..databases).zip(&mut counts) {
+        for (db, (keys, expires, subexpiry)) in (0..databases).zip(&mut counts) {
             *keys += shard.db(db).len();
             *expires += shard.db(db).expiring();
+            *subexpiry += shard.db(db).timed();
         }
     });
-    for (db, (keys, expires)) in counts.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
-        line(out, format_args!("db{db}:keys={keys},expires={expires},avg_ttl=0"));
+    for (db, (keys, expires, subexpiry)) in counts.iter().enumerate().filter(|(_, (keys, ..))| *keys > 0) {
+        line(out, format_args!("db{db}:keys={keys},expires={expires},avg_ttl=0,subexpiry={subexpiry}"));
     }
 }
 

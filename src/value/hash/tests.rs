@@ -86,7 +86,7 @@ fn scan_and_random_reach_everything() {
         let mut rng = Rng::from_seed(7);
         let mut met = HashSet::new();
         for _ in 0..n * 30 {
-            let (field, value) = hash.random(&mut rng).unwrap();
+            let (field, value) = hash.at(i64::MIN).random(&mut rng).unwrap();
             assert_eq!(field.to_vec()[1..], value.to_vec()[1..]);
             met.insert(field.to_vec());
         }

@@ -201,6 +201,13 @@ impl Listpack {
         self.put(at, 0, 0, &[Encoded::new(first), Encoded::new(second)]);
     }
 
+    /// Inserts elements before the entry at `at`, or at the end.
+    pub fn insert_all(&mut self, at: Position, elements: &[Element<'_>]) {
+        let entries: smallvec::SmallVec<[Encoded<'_>; 3]> =
+            elements.iter().map(|element| Encoded::new(*element)).collect();
+        self.put(at, 0, 0, &entries);
+    }
+
     /// Inserts an element behind the entry at `at`.
     pub fn insert_after(&mut self, at: Position, element: Element<'_>) {
         let (behind, _) = self.view().advance(at.0, 1);
@@ -310,7 +317,7 @@ impl Listpack {
         match entries {
             [one] => self.splice(at.0, remove_bytes, count, &one.parts()),
             _ => {
-                let parts: smallvec::SmallVec<[&[u8]; 6]> = entries.iter().flat_map(Encoded::parts).collect();
+                let parts: smallvec::SmallVec<[&[u8]; 9]> = entries.iter().flat_map(Encoded::parts).collect();
                 self.splice(at.0, remove_bytes, count, &parts);
             }
         }

@@ -27,6 +27,11 @@ const DEPTH_MAX: u32 = 30;
 pub trait Hashed {
     /// The item's 64-bit hash; every bit must be well mixed.
     fn table_hash(&self) -> u64;
+    /// When the item is next due, for [`Table::hint`] (unix ms); `i64::MAX` for never.
+    #[inline]
+    fn due_ms(&self) -> i64 {
+        i64::MAX
+    }
 }
 
 struct Segment<T> {
@@ -35,7 +40,7 @@ struct Segment<T> {
     depth: u32,
     /// Those bits, right-aligned.
     prefix: u64,
-    /// A lower bound the owner may keep for its items (the keyspace: soonest expiry in ms).
+    /// A lower bound of when its items are due.
     hint: i64,
 }
 
@@ -113,11 +118,6 @@ impl<T: Hashed> Table<T> {
 
     /// Inserts an item that is known to be absent and returns it in place.
     pub fn insert(&mut self, hash: u64, item: T) -> &mut T {
-        self.insert_with_hint(hash, item, i64::MAX)
-    }
-
-    /// As [`Table::insert`], with the item's bound as for [`Table::note_hint`].
-    pub fn insert_with_hint(&mut self, hash: u64, item: T, bound: i64) -> &mut T {
         debug_assert_eq!(item.table_hash(), hash, "item inserted under a hash that is not its own");
         if self.directory.is_empty() {
             self.directory.push(0);
@@ -130,7 +130,7 @@ impl<T: Hashed> Table<T> {
         }
         self.len += 1;
         let segment = &mut self.segments[index];
-        segment.hint = segment.hint.min(bound);
+        segment.hint = segment.hint.min(item.due_ms());
         let position = segment.items.push(hash, item, T::table_hash);
         &mut segment.items.items_mut()[position]
     }
@@ -182,28 +182,55 @@ impl<T: Hashed> Table<T> {
         self.iter().nth((next_u64() % self.len as u64) as usize)
     }
 
-    /// Tells the segment of `hash` that one of its items now has this bound; keeps the smallest.
+    /// Tells the segment of `hash` that one of its items is now due at `due_ms`; keeps the soonest.
     #[inline]
-    pub fn note_hint(&mut self, hash: u64, bound: i64) {
+    pub fn note_hint(&mut self, hash: u64, due_ms: i64) {
         if let Some(segment) = self.segment_of_mut(hash) {
-            segment.hint = segment.hint.min(bound);
+            segment.hint = segment.hint.min(due_ms);
         }
     }
 
-    /// The smallest bound noted for segment `index`; `i64::MAX` when none was.
+    /// Tells the segment of `hash` that an item which was due at `was_ms` is so no more, or is gone: if that was the
+    /// soonest, the next is looked for. So hints stay exact, where each change is told.
+    pub fn renew_hint(&mut self, hash: u64, was_ms: i64) {
+        let Some(segment) = self.segment_of_mut(hash) else { return };
+        if was_ms > segment.hint || was_ms == i64::MAX {
+            return;
+        }
+        let mut soonest = i64::MAX;
+        for item in segment.items.items() {
+            soonest = soonest.min(item.due_ms());
+            if soonest <= was_ms {
+                break;
+            }
+        }
+        segment.hint = soonest;
+    }
+
+    /// When an item of segment `index` is due, or sooner; `i64::MAX` when none is.
     pub fn hint(&self, index: usize) -> i64 {
         self.segments.get(index).map_or(i64::MAX, |s| s.hint)
     }
 
+    /// The soonest of all hints.
+    pub fn soonest_hint(&self) -> i64 {
+        self.segments.iter().map(|segment| segment.hint).min().unwrap_or(i64::MAX)
+    }
+
+    /// Number of items that are due before `now_ms`; looks only into segments that may hold one.
+    pub fn count_due(&self, now_ms: i64) -> usize {
+        let due = self.segments.iter().filter(|segment| segment.hint < now_ms);
+        due.flat_map(|segment| segment.items.items()).filter(|item| item.due_ms() < now_ms).count()
+    }
+
     /// Takes out of segment `index` the items that `take` selects (at most `limit`), handing each to
-    /// `taken`, and sets the segment's hint anew to the least that `bound` says of those that stay.
-    /// Returns how many were taken.
+    /// `taken`, and sets the segment's hint anew. `take` may change an item, but not its hash. Returns how many
+    /// were taken.
     pub fn extract_from_segment(
         &mut self,
         index: usize,
         limit: usize,
-        mut take: impl FnMut(&T) -> bool,
-        bound: impl Fn(&T) -> i64,
+        mut take: impl FnMut(&mut T) -> bool,
         mut taken: impl FnMut(T),
     ) -> usize {
         let Some(segment) = self.segments.get_mut(index) else { return 0 };
@@ -211,13 +238,13 @@ impl<T: Hashed> Table<T> {
         let mut left = i64::MAX;
         // From the last on: what a removal moves has been looked at already.
         for position in (0..segment.items.len()).rev() {
-            let item = &segment.items.items()[position];
+            let item = &mut segment.items.items_mut()[position];
             if count < limit && take(item) {
                 count += 1;
                 let hash = item.table_hash();
                 taken(segment.items.remove(position, hash, T::table_hash));
             } else {
-                left = left.min(bound(item));
+                left = left.min(item.due_ms());
             }
         }
         segment.hint = left;
@@ -296,10 +323,7 @@ impl<T: Hashed> Table<T> {
     }
 
     fn split(&mut self, index: usize) {
-        let (depth, prefix, hint) = {
-            let s = &self.segments[index];
-            (s.depth, s.prefix, s.hint)
-        };
+        let (depth, prefix) = (self.segments[index].depth, self.segments[index].prefix);
         if depth == self.depth {
             self.directory = self.directory.iter().flat_map(|&i| [i, i]).collect();
             self.depth += 1;
@@ -312,11 +336,15 @@ impl<T: Hashed> Table<T> {
         let above = hashes.iter().filter(|&hash| hash >> bit & 1 == 1).count();
         let mut lower = Slots::with_room_for(items.len() - above);
         let mut upper = Slots::with_room_for(above);
+        let (mut lower_hint, mut hint) = (i64::MAX, i64::MAX);
         for (item, hash) in items.into_iter().zip(hashes) {
-            let half = if hash >> bit & 1 == 1 { &mut upper } else { &mut lower };
+            let (half, soonest) =
+                if hash >> bit & 1 == 1 { (&mut upper, &mut hint) } else { (&mut lower, &mut lower_hint) };
+            *soonest = item.due_ms().min(*soonest);
             half.push(hash, item, T::table_hash);
         }
         old.items = lower;
+        old.hint = lower_hint;
         old.depth = depth + 1;
         old.prefix = prefix << 1;
         let new_index = self.segments.len() as u32;
@@ -404,11 +432,21 @@ impl<T: Hashed> Table<T> {
         }
         for s in &self.segments {
             s.items.check(T::table_hash);
+            assert!(s.items.items().iter().all(|item| item.due_ms() >= s.hint));
             for item in s.items.items() {
                 let hash = item.table_hash() << self.skip_bits;
                 let prefix = if s.depth == 0 { 0 } else { hash >> (64 - s.depth) };
                 assert_eq!(prefix, s.prefix);
             }
+        }
+    }
+
+    /// Checks that each segment's hint is its soonest item, too; for tests.
+    #[cfg(test)]
+    pub(super) fn check_hints(&self) {
+        self.check();
+        for s in &self.segments {
+            assert_eq!(s.hint, s.items.items().iter().map(Hashed::due_ms).min().unwrap_or(i64::MAX));
         }
     }
 }

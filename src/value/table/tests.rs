@@ -2,7 +2,8 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-struct Item(u64);
+/// A number, and when it is due.
+struct Item(u64, i64);
 
 fn mix(n: u64) -> u64 {
     let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -15,10 +16,13 @@ impl Hashed for Item {
     fn table_hash(&self) -> u64 {
         mix(self.0)
     }
+    fn due_ms(&self) -> i64 {
+        self.1
+    }
 }
 
 fn insert(table: &mut Table<Item>, n: u64) {
-    table.insert(mix(n), Item(n));
+    table.insert(mix(n), Item(n, i64::MAX));
 }
 
 fn scan_all(table: &Table<Item>, count: usize, mut between: impl FnMut()) -> Vec<u64> {
@@ -108,13 +112,44 @@ fn walk_and_extract_by_segment() {
         at = table.walk_segment(from, |_| seen += 1);
     }
     assert_eq!(seen, 5_000);
-    (0..5_000).for_each(|i| table.note_hint(mix(i), i as i64));
+    for i in 0..5_000 {
+        table.find_mut(mix(i), |it| it.0 == i).unwrap().1 = i as i64;
+        table.note_hint(mix(i), i as i64);
+    }
     let segments = table.segment_count();
     let first = (0..segments).min_by_key(|&i| table.hint(i)).unwrap_or(0);
-    assert_eq!(table.hint(first), 0);
-    let taken = table.extract_from_segment(first, 1, |it| it.0 == 0, |it| it.0 as i64, drop);
+    assert_eq!((table.hint(first), table.soonest_hint(), table.count_due(10)), (0, 0, 10));
+    let taken = table.extract_from_segment(first, 1, |it| it.0 == 0, drop);
     assert_eq!((taken, table.len()), (1, 4_999));
     assert!(table.hint(first) > 0);
+    table.check();
+}
+
+#[test]
+fn hints_stay_exact_where_changes_are_told() {
+    let mut table = Table::default();
+    let due = |i: u64| if i.is_multiple_of(3) { i64::MAX } else { (mix(i) % 1_000) as i64 };
+    for i in 0..4_000 {
+        table.insert(mix(i), Item(i, due(i)));
+    }
+    table.check_hints();
+    for i in (0..4_000u64).filter(|i| i % 7 < 5) {
+        if i.is_multiple_of(2) {
+            let was = table.remove(mix(i), |it| it.0 == i).unwrap().1;
+            table.renew_hint(mix(i), was);
+        } else {
+            let item = table.find_mut(mix(i), |it| it.0 == i).unwrap();
+            let was = std::mem::replace(&mut item.1, due(i + 1));
+            table.renew_hint(mix(i), was);
+            table.note_hint(mix(i), due(i + 1));
+        }
+        if i.is_multiple_of(100) {
+            table.check_hints();
+        }
+    }
+    table.check_hints();
+    let count = table.iter().filter(|it| it.1 < 300).count();
+    assert_eq!(table.count_due(300), count);
 }
 
 proptest! {
@@ -128,7 +163,7 @@ proptest! {
             let hash = |n: u64| mix(n);
             let n = (n..).find(|&n| hash(n) >> 58 == 5).unwrap_or(0);
             if add && model.insert(n, ()).is_none() {
-                table.insert(hash(n), Item(n));
+                table.insert(hash(n), Item(n, i64::MAX));
             } else if !add {
                 let removed = table.remove(hash(n), |it| it.0 == n).is_some();
                 prop_assert_eq!(removed, model.remove(&n).is_some());

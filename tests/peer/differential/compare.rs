@@ -350,6 +350,9 @@ fn same_but_for_times(a: &RespValue, b: &RespValue) -> bool {
 fn near(a: &RespValue, b: &RespValue, tolerance: i64) -> bool {
     match (a, b) {
         (RespValue::Int(a), RespValue::Int(b)) => *a >= 0 && *b >= 0 && a.abs_diff(*b) <= tolerance as u64,
+        (RespValue::Array(a), RespValue::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || near(a, b, tolerance))
+        }
         _ => false,
     }
 }

@@ -16,18 +16,20 @@ pub struct Followers {
     /// depends on its limits.
     ours_alone: Vec<&'static str>,
     stock_alone: Vec<&'static str>,
+    /// The stock server is a newer one.
+    newer: bool,
 }
 
 impl Followers {
     /// Starts a replica of `primary` with the primary's arguments, those that a stock server knows and those of ours.
-    pub fn start(primary: &Server, both: &[&'static str], ours: &[&'static str]) -> Followers {
+    pub fn start(primary: &Server, both: &[&'static str], ours: &[&'static str], newer: bool) -> Followers {
         let port = primary.port().to_string();
         let own = ["--replicaof", "127.0.0.1", &port, "--appendonly", "yes", "--appendfsync", "everysec"];
         let replica = Server::ours(&[both, ours, &own].concat());
         let client = replica.client();
         let alone = [both, &["--appendonly", "yes"]].concat();
         let ours_alone = [&alone, ours].concat();
-        let mut followers = Followers { replica, client, ours_alone, stock_alone: alone };
+        let mut followers = Followers { replica, client, ours_alone, stock_alone: alone, newer };
         followers.wait_link();
         followers
     }
@@ -62,7 +64,11 @@ impl Followers {
         let copy = copy_of(self.replica.dir());
         found.push(("ours over its files", digest_loaded(&Server::ours_in(copy.path(), &self.ours_alone))));
         let copy = copy_of(self.replica.dir());
-        if let Some(stock) = Server::redis_in(copy.path(), &self.stock_alone) {
+        let stock = match self.newer {
+            true => Server::newer_redis_in(copy.path(), &self.stock_alone),
+            false => Server::redis_in(copy.path(), &self.stock_alone),
+        };
+        if let Some(stock) = stock {
             found.push(("the stock server over its files", digest_loaded(&stock)));
         }
         found

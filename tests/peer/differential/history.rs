@@ -45,11 +45,11 @@ impl History {
         *self = History::default();
     }
 
-    /// The last commands before the newest that named a key which these arguments name, too.
+    /// The last commands before the newest that named a key which these arguments name, too; where they name none, any.
     pub fn about(&self, args: &[Arg]) -> String {
         let keys: Vec<&Arg> = args.iter().filter(|arg| is_key(arg)).collect();
-        let related =
-            self.commands.iter().rev().skip(1).filter(|args| args.iter().any(|arg| keys.contains(&arg)));
+        let is_related = |args: &&Vec<Arg>| keys.is_empty() || args.iter().any(|arg| keys.contains(&arg));
+        let related = self.commands.iter().rev().skip(1).filter(is_related);
         let mut lines: Vec<String> =
             related.take(SHOWN).map(|args| format!("      {}", shown(args))).collect();
         lines.reverse();

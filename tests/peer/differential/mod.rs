@@ -10,6 +10,7 @@ mod differences;
 mod followers;
 pub mod grammar;
 mod history;
+mod newer;
 mod steps;
 pub mod table;
 
@@ -114,16 +115,18 @@ struct Options {
     both: &'static [&'static str],
     /// Only of ours: the stock server does not know them.
     ours: &'static [&'static str],
+    /// The stock server is a newer one, and what is compared is what `newer` says.
+    newer: bool,
 }
 
 /// A fresh pair of servers and connections to them; `None` without a stock server.
 fn start(options: Options) -> Option<Setup> {
     let always = ["--enable-debug-command", "yes", "--hz", "500", "--databases", "3"];
     let args = [&always[..], options.both].concat();
-    let theirs = Server::redis(&args)?;
+    let theirs = if options.newer { Server::newer_redis(&args)? } else { Server::redis(&args)? };
     let our_args = [&args[..], options.ours].concat();
     let ours = Server::ours(&our_args);
-    let followers = Followers::start(&ours, &args, options.ours);
+    let followers = Followers::start(&ours, &args, options.ours, options.newer);
     let pairs = [
         Pair { ours: ours.client(), theirs: theirs.client() },
         Pair { ours: ours.client3(), theirs: theirs.client3() },
@@ -135,7 +138,8 @@ fn start(options: Options) -> Option<Setup> {
 fn run(default_seed: u64, options: Options) {
     let Some(setup) = start(options) else { return };
     let seeded = Seeded::new(default_seed);
-    let (mut lines, mut rare) = (all_entries(), entries(RARE));
+    let mut lines = if options.newer { newer::lines(&setup) } else { all_entries() };
+    let mut rare = entries(RARE);
     let mut missing = missing_commands(&lines);
     missing.extend(missing_commands(&rare));
     lines.retain(|entry| !missing.contains(&entry.name));
@@ -312,7 +316,7 @@ fn from_difference<'a>(reply: &'a [u8], other: &[u8]) -> &'a [u8] {
 
 #[test]
 fn same_replies_as_redis() {
-    run(1, Options { both: &[], ours: &[] });
+    run(1, Options { both: &[], ours: &[], newer: false });
 }
 
 /// With sets packed as little as 7.0 packs them, so that every encoding must be the same.
@@ -334,7 +338,7 @@ fn same_replies_as_redis_with_small_encodings() {
         "--stream-node-max-entries",
         "4",
     ];
-    run(2, Options { both, ours: &["--set-max-listpack-entries", "0"] });
+    run(2, Options { both, ours: &["--set-max-listpack-entries", "0"], newer: false });
 }
 
 /// With limits in between, lists of small and compressed nodes, and access counted by frequency.
@@ -366,5 +370,5 @@ fn same_replies_as_redis_with_other_limits() {
         "--maxmemory-policy",
         "allkeys-lfu",
     ];
-    run(3, Options { both, ours: &["--set-max-listpack-entries", "0"] });
+    run(3, Options { both, ours: &["--set-max-listpack-entries", "0"], newer: false });
 }

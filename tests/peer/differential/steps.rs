@@ -3,7 +3,7 @@
 use super::compare::{Replies, Verdict};
 use super::grammar::{self, Arg};
 use super::table::Mode;
-use super::{Run, atoms, differences, history, shown};
+use super::{Run, atoms, differences, history, newer, shown};
 use crate::support::rng::Pick;
 use outrigger::resp::RespValue;
 use std::time::Duration;
@@ -37,7 +37,9 @@ impl Run {
     /// One command.
     pub(super) fn step(&mut self, which: usize, rare: bool) {
         let (mode, args) = self.command(rare);
-        self.run(which, mode, &args);
+        if !newer::is_told_apart(self.options, &args) {
+            self.run(which, mode, &args);
+        }
     }
 
     fn run(&mut self, which: usize, mode: Mode, args: &[Arg]) {
@@ -84,7 +86,7 @@ impl Run {
         let mut sent = vec![(Mode::Exact, vec![b"MULTI".to_vec()])];
         for _ in 0..1 + self.rng.index(5) {
             let (mode, args) = self.command(false);
-            if fits_transaction(mode, &args) {
+            if fits_transaction(mode, &args) && !newer::is_told_apart(self.options, &args) {
                 sent.push((mode, args));
             }
         }
@@ -117,7 +119,8 @@ impl Run {
             }
             let (mode, args) = self.command(false);
             // One that removes nothing fails a WATCH of Redis's.
-            if fits_transaction(mode, &args) && !args[0].eq_ignore_ascii_case(b"ltrim") {
+            let is_compared = fits_transaction(mode, &args) && !newer::is_told_apart(self.options, &args);
+            if is_compared && !args[0].eq_ignore_ascii_case(b"ltrim") {
                 self.run(1 - which, mode, &args);
             }
         }
@@ -162,7 +165,9 @@ fn fits_transaction(mode: Mode, args: &[Arg]) -> bool {
 
 /// Commands in which a stray number could make a key expire during the run, at a moment of chance.
 fn expires(name: &str) -> bool {
-    matches!(name, "SET" | "SETEX" | "PSETEX" | "GETEX" | "EXPIRE" | "PEXPIRE")
+    const NAMES: &[&str] =
+        &["SET", "SETEX", "PSETEX", "GETEX", "EXPIRE", "PEXPIRE", "HEXPIRE", "HPEXPIRE", "HGETEX", "HSETEX"];
+    NAMES.contains(&name)
 }
 
 fn is_soon(arg: &[u8]) -> bool {

@@ -97,7 +97,7 @@ const STRING: &[Line] = &[
     (Exact, "LCS <small> <small> {LEN|IDX|MINMATCHLEN <posint>|WITHMATCHLEN}"),
 ];
 
-const GENERIC: &[Line] = &[
+pub const GENERIC: &[Line] = &[
     (Exact, "DEL <key>+"),
     (Exact, "UNLINK <key>+"),
     (Exact, "EXISTS <key>+"),
@@ -272,7 +272,7 @@ const SORTED_SET: &[Line] = &[
     (Random("ZRANGE"), "ZRANDMEMBER <zset> [<count> [WITHSCORES]]"),
 ];
 
-const HASH: &[Line] = &[
+pub const HASH: &[Line] = &[
     (Exact, "HSET <hash> (<field> <val>)+"),
     (Exact, "HSET <hash> (<member> <val>)+"),
     (Exact, "HMSET <hash> (<field> <num>)+"),
@@ -292,6 +292,31 @@ const HASH: &[Line] = &[
     (Exact, "HSCAN <hash> <odd-cursor> [MATCH <pattern>]"),
     (Scan(2), "HSCAN <hash> 0 {MATCH <pattern>|COUNT <posint>}"),
     (Random("HGETALL"), "HRANDFIELD <hash> [<count> [WITHVALUES]]"),
+];
+
+/// Times of fields: what Redis has from 7.4 on. Compared where such a server can be had.
+pub const FIELD_TIMES: &[Line] = &[
+    (Exact, "HEXPIRE <hash> <secs> [(NX|XX)] FIELDS #(<field>)"),
+    (Exact, "HPEXPIRE <hash> <ms> [(NX|XX)] FIELDS #(<field>)"),
+    (Exact, "HEXPIREAT <hash> <at> [(NX|XX|GT|LT)] FIELDS #(<field>)"),
+    (Exact, "HPEXPIREAT <hash> <at-ms> [(NX|XX|GT|LT)] FIELDS #(<field>)"),
+    (Exact, "HPEXPIREAT <hash> <at-ms> FIELDS #(<member>)"),
+    (Near(2), "HTTL <hash> FIELDS #(<field>)"),
+    (Near(2_000), "HPTTL <hash> FIELDS #(<field>)"),
+    (Near(2), "HEXPIRETIME <hash> FIELDS #(<field>)"),
+    (Near(2_000), "HPEXPIRETIME <hash> FIELDS #(<field>)"),
+    (Exact, "HPERSIST <hash> FIELDS #(<field>)"),
+    (Encoding, "OBJECT ENCODING <hash>"),
+];
+
+/// Values of fields together with their times: from 8.0 on.
+pub const FIELD_TIMES_AND_VALUES: &[Line] = &[
+    (Exact, "HGETDEL <hash> FIELDS #(<field>)"),
+    (Exact, "HGETEX <hash> [(PERSIST|EX <secs>|PX <ms>|EXAT <at>|PXAT <at-ms>)] FIELDS #(<field>)"),
+    (
+        Exact,
+        "HSETEX <hash> [(FNX|FXX)] [(KEEPTTL|EX <secs>|PX <ms>|EXAT <at>|PXAT <at-ms>)] FIELDS #(<field> <val>)",
+    ),
 ];
 
 const BITMAP: &[Line] = &[

@@ -58,8 +58,11 @@ impl<'a> Pattern<'a> {
         name.extend_from_slice(before);
         name.extend_from_slice(pieces.get(element));
         name.extend_from_slice(after);
+        let now_ms = ctx.fields_now_ms();
         match (ctx.read(name).map(Entry::value)?, field) {
-            (ValueRef::Object(Value::Hash(hash)), Some(field)) => Some(pieces.push(hash.get(field)?)),
+            (ValueRef::Object(Value::Hash(hash)), Some(field)) => {
+                Some(pieces.push(hash.at(now_ms).get(field)?))
+            }
             (ValueRef::Int(int), None) => Some(pieces.push(Element::Int(int))),
             (ValueRef::Bytes(bytes), None) => Some(pieces.push(Element::Bytes(bytes))),
             _ => None,

@@ -144,6 +144,16 @@ fn expired_weights_are_absent() {
 }
 
 #[test]
+fn expired_fields_are_absent() {
+    let mut h = harness();
+    h.check("HSET w_1 f 30 g 1", ":2");
+    h.check("HPEXPIRE w_1 5 FIELDS 1 f", "[:1]");
+    h.check("SORT list LIMIT 0 1 GET w_*->f", "[\"30\"]");
+    h.now_ms += 6;
+    h.check("SORT list LIMIT 0 1 GET w_*->f GET w_*->g", "[nil, \"1\"]");
+}
+
+#[test]
 fn long_results_come_in_slices_in_the_same_order() {
     let mut h = Harness::new();
     let mut expected: Vec<u64> = (0..20_000).map(|n| n * 7_919 % 10_007).collect();
