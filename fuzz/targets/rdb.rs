@@ -10,7 +10,8 @@ use outrigger::value::{Hash, Value};
 fn assert_same(again: &Value, value: &Value) {
     if let (Value::Hash(again), Value::Hash(hash)) = (again, value) {
         let times = |hash: &Hash| {
-            let mut all: Vec<_> = hash.iter_timed().map(|(f, v, time)| (f.to_vec(), v.to_vec(), time)).collect();
+            let mut all: Vec<_> =
+                hash.iter_timed().map(|(f, v, time)| (f.to_vec(), v.to_vec(), time)).collect();
             all.sort();
             all
         };
