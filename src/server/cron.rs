@@ -128,9 +128,7 @@ pub(super) fn log_removals(node: &Node, shard: &Shard, db: u32, gone: &[Entry], 
     let mut bytes = Vec::new();
     write_command(&mut bytes, &args);
     let position = node.log.append_effects(1, std::iter::once((db, &bytes[..])));
-    if node.gate.has(bits::TRACKED) {
-        acks::note_removed(node, gone, position);
-    }
+    acks::note_removed(node, gone.iter().map(Entry::key), position);
     gone.iter().for_each(|entry| shard.touched(db, entry.key()));
 }
 
@@ -142,7 +140,8 @@ fn log_expired_fields(node: &Node, shard: &Shard, db: u32, gone: &[ExpiredFields
         args.extend(hash.fields.iter().map(|field| &field[..]));
         bytes.clear();
         write_command(&mut bytes, &args);
-        node.log.append_effects(1, std::iter::once((db, &bytes[..])));
+        let position = node.log.append_effects(1, std::iter::once((db, &bytes[..])));
+        acks::note_removed(node, std::iter::once(&hash.key[..]), position);
         shard.touched(db, &hash.key);
     }
 }

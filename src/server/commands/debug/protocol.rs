@@ -10,6 +10,7 @@ const TYPES: &str = "string|integer|double|bignum|null|array|set|map|attrib|push
 mod samples {
     pub const TEXT: &str = "Hello World";
     pub const INTEGER: i64 = 12345;
+    #[allow(clippy::approx_constant, reason = "it is not meant to be pi")]
     pub const DOUBLE: f64 = 3.141;
     pub const BIG_NUMBER: &str = "1234567999999999999999999999999999999";
     pub const VERBATIM: &str = "This is a verbatim\nstring";

@@ -4,8 +4,8 @@ use super::DurableAcks;
 use crate::command::apply::OwnedCommand;
 use crate::command::locking::{FirstHash, NO_HASH, hashes_of};
 use crate::command::table::{Command, Run, flags};
-use crate::keyspace::Entry;
 use crate::replication::acks::{Need, OnLoss, Verdict};
+use crate::server::gate::bits;
 use crate::server::stats::add;
 use crate::server::{Node, Session};
 use crate::value::hash_bytes;
@@ -150,10 +150,10 @@ pub fn note_written(node: &Node, command: &Command, args: &[&[u8]], position: u6
     node.acks.mark(hashes_of(command, args, NO_HASH).as_deref(), position);
 }
 
-/// Notes the removal of these keys. The caller holds their shard.
-pub fn note_removed(node: &Node, gone: &[Entry], position: u64) {
-    for entry in gone {
-        node.acks.mark(Some(&[hash_bytes(entry.key())]), position);
+/// Notes that what was removed of these keys, or in them, stands in the log up to `position`. The caller holds their shard.
+pub fn note_removed<'a>(node: &Node, keys: impl Iterator<Item = &'a [u8]>, position: u64) {
+    if node.gate.has(bits::TRACKED) {
+        keys.for_each(|key| node.acks.mark(Some(&[hash_bytes(key)]), position));
     }
 }
 
