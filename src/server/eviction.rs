@@ -176,8 +176,9 @@ fn evict_one(node: &Node, policy: MaxmemoryPolicy, samples: u32, work: &mut Work
 fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<usize> {
     let (_, hash) = locate(&candidate.key);
     let mut locked = node.keyspace.lock_one(hash);
-    // Under the lock: a change of role takes them all.
-    if node.is_replica() {
+    // Under the lock: a change of role takes them all, and once CONFIG SET has answered that there is no limit, no key
+    // that a client writes afterwards may go.
+    if node.is_replica() || !node.eviction.is_on() {
         return None;
     }
     let shard = locked.shard_mut(hash);
