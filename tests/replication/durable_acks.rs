@@ -25,6 +25,18 @@ fn send(client: &mut Client, words: &str) {
     client.send(&words.split(' ').collect::<Vec<_>>()).expect("send");
 }
 
+/// Stops a server, and waits until each of its threads stands still: until then it may go on to acknowledge.
+fn freeze(server: &Server) {
+    server.signal(Signal::SIGSTOP);
+    let stands = |stat: &str| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'));
+    wait_for("the server to stand still", LIMIT, || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
+        tasks
+            .flatten()
+            .all(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stands(&stat)))
+    });
+}
+
 /// Fails if a reply comes.
 fn assert_held(client: &mut Client, what: &str) {
     client.set_read_timeout(HELD_FOR);
@@ -85,7 +97,7 @@ fn who_reads_a_key_waits_for_its_last_write_and_nobody_else() {
     let mut writer = primary.client();
     writer.ok("SET key 1");
     writer.ok("SET clean 1");
-    replicas[0].signal(Signal::SIGSTOP);
+    freeze(&replicas[0]);
     send(&mut writer, "SET key 2");
     assert_held(&mut writer, "the write");
     let mut reader = primary.client();
@@ -123,7 +135,7 @@ fn replies_keep_their_order() {
     let (primary, replicas) = nodes(&["--durable-acks", "1"], 1);
     let mut client = primary.client();
     client.ok("SET clean 1");
-    replicas[0].signal(Signal::SIGSTOP);
+    freeze(&replicas[0]);
     for words in ["GET clean", "SET key 1", "GET clean", "PING", "INCR key", "CLIENT REPLY SKIP", "INCR key"]
     {
         send(&mut client, words);
@@ -159,7 +171,7 @@ fn clients_that_wait_for_keys_are_told_of_what_is_durable() {
     let (mut waiter, mut pusher) = (primary.client(), primary.client());
     send(&mut waiter, "BLPOP list 0");
     wait_for("it to wait", LIMIT, || figure(&mut primary.client(), "blocked_clients") == 1);
-    replicas[0].signal(Signal::SIGSTOP);
+    freeze(&replicas[0]);
     send(&mut pusher, "RPUSH list a");
     assert_held(&mut waiter, "an element");
     assert_held(&mut pusher, "its push");
@@ -182,7 +194,7 @@ fn a_reply_that_waited_in_vain_says_so() {
     let (primary, replicas) = nodes(&["--durable-acks", "1", "--durable-acks-timeout", "300"], 1);
     let mut client = primary.client();
     client.ok("SET clean 1");
-    replicas[0].signal(Signal::SIGSTOP);
+    freeze(&replicas[0]);
     for words in ["SET key 1", "PING", "GET key", "MULTI", "INCR key", "INCR key", "EXEC", "GET clean"] {
         send(&mut client, words);
     }
@@ -229,7 +241,7 @@ fn without_replicas_replies_wait_or_do_not_or_writes_are_refused() {
         wait_durable_replicas(&primary, 1);
         client.ok(&format!("CONFIG SET durable-acks-on-loss {policy}"));
         client.ok("SET key 3");
-        replica.signal(Signal::SIGSTOP);
+        freeze(&replica);
         send(&mut client, "SET key 4");
         assert_held(&mut client, policy);
         replica.kill();
@@ -249,7 +261,7 @@ fn a_connection_chooses_for_itself() {
     none.ok("SET clean 1");
     two.ok("CLIENT DURABILITY 2");
     two.ok("SET key 1");
-    replicas[1].signal(Signal::SIGSTOP);
+    freeze(&replicas[1]);
     none.ok("SET key 2");
     assert_eq!(none.text("GET key"), "2");
     let mut one = primary.client();
@@ -276,7 +288,7 @@ fn a_connection_chooses_for_itself() {
     replicas[1].signal(Signal::SIGCONT);
     assert_eq!((next(&mut two), next(&mut none)), (bulk("2"), ok()));
     config.ok("CONFIG SET durable-acks 0");
-    replicas[1].signal(Signal::SIGSTOP);
+    freeze(&replicas[1]);
     none.ok("SET key 4");
     assert_eq!(two.text("RESET"), "RESET");
     two.ok("SET key 5");
@@ -289,7 +301,7 @@ fn a_node_that_is_demoted_promises_nothing() {
     let other = super::primary(&[]);
     let (mut writer, mut reader) = (primary.client(), primary.client());
     writer.ok("SET key 1");
-    replicas[0].signal(Signal::SIGSTOP);
+    freeze(&replicas[0]);
     send(&mut writer, "SET key 2");
     send(&mut writer, "SET key 3");
     assert_held(&mut writer, "the write");
