@@ -69,6 +69,9 @@ pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
 /// A text as C's `strtod` reads all of it: up to its first NUL, leading white space passes, empty text is 0. Rejects nan,
 /// and what a double cannot hold or holds only with less than its usual precision.
 pub fn parse_c_double(text: &[u8]) -> Option<f64> {
+    if let Some(int) = parse_i64(text) {
+        return Some(int as f64);
+    }
     let text = text.split(|&b| b == 0).next().unwrap_or_default();
     if text.is_empty() {
         return Some(0.0);
