@@ -73,6 +73,7 @@ impl Pair {
             Mode::Near(tolerance) | Mode::Idle(tolerance) => {
                 (!near(&ours.value, &theirs.value, tolerance)).then_some("not near")
             }
+            Mode::Scan(_) if ours.value.as_error().is_some() => Some("not the same error"),
             Mode::Scan(_) => {
                 (kind(&ours.value) != kind(&theirs.value)).then_some("not the same kind of reply")
             }
@@ -164,12 +165,13 @@ impl Pair {
         let kind = self.theirs.try_command(&[b"TYPE", key])?;
         let has = |word: &str| args.iter().any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
         let is = |name: &[u8]| kind == RespValue::Simple(name.to_vec());
-        let equal_weights = (is(b"set") || is(b"zset")) && has("alpha") && has("by");
-        if equal_weights && has("store") {
-            // The two would go on with different lists.
+        let in_no_order = is(b"set") || is(b"zset");
+        if in_no_order && has("alpha") && has("by") && has("store") {
+            // Weights may be equal: the two would go on with different lists.
             return Ok(Verdict::Equal);
         }
-        let by_chance = equal_weights || (is(b"set") && (has("nosort") || has("alpha")));
+        // So may texts, up to a NUL.
+        let by_chance = (in_no_order && has("alpha")) || (is(b"set") && has("nosort"));
         let mut replies = self.both(args)?;
         let is_refused =
             |reply: &RawReply| reply.value.as_error().is_some_and(|it| it.starts_with(b"ERR One or more"));

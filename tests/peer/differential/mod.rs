@@ -72,8 +72,10 @@ struct Run {
 fn entries(lines: &[Line]) -> Vec<Entry> {
     let entry = |(mode, text): &Line| Entry {
         mode: *mode,
-        // A blocking command's spoilt timeout could be for ever, and ranges by name need equal scores.
-        spoils: !["BL", "BR", "BZ"].iter().any(|start| text.starts_with(start)) && !text.contains("<lex>"),
+        // A blocking command's spoilt timeout could be for ever, a spoilt id could be that of a client that is there, and
+        // ranges by name need equal scores.
+        spoils: !["BL", "BR", "BZ", "CLIENT"].iter().any(|start| text.starts_with(start))
+            && !text.contains("<lex>"),
         part: grammar::parse(text),
         name: text.split([' ', '[']).next().unwrap_or_default().to_string(),
     };

@@ -67,6 +67,16 @@ pub(super) fn swapdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     let a = database_number(args[1], Some("ERR invalid first DB index"))?;
     let b = database_number(args[2], Some("ERR invalid second DB index"))?;
     let (a, b) = (database(ctx, a)?, database(ctx, b)?);
+    if a != b {
+        swap(ctx, a, b);
+    }
+    ctx.dirty += 1;
+    ctx.reply.ok();
+    DONE
+}
+
+/// Exchanges two databases, and tells whoever watches or waits for keys of either.
+fn swap(ctx: &mut Context<'_, '_>, a: u32, b: u32) {
     let now_ms = expiry_clock(ctx);
     let is_live = |shard: &Shard, db: u32, key: &[u8]| shard.presence(db, key, now_ms) == Presence::Live;
     let mut ready = Vec::new();
@@ -86,7 +96,4 @@ pub(super) fn swapdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
         }
     }
     ctx.ready.append(&mut ready);
-    ctx.dirty += 1;
-    ctx.reply.ok();
-    DONE
 }

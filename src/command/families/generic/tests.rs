@@ -238,8 +238,15 @@ fn swapping_databases() {
     h.check("DBSIZE", ":0");
     h.db = 1;
     h.check("TYPE list", "+list");
-    h.check("SWAPDB 1 1", "+OK");
+    // A database that is exchanged with itself changes nothing for anybody.
+    let (changed, stale) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    h.keyspace.lock_one(hash).shard_mut(hash).watch(1, b"list", &changed, &stale);
+    h.check_effects("SWAPDB 1 1", "+OK", &["SWAPDB 1 1"]);
+    assert!(h.ready.len() == 1 && !changed.load(Ordering::Relaxed));
     h.check("TYPE list", "+list");
+    h.check("SWAPDB 2 1", "+OK");
+    assert!(h.ready.len() == 2 && changed.load(Ordering::Relaxed));
+    h.check("SWAPDB 2 1", "+OK");
     h.check("SWAPDB x y", "-ERR invalid first DB index");
     h.check("SWAPDB 99 y", "-ERR invalid second DB index");
     h.check("SWAPDB 0 16", "-ERR DB index is out of range");
