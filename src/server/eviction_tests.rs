@@ -4,6 +4,8 @@ use crate::server::config::Config;
 fn node(policy: MaxmemoryPolicy) -> Node {
     let mut config = Config::default();
     config.maxmemory_policy = policy;
+    // Nothing goes where there is no limit.
+    config.maxmemory_bytes = 1;
     Node::new(config)
 }
 
