@@ -92,6 +92,11 @@ impl Limits {
 }
 
 impl NodeLimit {
+    /// Nodes of up to `max` bytes, where no element has a node of another kind.
+    pub(super) const fn of_bytes(max: usize) -> Self {
+        Self { size: NodeSize::Bytes(max), element_max_bytes: usize::MAX }
+    }
+
     /// Whether a node of this size is too large.
     pub(super) fn exceeded_by(self, bytes: usize, count: usize) -> bool {
         match self.size {

@@ -151,6 +151,11 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
         match value {
             Value::Str(string) => self.element(string.element()),
             Value::List(list) => {
+                if let Some(whole) = list.merged() {
+                    self.length(1)?;
+                    self.length(node_container::PACKED)?;
+                    return self.blob(whole.as_bytes());
+                }
                 let nodes = list.nodes();
                 self.length(nodes.len() as u64)?;
                 for node in nodes {

@@ -1,4 +1,4 @@
-//! The list value: one listpack, or a deque of nodes once that would be too large.
+//! The list value: one listpack, whole or in pieces, or a deque of nodes once that would be too large.
 
 mod node;
 mod quicklist;
@@ -16,6 +16,10 @@ use std::ops::Range;
 /// A list. It leaves the single listpack when that would exceed `list-max-listpack-size`, and returns to it when
 /// removals leave one node of at most half that.
 ///
+/// A listpack of more than [`PIECE_BYTES`] is kept as pieces of about that size: an allocator's size classes lie wide
+/// apart there (2607 bytes take 3072), and a push at the head moves less. Nobody sees it: the encoding, its limit, and
+/// what is written to files are those of the one listpack.
+///
 /// Ends are named by the direction one walks from them: [`Direction::Forward`] is the head, `Backward` the tail.
 #[derive(Clone)]
 pub struct List {
@@ -25,8 +29,13 @@ pub struct List {
 #[derive(Clone)]
 enum Form {
     Packed(Listpack),
+    /// One listpack in pieces.
+    Pieces(Box<Quicklist>),
     Quick(Box<Quicklist>),
 }
+
+/// Bytes of a piece: one of the allocator's size classes.
+const PIECE_BYTES: usize = 2048;
 
 /// The elements that `start` and `stop` of LRANGE or LTRIM mean: negative ones count from the end, -1 being the last
 /// element, and `stop` is included. Empty if they mean none.
@@ -47,7 +56,7 @@ impl List {
     /// What OBJECT ENCODING says.
     pub fn encoding(&self) -> &'static str {
         match &self.form {
-            Form::Packed(_) => "listpack",
+            Form::Packed(_) | Form::Pieces(_) => "listpack",
             Form::Quick(_) => "quicklist",
         }
     }
@@ -56,7 +65,7 @@ impl List {
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Packed(listpack) => listpack.len(),
-            Form::Quick(quick) => quick.len(),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.len(),
         }
     }
 
@@ -79,7 +88,7 @@ impl List {
     pub fn get(&self, index: i64) -> Option<Element<'_>> {
         match &self.form {
             Form::Packed(listpack) => listpack.view().get(listpack.view().seek_signed(index)?),
-            Form::Quick(quick) => quick.get(self.resolve_index(index)?),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.get(self.resolve_index(index)?),
         }
     }
 
@@ -106,44 +115,68 @@ impl List {
     }
 
     fn push_raw(&mut self, end: Direction, bytes: &[u8], limit: NodeLimit) {
+        self.cut_before(bytes.len());
         match (&mut self.form, end) {
             (Form::Packed(listpack), Direction::Forward) => listpack.push_front(Element::parse(bytes)),
             (Form::Packed(listpack), Direction::Backward) => listpack.push_back(Element::parse(bytes)),
+            (Form::Pieces(quick), end) => quick.push(end, bytes, NodeLimit::of_bytes(PIECE_BYTES)),
             (Form::Quick(quick), end) => quick.push(end, bytes, limit),
+        }
+    }
+
+    /// A listpack that an element of `len` bytes would make too large for one piece goes over to pieces.
+    fn cut_before(&mut self, len: usize) {
+        if let Form::Packed(listpack) = &mut self.form
+            && !NodeLimit::of_bytes(PIECE_BYTES).admits(listpack.byte_len(), listpack.len(), len)
+            && !listpack.is_empty()
+        {
+            self.form = Form::Pieces(Box::new(pieces_of(std::mem::take(listpack))));
         }
     }
 
     /// Leaves the single listpack if `count` more elements of `bytes` bytes in all are too much for it.
     fn grow(&mut self, bytes: usize, count: usize, limits: &Limits) {
-        if let Form::Packed(listpack) = &self.form {
-            let bytes = bytes.saturating_add(listpack.byte_len());
-            if limits.list_node().exceeded_by(bytes, listpack.len() + count) {
-                self.quick();
-            }
+        let packed_bytes = match &self.form {
+            Form::Packed(listpack) => listpack.byte_len(),
+            Form::Pieces(pieces) => pieces.packed_bytes(),
+            Form::Quick(_) => return,
+        };
+        if limits.list_node().exceeded_by(bytes.saturating_add(packed_bytes), self.len() + count) {
+            self.quick();
         }
     }
 
     /// The deque, after going over to it if need be.
     fn quick(&mut self) -> &mut Quicklist {
-        if let Form::Packed(listpack) = &mut self.form {
+        let packed = match &mut self.form {
+            Form::Packed(listpack) => Some(std::mem::take(listpack)),
+            Form::Pieces(pieces) => Some(pieces.merged()),
+            Form::Quick(_) => None,
+        };
+        if let Some(listpack) = packed {
             let mut quick = Quicklist::default();
             if !listpack.is_empty() {
-                quick.push_node(Node::packed(std::mem::take(listpack)));
+                quick.push_node(Node::packed(listpack));
             }
             self.form = Form::Quick(Box::new(quick));
         }
         match &mut self.form {
             Form::Quick(quick) => quick,
-            Form::Packed(_) => unreachable!("just made into a deque"),
+            Form::Packed(_) | Form::Pieces(_) => unreachable!("just made into a deque"),
         }
     }
 
-    /// Goes back to a single listpack if there is one node, small enough.
+    /// Goes back to a single listpack if there is one node, small enough; one piece is whole again, whatever its size.
     fn settle(&mut self, limits: &Limits, shrinking: bool) {
-        let Form::Quick(quick) = &mut self.form else { return };
+        let limit = match &self.form {
+            Form::Packed(_) => return,
+            Form::Pieces(_) => None,
+            Form::Quick(_) => Some(limits.list_node()),
+        };
+        let (Form::Pieces(quick) | Form::Quick(quick)) = &mut self.form else { return };
         let fits = match quick.only_node() {
             Some(Node::Packed { count, listpack }) => {
-                limits.list_node().fits_listpack(listpack.byte_len(), *count as usize, shrinking)
+                limit.is_none_or(|limit| limit.fits_listpack(listpack.byte_len(), *count as usize, shrinking))
             }
             Some(Node::Plain(_)) => false,
             None => quick.node_count() == 0,
@@ -178,6 +211,9 @@ impl List {
                     listpack.replace(at, Element::parse(bytes));
                 }
             }
+            Form::Pieces(pieces) => {
+                pieces.set(index, bytes, NodeLimit::of_bytes(PIECE_BYTES));
+            }
             Form::Quick(quick) => {
                 quick.set(index, bytes, limits.list_node());
             }
@@ -189,11 +225,13 @@ impl List {
     /// Inserts an element before the one at `index`; behind the last if `index` is not less than the length.
     pub fn insert(&mut self, index: usize, bytes: &[u8], limits: &Limits) {
         self.grow(bytes.len(), 1, limits);
+        self.cut_before(bytes.len());
         match &mut self.form {
             Form::Packed(listpack) => {
                 let at = listpack.view().seek(index).unwrap_or(listpack.view().end());
                 listpack.insert(at, Element::parse(bytes));
             }
+            Form::Pieces(pieces) => pieces.insert(index, bytes, NodeLimit::of_bytes(PIECE_BYTES)),
             Form::Quick(quick) => quick.insert(index, bytes, limits.list_node()),
         }
     }
@@ -251,7 +289,7 @@ impl List {
         let needle = Needle::new(bytes);
         let removed = match &mut self.form {
             Form::Packed(listpack) => listpack.remove_matching(&needle, limit, direction),
-            Form::Quick(quick) => quick.remove_matching(&needle, limit, direction),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.remove_matching(&needle, limit, direction),
         };
         self.settle(limits, true);
         removed
@@ -263,7 +301,7 @@ impl List {
             Form::Packed(listpack) => {
                 listpack.remove_range(range.start, range.len());
             }
-            Form::Quick(quick) => quick.remove_range(range.start, range.len()),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.remove_range(range.start, range.len()),
         }
         self.settle(limits, true);
     }
@@ -298,7 +336,7 @@ impl List {
     pub fn iter_from(&self, index: usize, direction: Direction) -> ListIter<'_> {
         let start = match &self.form {
             Form::Packed(listpack) => (index < listpack.len()).then_some((0, index)),
-            Form::Quick(quick) => quick.locate(index),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.locate(index),
         };
         let inner = start.and_then(|(n, i)| Some(self.node(n)?.iter_from(i, direction)));
         ListIter { list: self, node: start.map_or(0, |(n, _)| n), inner, direction }
@@ -307,19 +345,27 @@ impl List {
     fn node(&self, index: usize) -> Option<NodeRef<'_>> {
         match &self.form {
             Form::Packed(listpack) => (index == 0).then(|| NodeRef::Packed(listpack.view())),
-            Form::Quick(quick) => quick.node(index),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.node(index),
         }
     }
 
-    /// Number of nodes: 1 for a single listpack.
+    /// Number of nodes, or of pieces: 1 for a listpack in one.
     pub fn node_count(&self) -> usize {
         match &self.form {
             Form::Packed(_) => 1,
-            Form::Quick(quick) => quick.node_count(),
+            Form::Pieces(quick) | Form::Quick(quick) => quick.node_count(),
         }
     }
 
-    /// The nodes from the head, as they go into an RDB file.
+    /// The listpack that is kept in pieces, whole; `None` for any other list. A file gets this in place of the nodes.
+    pub fn merged(&self) -> Option<Listpack> {
+        match &self.form {
+            Form::Pieces(pieces) => Some(pieces.merged()),
+            Form::Packed(_) | Form::Quick(_) => None,
+        }
+    }
+
+    /// The nodes from the head, as they go into an RDB file; see [`List::merged`].
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeRef<'_>> {
         let empty = NodeRef::Plain(&[]);
         (0..self.node_count()).map(move |n| self.node(n).unwrap_or(empty))
@@ -341,6 +387,7 @@ impl List {
     /// Chooses the encoding after all nodes were pushed.
     pub fn finish_load(&mut self, limits: &Limits) {
         self.settle(limits, false);
+        self.cut_before(0);
     }
 
     /// About how many bytes the list takes on the heap, its nodes judged by the first `samples` (0: all).
@@ -351,7 +398,7 @@ impl List {
         let packed = (sampled as u128 * nodes as u128).checked_div(samples as u128).unwrap_or(0) as usize;
         match &self.form {
             Form::Packed(_) => packed,
-            Form::Quick(_) => packed + size_of::<Quicklist>() + nodes * size_of::<Node>(),
+            Form::Pieces(_) | Form::Quick(_) => packed + size_of::<Quicklist>() + nodes * size_of::<Node>(),
         }
     }
 
@@ -359,6 +406,30 @@ impl List {
     pub fn estimated_free_effort(&self) -> usize {
         self.node_count()
     }
+}
+
+/// A listpack cut into pieces.
+fn pieces_of(mut rest: Listpack) -> Quicklist {
+    let mut pieces = Quicklist::default();
+    while rest.byte_len() > PIECE_BYTES {
+        let view = rest.view();
+        // The first entry whose end does not fit any more; an entry larger than a piece has one for itself.
+        let mut at = view.first();
+        let mut is_first = true;
+        while let Some(here) = at {
+            let next = view.next(here);
+            if !is_first && next.unwrap_or(view.end()).offset() >= PIECE_BYTES {
+                break;
+            }
+            is_first = false;
+            at = next;
+        }
+        let Some(at) = at else { break };
+        let tail = rest.split_off(at);
+        pieces.push_node(Node::packed(std::mem::replace(&mut rest, tail)));
+    }
+    pieces.push_node(Node::packed(rest));
+    pieces
 }
 
 impl Default for List {

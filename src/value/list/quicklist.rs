@@ -1,8 +1,8 @@
-//! A deque of nodes: the list that has outgrown one listpack.
+//! A deque of nodes: the list that has outgrown one listpack, or a listpack in pieces.
 
 use super::node::{Node, NodeRef};
 use crate::value::limits::NodeLimit;
-use crate::value::{Direction, Element, Listpack, Needle};
+use crate::value::{Direction, Element, Listpack, Needle, listpack};
 use std::collections::VecDeque;
 
 #[derive(Clone, Default)]
@@ -27,6 +27,24 @@ impl Quicklist {
     pub(super) fn push_node(&mut self, node: Node) {
         self.len += node.count();
         self.nodes.push_back(node);
+    }
+
+    /// Bytes of the one listpack that nodes of packed elements would be.
+    pub(super) fn packed_bytes(&self) -> usize {
+        let content = |node: &Node| node.view().byte_len() - listpack::EMPTY_BYTES;
+        listpack::EMPTY_BYTES + self.nodes.iter().map(content).sum::<usize>()
+    }
+
+    /// The one listpack that nodes of packed elements are.
+    pub(super) fn merged(&self) -> Listpack {
+        let mut whole = Listpack::new();
+        for node in &self.nodes {
+            match node {
+                Node::Packed { listpack, .. } => whole.append(listpack),
+                Node::Plain(_) => unreachable!("no piece of a listpack is plain"),
+            }
+        }
+        whole
     }
 
     /// Takes the only node out, if there is just one.

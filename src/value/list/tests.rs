@@ -61,6 +61,42 @@ fn returns_to_the_listpack_at_half_the_limit() {
 }
 
 #[test]
+fn a_long_listpack_is_in_pieces_and_nobody_sees_it() {
+    let limits = Limits::default();
+    let element = |n: usize| format!("{n:024}").into_bytes();
+    let mut list = List::new();
+    (0..100).for_each(|n| list.push(TAIL, &element(n), &limits));
+    // 26 bytes each: 78 of them in 2048 bytes, the rest in another piece.
+    assert_eq!((list.encoding(), list.node_count()), ("listpack", 2));
+    assert_eq!(list.nodes().map(NodeRef::byte_len).collect::<Vec<_>>(), [7 + 78 * 26, 7 + 22 * 26]);
+    let whole = list.merged().unwrap();
+    assert_eq!(whole.byte_len(), 7 + 100 * 26);
+
+    // What a file gave as one listpack is cut when it is loaded.
+    let mut loaded = List::new();
+    loaded.push_packed_node(whole.clone());
+    loaded.finish_load(&limits);
+    assert_eq!((loaded.encoding(), loaded.node_count()), ("listpack", 2));
+    assert_eq!(loaded.merged().unwrap().as_bytes(), whole.as_bytes());
+
+    // An element larger than a piece has one for itself; the limit is that of the whole.
+    list.insert(50, &[b'x'; 5000], &limits);
+    // What followed it in its piece has joined the next one.
+    assert_eq!((list.encoding(), list.node_count()), ("listpack", 3));
+    assert!(list.get(50).unwrap().eq_bytes(&[b'x'; 5000]) && list.get(51).unwrap().eq_bytes(&element(50)));
+    assert!(list.set(50, b"small", &limits));
+    (0..300).for_each(|n| list.push(HEAD, &element(n), &limits));
+    assert_eq!((list.encoding(), list.node_count()), ("quicklist", 2));
+    list.trim(0..80, &limits);
+    assert_eq!(list.encoding(), "listpack");
+
+    // Whole again once one piece is left.
+    loaded.trim(90..100, &limits);
+    assert!(loaded.merged().is_none());
+    assert_eq!((loaded.len(), loaded.node_count()), (10, 1));
+}
+
+#[test]
 fn large_elements_get_their_own_node() {
     let limits = Limits::default();
     let large = vec![b'x'; 8193];
@@ -272,6 +308,14 @@ fn check(list: &List, model: &VecDeque<Vec<u8>>, limits: &Limits) {
         assert!(forward.iter().eq(model.iter().skip(start)));
         let backward: Vec<_> = list.iter_from(start, TAIL).map(|element| element.to_vec()).collect();
         assert!(backward.iter().eq(model.iter().take(start + 1).rev()));
+    }
+    if let Some(whole) = list.merged() {
+        assert_eq!((list.encoding(), list.node_count() > 1), ("listpack", true));
+        let expected = Listpack::from_elements(model.iter().map(|text| Element::parse(text)));
+        assert_eq!(whole.as_bytes(), expected.as_bytes());
+        assert!(
+            !limits.list_node().exceeded_by(whole.byte_len().saturating_sub(8 * model.len()), model.len())
+        );
     }
     for node in list.nodes() {
         if let NodeRef::Packed(view) = node {
