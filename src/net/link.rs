@@ -82,7 +82,9 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     introduce(node, &mut peer).await?;
     let own = own_place(node);
     let (lineage, next) = psync_request(own);
-    peer.send(&[b"PSYNC", lineage.as_bytes(), next.as_bytes()]).await?;
+    let psync: [&[u8]; 4] = [b"PSYNC", lineage.as_bytes(), next.as_bytes(), b"FAILOVER"];
+    let words = if node.failover.asks(target.order) { 4 } else { 3 };
+    peer.send(&psync[..words]).await?;
     let answer = peer.line().await?;
     match judge_answer(node, target, own, &answer, &info)? {
         Next::Stream => {}

@@ -298,6 +298,15 @@ fn run_keyspace(
 ) -> Next {
     let mut ready = Vec::new();
     let (mut locked, first_hash) = lock_for(&node.keyspace, command, args);
+    // The role may have changed since the look at the gate. Changes of it take all locks, so now it stays.
+    if command.has(flags::WRITE)
+        && node.gate.has(bits::READ_ONLY)
+        && let Some(text) = node.gate.refuse(session, command)
+    {
+        drop(locked);
+        let text = text.into_owned().into_bytes().into();
+        return refuse(node, session, out, Refusal { command: Some(command), text });
+    }
     let mut call =
         Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true, woken_by: None };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);

@@ -10,6 +10,7 @@ use super::gate::{Gate, bits};
 use super::memory::MemoryWatch;
 use super::pause::Pause;
 use super::replication::acks::DurableAcks;
+use super::replication::failover::Failover;
 use super::replication::{Replicas, Role};
 use super::session::Session;
 use super::shutdown::Shutdown;
@@ -58,6 +59,8 @@ pub struct Node {
     pub config_file: Option<PathBuf>,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// FAILOVER.
+    pub failover: Failover,
     /// Connections.
     pub clients: Clients,
     /// Clients in blocking commands.
@@ -110,6 +113,7 @@ impl Node {
             cron_paused: AtomicBool::new(false),
             config_file: None,
             pause: Pause::default(),
+            failover: Failover::default(),
             clients: Clients::default(),
             blocked: BlockedClients::default(),
             role: Role::default(),

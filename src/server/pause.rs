@@ -1,4 +1,4 @@
-//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE; for a failover without lost writes.
+//! Pauses: commands wait, for a time or until CLIENT UNPAUSE, or writes do, while FAILOVER hands over.
 
 use super::gate::{Gate, bits};
 use crate::command::registry;
@@ -18,6 +18,8 @@ struct State {
     /// Unix ms.
     until_ms: i64,
     all: bool,
+    /// A failover holds writes back until it ends.
+    failover: bool,
 }
 
 impl Pause {
@@ -25,23 +27,41 @@ impl Pause {
     /// narrower.
     pub fn begin(&self, gate: &Gate, until_ms: i64, all: bool) {
         let mut state = self.state.lock();
-        let going_on = gate.has(bits::PAUSED);
+        let going_on = gate.has(bits::PAUSED) && state.until_ms > 0;
         state.until_ms = if going_on { state.until_ms.max(until_ms) } else { until_ms };
         state.all = all || going_on && state.all;
         gate.set(bits::PAUSED, true);
     }
 
-    /// Ends the pause.
+    /// Ends the pause; a failover's goes on.
     pub fn end(&self, gate: &Gate) {
-        let state = self.state.lock();
-        gate.set(bits::PAUSED, false);
+        let mut state = self.state.lock();
+        (state.until_ms, state.all) = (0, false);
+        gate.set(bits::PAUSED, state.failover);
+        drop(state);
+        self.ended.notify_waiters();
+    }
+
+    /// Holds writes back until [`Pause::end_failover`].
+    pub fn begin_failover(&self, gate: &Gate) {
+        let mut state = self.state.lock();
+        state.failover = true;
+        gate.set(bits::PAUSED, true);
+    }
+
+    /// Ends a failover's pause; one of CLIENT PAUSE goes on.
+    pub fn end_failover(&self, gate: &Gate) {
+        let mut state = self.state.lock();
+        state.failover = false;
+        gate.set(bits::PAUSED, state.until_ms > 0);
         drop(state);
         self.ended.notify_waiters();
     }
 
     /// Ends the pause if its time has come.
     pub fn end_if_due(&self, gate: &Gate, now_ms: i64) {
-        if gate.has(bits::PAUSED) && self.left_ms(now_ms) == 0 {
+        let is_due = |state: &State| state.until_ms > 0 && state.until_ms <= now_ms;
+        if gate.has(bits::PAUSED) && is_due(&self.state.lock()) {
             self.end(gate);
         }
     }
@@ -73,10 +93,17 @@ impl Pause {
             if !gate.has(bits::PAUSED) {
                 return;
             }
-            let left = std::time::Duration::from_millis(self.left_ms(now_ms()).max(1));
+            // Nothing is left of a failover's pause: it ends when it ends.
+            let left_ms = self.left_ms(now_ms());
+            let time_is_up = async {
+                match left_ms {
+                    0 => std::future::pending().await,
+                    left_ms => tokio::time::sleep(std::time::Duration::from_millis(left_ms)).await,
+                }
+            };
             tokio::select! {
                 () = ended => {}
-                () = tokio::time::sleep(left) => {}
+                () = time_is_up => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 mod acks;
 mod chain;
 mod durable_acks;
+mod failover;
 mod fence;
 mod field_times;
 mod guard;

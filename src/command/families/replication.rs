@@ -29,6 +29,13 @@ pub const COMMANDS: &[Command] = &[
         "The old name of REPLICAOF.",
         "host port | NO ONE",
     ),
+    Command::server("failover", -1, ADMIN | NOSCRIPT | STALE).doc(
+        "server",
+        "6.2.0",
+        "O(1)",
+        "Hands this primary's role to a replica of its own, once that has everything.",
+        "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]",
+    ),
     Command::server("psync", -3, SYNC).doc(
         "server",
         "2.8.0",

@@ -1,11 +1,13 @@
-//! ROLE, REPLICAOF, SLAVEOF, PSYNC, SYNC, REPLCONF, WAIT, WAITAOF.
+//! ROLE, REPLICAOF, SLAVEOF, FAILOVER, PSYNC, SYNC, REPLCONF, WAIT, WAITAOF.
 
 use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
+use crate::replication::Lineage;
 use crate::server::clients::ClientKind;
 use crate::server::config::Address;
 use crate::server::dispatch::Next;
+use crate::server::replication::failover;
 use crate::server::replication::wait::{WaitFor, wait_reply};
 use crate::server::replication::{FeedStart, PsyncDecision, decide_psync};
 use crate::server::stats::add;
@@ -14,6 +16,7 @@ pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
     Some(match name {
         "role" => role,
         "replicaof" | "slaveof" => replicaof,
+        "failover" => failover,
         "psync" => psync,
         "sync" => sync,
         "replconf" => replconf,
@@ -52,6 +55,9 @@ fn role(call: &mut Call<'_, '_>) -> Next {
 
 fn replicaof(call: &mut Call<'_, '_>) -> Next {
     let (host, port) = (call.args[1], call.args[2]);
+    if call.node.failover.is_on() {
+        return call.error("ERR REPLICAOF not allowed while failing over.");
+    }
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         if call.node.role.target().is_some() {
             tracing::info!("promoted to primary by an operator");
@@ -80,6 +86,73 @@ fn replicaof(call: &mut Call<'_, '_>) -> Next {
     call.ok()
 }
 
+/// FAILOVER [TO host port [FORCE]] [TIMEOUT ms], or FAILOVER ABORT.
+fn failover(call: &mut Call<'_, '_>) -> Next {
+    let args = call.args;
+    if args.len() == 2 && args[1].eq_ignore_ascii_case(b"abort") {
+        let node = call.node;
+        return match call.with_all_shards(|all| failover::abort(node, all, "an operator's order")) {
+            Ok(()) => call.ok(),
+            Err(text) => call.error(text),
+        };
+    }
+    let begun = failover_plan(args, call.session.now_ms).and_then(|plan| {
+        let begun = failover::begin(call.node, plan);
+        begun.map_err(std::borrow::Cow::from)
+    });
+    match begun {
+        Ok(()) => call.ok(),
+        Err(text) => call.error(&*text),
+    }
+}
+
+fn failover_plan(args: &[&[u8]], now_ms: i64) -> Result<failover::Plan, std::borrow::Cow<'static, str>> {
+    let mut plan = failover::Plan { target: None, force: false, until_ms: None };
+    let mut rest = &args[1..];
+    while let Some((word, after)) = rest.split_first() {
+        rest = match (&word.to_ascii_lowercase()[..], after) {
+            (b"timeout", [ms, after @ ..]) if plan.until_ms.is_none() => {
+                let ms = parse_i64(ms).ok_or_else(|| CommandError::NotInteger.to_string())?;
+                if ms <= 0 {
+                    return Err("ERR FAILOVER timeout must be greater than 0".into());
+                }
+                plan.until_ms = Some(now_ms.saturating_add(ms));
+                after
+            }
+            (b"to", [host, port, after @ ..]) if plan.target.is_none() => {
+                let port = parse_i64(port).ok_or_else(|| CommandError::NotInteger.to_string())?;
+                // No replica listens on a port that is none: it is then said not to be one.
+                let port = u16::try_from(port).unwrap_or(0);
+                plan.target = Some(Address { host: String::from_utf8_lossy(host).into_owned(), port });
+                after
+            }
+            (b"force", after) if !plan.force => {
+                plan.force = true;
+                after
+            }
+            _ => return Err(CommandError::Syntax.to_string().into()),
+        };
+    }
+    Ok(plan)
+}
+
+/// PSYNC's word FAILOVER: the primary asks this replica to take its role.
+fn take_over(call: &mut Call<'_, '_>, offset: i64) -> Result<(), &'static str> {
+    let (node, asked) = (call.node, Lineage::parse(call.args[1]));
+    let history = node.log.history();
+    if !node.is_replica() {
+        // Asked again, because the answer was lost on its way: this is the primary that it became.
+        let is_done = asked == Some(history.previous) && history.previous_end == offset - 1;
+        return if is_done { Ok(()) } else { Err("ERR PSYNC FAILOVER can't be sent to a master.") };
+    }
+    if asked != Some(history.lineage) || !node.role.has_history() {
+        return Err("ERR PSYNC FAILOVER replid must match my replid.");
+    }
+    tracing::info!("promoted to primary by its primary's failover");
+    call.with_all_shards(|all| node.follow_locked(all, None, true));
+    Ok(())
+}
+
 fn refuse_sync(call: &mut Call<'_, '_>) -> Option<Next> {
     if call.node.role.target().is_some()
         && call.node.role.phase() != crate::server::replication::LinkPhase::Connected
@@ -97,6 +170,11 @@ fn psync(call: &mut Call<'_, '_>) -> Next {
     let Some(offset) = parse_i64(call.args[2]) else {
         return call.error(CommandError::NotInteger.to_string());
     };
+    if call.args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"failover"))
+        && let Err(text) = take_over(call, offset)
+    {
+        return call.error(text);
+    }
     match decide_psync(&call.node.log, call.args[1], offset) {
         PsyncDecision::Continue { position, lineage } => {
             add(&call.node.stats.sync_partial_ok, 1);

@@ -1,5 +1,6 @@
-//! The periodic work of replication on a primary.
+//! The periodic work of replication.
 
+use super::failover;
 use crate::server::Node;
 use crate::server::gate::bits;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 /// How often it is done.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Runs for ever: PINGs replicas, and watches over `min-replicas-to-write`.
+/// Runs for ever: PINGs replicas, watches over `min-replicas-to-write`, and takes a failover on.
 pub async fn run(node: Arc<Node>) {
     let mut last_ping_ms = node.now_ms();
     loop {
@@ -16,7 +17,9 @@ pub async fn run(node: Arc<Node>) {
         let config = node.config();
         let now_ms = node.now_ms();
         let period_ms = i64::from(config.repl_ping_replica_period_seconds) * 1000;
-        if now_ms - last_ping_ms >= period_ms {
+        failover::step(&node);
+        // A PING is a part of the history, and would keep a replica from having all of it.
+        if now_ms - last_ping_ms >= period_ms && !node.failover.is_on() {
             last_ping_ms = now_ms;
             node.tell_replicas(&["PING"]);
         }

@@ -1,6 +1,6 @@
 //! What a replica asks of its primary, and what it makes of the answer.
 
-use super::Target;
+use super::{Target, failover};
 use crate::replication::guard::{self, Verdict};
 use crate::replication::handshake::{PsyncReply, info_fields, read_psync_reply};
 use crate::replication::{Lineage, Offer, Place};
@@ -36,7 +36,9 @@ pub fn judge_answer(
     answer: &str,
     info: &str,
 ) -> io::Result<Next> {
-    match read_psync_reply(answer) {
+    let answer = read_psync_reply(answer);
+    failover::answered(node, target.order, &answer);
+    match answer {
         PsyncReply::Continue(renamed) => {
             if let Some(lineage) = renamed {
                 rename(node, lineage, target.order)?;

@@ -49,9 +49,10 @@ pub fn section(node: &Node, now_ms: i64) -> String {
     let held = node.log.held_bytes();
     let _ = write!(
         text,
-        "master_failover_state:no-failover\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\n\
+        "master_failover_state:{}\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\n\
          master_repl_offset:{offset}\r\nsecond_repl_offset:{second}\r\nrepl_backlog_active:1\r\n\
          repl_backlog_size:{}\r\nrepl_backlog_first_byte_offset:{}\r\nrepl_backlog_histlen:{held}\r\n",
+        node.failover.word(),
         history.lineage,
         history.previous,
         config.repl_backlog_size_bytes,

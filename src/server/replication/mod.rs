@@ -2,6 +2,7 @@
 
 pub mod acks;
 pub mod cron;
+pub mod failover;
 pub mod feed;
 pub mod follow;
 pub mod incoming;
