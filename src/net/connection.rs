@@ -1,9 +1,13 @@
 //! One client connection.
 
+use super::slow_reader::SlowReader;
+use super::stream::Stream;
 use crate::resp::args::ArgSpans;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
 use crate::server::clients::{ClientInfo, ClientKind};
+use crate::server::config::BufferLimit;
 use crate::server::dispatch::{self, LaterReply, Next};
+use crate::server::endpoint::Endpoint;
 use crate::server::gate::bits;
 use crate::server::later::{self, Measured};
 use crate::server::replication::acks::{self, HeldReplies, Need, Settled};
@@ -14,7 +18,6 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,25 +33,35 @@ const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 /// Output is written in the middle of a batch beyond this.
 const FLUSH_BYTES: usize = 256 * 1024;
 
+/// What a client from elsewhere hears in protected mode. One line: clients read no more.
+const PROTECTED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the loopback interface. \
+    To serve other hosts, set a password (CONFIG SET requirepass, or the directive of that name), or, where nobody \
+    else can reach this port, switch the mode off (CONFIG SET protected-mode no). Either is to be done from this \
+    server's own host.\r\n";
+
 /// Serves a connection until it ends.
-pub async fn serve(node: Arc<Node>, stream: TcpStream, addr: SocketAddr) {
-    let _ = stream.set_nodelay(true);
-    set_keepalive(&stream, node.config().tcp_keepalive_seconds);
-    let local_addr = stream.local_addr().unwrap_or(addr);
+pub(super) async fn serve(node: Arc<Node>, stream: Stream, addr: Endpoint) {
+    let config = node.config();
+    if let Some(tcp) = stream.tcp() {
+        let _ = tcp.set_nodelay(true);
+        set_keepalive(tcp, config.tcp_keepalive_seconds);
+    }
+    if config.protected_mode && config.requirepass.0.is_empty() && !addr.is_local() {
+        tracing::warn!(%addr, "refused by protected mode");
+        return reject(&node, &stream, PROTECTED).await;
+    }
+    let local_addr = stream.local_end(&addr);
     let fd = stream.as_raw_fd();
     let kill = Box::new(move || {
         // The descriptor is open: a connection leaves the registry, whose lock our caller holds, before
         // its socket is closed.
         let _ = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both);
     });
-    let info = Arc::new(ClientInfo::new(node.clients.next_id(), addr, local_addr, fd, node.now_ms(), kill));
-    let max = node.config().maxclients as usize;
-    if !node.clients.add(info.clone(), max) {
-        add(&node.stats.rejected_connections, 1);
-        // A fresh socket has room at once; it is asked for because the runtime does not know yet.
-        let _ = stream.writable().await;
-        let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
-        return;
+    let id = node.clients.next_id();
+    let info = Arc::new(ClientInfo::new(id, addr.clone(), local_addr, fd, node.now_ms(), kill));
+    if !node.clients.add(info.clone(), config.maxclients as usize) {
+        return reject(&node, &stream, b"-ERR max number of clients reached\r\n").await;
     }
     add(&node.stats.connections, 1);
     let mut connection = Connection::new(node.clone(), stream, info.clone());
@@ -59,6 +72,14 @@ pub async fn serve(node: Arc<Node>, stream: TcpStream, addr: SocketAddr) {
     if let Err(error) = end {
         tracing::debug!(%addr, %error, "connection ended");
     }
+}
+
+/// Tells a peer why it is not served.
+async fn reject(node: &Node, stream: &Stream, why: &[u8]) {
+    add(&node.stats.rejected_connections, 1);
+    // A fresh socket has room at once; it is asked for because the runtime does not know yet.
+    let _ = stream.writable().await;
+    let _ = stream.try_write(why);
 }
 
 fn set_keepalive(stream: &TcpStream, seconds: u32) {
@@ -105,7 +126,7 @@ enum Step {
 /// A connection's socket, buffers and session.
 pub struct Connection {
     node: Arc<Node>,
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
     /// What was read; the first `taken` bytes of it are run already.
     input: Vec<u8>,
@@ -117,18 +138,24 @@ pub struct Connection {
     args: ArgSpans,
     config_version: u64,
     max_query_bytes: usize,
+    output_limit: BufferLimit,
+    /// Output is written in the middle of a batch beyond this.
+    flush_bytes: usize,
 }
 
 impl Connection {
-    fn new(node: Arc<Node>, stream: TcpStream, info: Arc<ClientInfo>) -> Connection {
+    fn new(node: Arc<Node>, stream: Stream, info: Arc<ClientInfo>) -> Connection {
         let config = node.config();
         let authenticated = config.requirepass.0.is_empty();
         let mut session = Session::new(info, node.settings(), authenticated);
         session.acks.set_default(config.durable_acks);
         let limits = RequestLimits { max_bulk_bytes: session.settings.max_bulk_bytes as i64, authenticated };
-        Connection {
-            config_version: node.config_version(),
+        let mut connection = Connection {
+            // Behind any, so that the first batch takes the configuration.
+            config_version: 0,
             max_query_bytes: config.client_query_buffer_limit_bytes as usize,
+            output_limit: config.client_output_buffer_limit.normal,
+            flush_bytes: FLUSH_BYTES,
             node,
             stream,
             session,
@@ -138,7 +165,9 @@ impl Connection {
             held: HeldReplies::default(),
             parser: RequestParser::new(limits),
             args: ArgSpans::new(),
-        }
+        };
+        connection.take_config();
+        connection
     }
 
     async fn run(&mut self) -> io::Result<()> {
@@ -189,7 +218,7 @@ impl Connection {
                     let next = self.run_one();
                     self.taken += consumed;
                     match next {
-                        Next::Continue if self.output.len() > FLUSH_BYTES => return Step::Flush,
+                        Next::Continue if self.output.len() > self.flush_bytes => return Step::Flush,
                         Next::Continue => {}
                         Next::Close => return Step::Close,
                         Next::Later(reply) => return Step::Later(reply),
@@ -262,7 +291,7 @@ impl Connection {
     /// Must the parsed command wait for the end of a CLIENT PAUSE?
     #[cold]
     fn must_wait(&self) -> bool {
-        let view = self.args.view(&self.input);
+        let view = self.args.view(&self.input[self.taken..]);
         let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
         let queued = self.session.transaction.as_ref().map(|transaction| &transaction.queue[..]);
         self.session.info.kind() == ClientKind::Normal && self.node.pause.holds(&args, queued)
@@ -290,14 +319,24 @@ impl Connection {
     fn begin_batch(&mut self) {
         self.session.now_ms = self.node.now_ms();
         self.session.tally.begin();
-        let version = self.node.config_version();
-        if version != self.config_version {
-            self.config_version = version;
-            self.session.settings = self.node.settings();
-            self.session.acks.set_default(self.node.acks.by_default());
-            self.parser.limits.max_bulk_bytes = self.session.settings.max_bulk_bytes as i64;
-            self.max_query_bytes = self.node.config().client_query_buffer_limit_bytes as usize;
+        if self.node.config_version() != self.config_version {
+            self.take_config();
         }
+    }
+
+    /// Takes what it needs of the configuration.
+    fn take_config(&mut self) {
+        self.config_version = self.node.config_version();
+        self.session.settings = self.node.settings();
+        self.session.acks.set_default(self.node.acks.by_default());
+        self.parser.limits.max_bulk_bytes = self.session.settings.max_bulk_bytes as i64;
+        let config = self.node.config();
+        self.max_query_bytes = config.client_query_buffer_limit_bytes as usize;
+        self.output_limit = config.client_output_buffer_limit.normal;
+        self.flush_bytes = match self.output_limit.hard_bytes {
+            0 => FLUSH_BYTES,
+            hard => FLUSH_BYTES.min(usize::try_from(hard).unwrap_or(FLUSH_BYTES)),
+        };
     }
 
     fn end_batch(&mut self) {
@@ -342,7 +381,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes all output.
+    /// Writes all output, unless the client is to have less at once.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         self.write_up_to(self.output.len()).await?;
         self.output.clear();
@@ -354,6 +393,8 @@ impl Connection {
 
     async fn write_up_to(&mut self, end: usize) -> io::Result<()> {
         let mut written = 0;
+        let mut slow = SlowReader::new(self.output_limit, self.session.info.kind());
+        slow.check_hard(self.output.len())?;
         while written < end {
             match self.stream.try_write(&self.output[written..end]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -361,12 +402,13 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = end - written;
                     self.session.info.output_bytes.store(left, Ordering::Relaxed);
-                    self.stream.writable().await?;
+                    slow.wait(left, self.stream.writable()).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
         add(&self.node.stats.output_bytes, written as u64);
+        self.session.info.output_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -414,7 +456,7 @@ impl Connection {
     }
 
     /// What is needed to read ahead: the socket, where to, and how much at most.
-    pub(super) fn reading(&mut self) -> (&mut TcpStream, &mut Vec<u8>, usize) {
+    pub(super) fn reading(&mut self) -> (&mut Stream, &mut Vec<u8>, usize) {
         (&mut self.stream, &mut self.input, self.max_query_bytes)
     }
 
@@ -444,6 +486,22 @@ impl Connection {
         }
     }
 
+    /// Reads what a replica has said already, if anything, and runs it.
+    fn read_acks(&mut self) -> io::Result<()> {
+        let (stream, input) = (&self.stream, &mut self.input);
+        let read: io::Result<usize> = SCRATCH.with_borrow_mut(|scratch| {
+            let count = stream.try_read(scratch)?;
+            input.extend_from_slice(scratch.get(..count).unwrap_or_default());
+            Ok(count)
+        });
+        match read {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => self.run_commands(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes all output to a replica, taking in its acknowledgements while it is slow.
     pub(super) async fn flush_to_replica(&mut self) -> io::Result<()> {
         let mut output = std::mem::take(&mut self.output);
@@ -453,14 +511,12 @@ impl Connection {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let (mut reader, writer) = self.stream.split();
+                    let has_room = self.input.len() < ahead_max(self.max_query_bytes);
                     tokio::select! {
-                        writable = writer.writable() => writable?,
-                        read = read_ahead(&mut reader, &mut self.input, self.max_query_bytes) => {
-                            if read? == 0 {
-                                return Err(io::ErrorKind::UnexpectedEof.into());
-                            }
-                            self.run_commands()?;
+                        writable = self.stream.writable() => writable?,
+                        readable = self.stream.readable(), if has_room => {
+                            readable?;
+                            self.read_acks()?;
                         }
                     }
                 }
@@ -473,13 +529,18 @@ impl Connection {
     }
 }
 
+/// How much input is read ahead of a command that waits, in bytes.
+fn ahead_max(max_query_bytes: usize) -> usize {
+    max_query_bytes.min(1 << 20)
+}
+
 /// Reads more input while a command waits, so that a disconnect is seen; at the limit it only waits.
 pub(super) async fn read_ahead<S: AsyncRead + Unpin>(
     stream: &mut S,
     input: &mut Vec<u8>,
     max_bytes: usize,
 ) -> io::Result<usize> {
-    if input.len() >= max_bytes.min(1 << 20) {
+    if input.len() >= ahead_max(max_bytes) {
         return std::future::pending().await;
     }
     read_into(stream, input).await

@@ -10,7 +10,9 @@ pub mod link;
 mod migrate;
 mod peer;
 pub mod recover;
+mod slow_reader;
 pub mod start;
+mod stream;
 pub mod threads;
 
 pub use start::{Running, start};

@@ -5,6 +5,8 @@ use super::{link, recover};
 use crate::server::config::{CommandLine, ShutdownOptions};
 use crate::server::shutdown::{Asked, SaveWish};
 use crate::server::{Node, cron, durability, replication, shutdown};
+use crate::sys::marks::{Mark, write_pid_file};
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +34,12 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     node.config_file = file;
     let node = Arc::new(node);
     node.memory.sample();
-    node.shutdown.on_end(on_end);
+    let marks: Arc<Mutex<Vec<Mark>>> = Arc::default();
+    let removed = marks.clone();
+    node.shutdown.on_end(move || {
+        removed.lock().clear();
+        on_end();
+    });
     if primary.is_some() {
         node.begin_as_replica(primary);
     }
@@ -45,7 +52,9 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     }
     durability::keeper::start(&node)?;
     let threads = IoThreads::start(count)?;
-    let serving = Serving::start(&node, &threads)?;
+    let mut serving = Serving::start(&node, &threads)?;
+    marks.lock().extend(serving.socket_file.take());
+    marks.lock().extend(pid_file(&node));
     let for_link = node.clone();
     threads.spawn_on(threads.count() - 1, move || link::run(for_link));
     let for_replication = node.clone();
@@ -59,6 +68,19 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     let for_signals = node.clone();
     threads.spawn_on(0, move || signals(for_signals));
     Ok(Running { node, threads, serving })
+}
+
+/// Writes the pid file, where one is wanted. A server without is better than none.
+fn pid_file(node: &Node) -> Option<Mark> {
+    let config = node.config();
+    let path = (!config.pidfile.is_empty()).then(|| config.dir.join(&config.pidfile))?;
+    match write_pid_file(&path) {
+        Ok(mark) => Some(mark),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the pid file could not be written");
+            None
+        }
+    }
 }
 
 fn asked(options: &ShutdownOptions) -> Asked {

@@ -1,15 +1,17 @@
 //! The I/O threads, and the listeners that hand connections to them.
 
 use super::connection;
+use super::stream::Accepted;
 use crate::server::Node;
+use crate::server::endpoint::Endpoint;
+use crate::sys::marks::{Mark, listen_unix};
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A task made on the I/O thread that will run it.
@@ -77,26 +79,40 @@ fn run_thread(mut jobs: UnboundedReceiver<Job>) {
 
 /// A listening server.
 pub struct Serving {
-    /// The addresses it listens on.
-    pub addresses: Vec<SocketAddr>,
-    _acceptors: Vec<JoinHandle<()>>,
+    /// What it listens on.
+    pub addresses: Vec<Endpoint>,
+    /// The file of its Unix socket.
+    pub socket_file: Option<Mark>,
 }
 
 impl Serving {
-    /// Binds every address of the configuration and starts accepting. An address that begins with `-` may
-    /// be missing, as in redis.conf.
+    /// Binds every address of the configuration, and the Unix socket, and starts accepting. An address that begins with
+    /// `-` may be missing, as in redis.conf.
     pub fn start(node: &Arc<Node>, threads: &IoThreads) -> io::Result<Serving> {
         let config = node.config();
-        let mut serving = Serving { addresses: Vec::new(), _acceptors: Vec::new() };
-        for bind in &config.bind {
+        let mut serving = Serving { addresses: Vec::new(), socket_file: None };
+        if let Some(path) = &config.unixsocket {
+            let backlog = config.tcp_backlog as i32;
+            let listening = listen_unix(path, config.unixsocket_mode, backlog).map_err(|error| {
+                let text = format!("cannot listen on {}: {error}", path.display());
+                io::Error::new(error.kind(), text)
+            });
+            let (listener, file) = listening?;
+            let end = Endpoint::Unix(path.to_string_lossy().into());
+            serving.socket_file = Some(file);
+            serving.addresses.push(end.clone());
+            accept_on(node.clone(), threads.clone(), Listener::Unix(listener, end));
+        }
+        let binds = if config.port == 0 { &[] } else { &config.bind[..] };
+        for bind in binds {
             let (host, optional) = match bind.strip_prefix('-') {
                 Some(host) => (host, true),
                 None => (bind.as_str(), false),
             };
             match listen(host, config.port, config.tcp_backlog as i32) {
                 Ok(listener) => {
-                    serving.addresses.push(listener.local_addr()?);
-                    accept_on(node.clone(), threads.clone(), listener);
+                    serving.addresses.push(Endpoint::Tcp(listener.local_addr()?));
+                    accept_on(node.clone(), threads.clone(), Listener::Tcp(listener));
                 }
                 Err(error) if optional => {
                     tracing::warn!(host, %error, "not listening on an optional address")
@@ -132,18 +148,56 @@ fn listen(host: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn accept_on(node: Arc<Node>, threads: IoThreads, listener: TcpListener) {
+/// A listening socket.
+enum Listener {
+    Tcp(TcpListener),
+    /// With the name of its ends.
+    Unix(UnixListener, Endpoint),
+}
+
+/// The same, registered with the runtime of its thread.
+enum Acceptor {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener, Endpoint),
+}
+
+impl Acceptor {
+    fn new(listener: Listener) -> io::Result<Acceptor> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Listener::Unix(listener, end) => {
+                Acceptor::Unix(tokio::net::UnixListener::from_std(listener)?, end)
+            }
+        })
+    }
+
+    /// The next connection, to be handed to any thread.
+    async fn accept(&self) -> io::Result<(Accepted, Endpoint)> {
+        match self {
+            Acceptor::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Ok((Accepted::Tcp(stream.into_std()?), Endpoint::Tcp(addr)))
+            }
+            Acceptor::Unix(listener, end) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Accepted::Unix(stream.into_std()?), end.clone()))
+            }
+        }
+    }
+}
+
+fn accept_on(node: Arc<Node>, threads: IoThreads, listener: Listener) {
     let spread = threads.clone();
     threads.spawn_on(0, move || accept_loop(node, spread, listener));
 }
 
-async fn accept_loop(node: Arc<Node>, threads: IoThreads, listener: TcpListener) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+async fn accept_loop(node: Arc<Node>, threads: IoThreads, listener: Listener) {
+    let acceptor = match Acceptor::new(listener) {
+        Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
     loop {
-        match listener.accept().await {
+        match acceptor.accept().await {
             Ok((stream, addr)) => hand_over(&node, &threads, stream, addr),
             Err(error) => {
                 // Out of descriptors, most likely: give others time to close some.
@@ -154,11 +208,10 @@ async fn accept_loop(node: Arc<Node>, threads: IoThreads, listener: TcpListener)
     }
 }
 
-fn hand_over(node: &Arc<Node>, threads: &IoThreads, stream: TcpStream, addr: SocketAddr) {
+fn hand_over(node: &Arc<Node>, threads: &IoThreads, stream: Accepted, addr: Endpoint) {
     let node = node.clone();
-    let Ok(stream) = stream.into_std() else { return };
     threads.spawn(move || async move {
-        if let Ok(stream) = TcpStream::from_std(stream) {
+        if let Ok(stream) = stream.register() {
             connection::serve(node, stream, addr).await;
         }
     });

@@ -7,6 +7,7 @@
 
 use super::clients::ClientInfo;
 use super::dispatch::{Ran, run_handler};
+use super::endpoint::Endpoint;
 use super::node::Node;
 use super::session::Session;
 use crate::command::apply::OwnedCommand;
@@ -17,7 +18,6 @@ use crate::keyspace::{Entry, Locked, Shard, ValueRef};
 use crate::value::hash_bytes;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
@@ -152,8 +152,8 @@ pub fn serve_ready_of_node(node: &Node, ready: Vec<ReadyKey>) {
     if ready.is_empty() {
         return;
     }
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let info = Arc::new(ClientInfo::new(0, nowhere, nowhere, -1, node.now_ms(), Box::new(|| ())));
+    let nowhere = Endpoint::Unix("".into());
+    let info = Arc::new(ClientInfo::new(0, nowhere.clone(), nowhere, -1, node.now_ms(), Box::new(|| ())));
     let mut session = Session::new(info, node.settings(), true);
     session.now_ms = node.now_ms();
     serve_ready(node, &mut session, ready);

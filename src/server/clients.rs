@@ -1,8 +1,8 @@
 //! Who is connected: what CLIENT LIST shows and CLIENT KILL reaches.
 
+use super::endpoint::Endpoint;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -23,9 +23,9 @@ pub struct ClientInfo {
     /// Unique and rising.
     pub id: u64,
     /// The client's address.
-    pub addr: SocketAddr,
+    pub addr: Endpoint,
     /// Our end's address.
-    pub local_addr: SocketAddr,
+    pub local_addr: Endpoint,
     /// The socket's descriptor number, shown only.
     pub fd: i32,
     /// When it connected, unix ms.
@@ -89,8 +89,8 @@ impl ClientInfo {
     /// A fresh connection; `kill` must shut the socket down and return at once.
     pub fn new(
         id: u64,
-        addr: SocketAddr,
-        local_addr: SocketAddr,
+        addr: Endpoint,
+        local_addr: Endpoint,
         fd: i32,
         now_ms: i64,
         kill: Box<dyn Fn() + Send + Sync>,

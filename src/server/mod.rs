@@ -8,6 +8,7 @@ pub mod config;
 pub mod cron;
 pub mod dispatch;
 pub mod durability;
+pub mod endpoint;
 pub mod eviction;
 pub mod gate;
 pub mod later;

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod fork;
 pub mod lock;
 mod mapped;
+pub mod marks;
 pub mod memory;
 pub mod process;
 mod real;

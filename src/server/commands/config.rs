@@ -46,8 +46,7 @@ fn set(call: &mut Call<'_, '_>) -> Next {
         return call.error(CommandError::Syntax.to_string());
     }
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let caller =
-        if call.session.info.addr.ip().to_canonical().is_loopback() { Caller::Local } else { Caller::Remote };
+    let caller = if call.session.info.addr.is_local() { Caller::Local } else { Caller::Remote };
     match change(call.node, caller, &pairs) {
         Ok(()) => {
             if call.node.acks.lags_config() {

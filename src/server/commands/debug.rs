@@ -65,7 +65,7 @@ fn is_allowed(call: &Call<'_, '_>) -> bool {
     match call.node.config().enable_debug_command {
         DebugAccess::Yes => true,
         DebugAccess::No => false,
-        DebugAccess::Local => call.session.info.addr.ip().to_canonical().is_loopback(),
+        DebugAccess::Local => call.session.info.addr.is_local(),
     }
 }
 

@@ -32,7 +32,7 @@ impl Feed {
     /// Enters the replica behind `session` among the node's.
     pub fn new(node: &Arc<Node>, session: &Session) -> Feed {
         let ip = match session.peer.ip_address.is_empty() {
-            true => session.info.addr.ip().to_string(),
+            true => session.info.addr.host(),
             false => session.peer.ip_address.clone(),
         };
         let port = session.peer.listening_port;
