@@ -31,6 +31,8 @@ pub struct Settings {
     pub lazy_user_del: bool,
     /// FLUSHALL and FLUSHDB without a word free lazily (`lazyfree-lazy-user-flush`).
     pub lazy_user_flush: bool,
+    /// Small integers are said to be shared, as Redis shares them where no policy needs to know when each was used.
+    pub shared_integers: bool,
     /// Largest bulk string, bytes (`proto-max-bulk-len`).
     pub max_bulk_bytes: usize,
     /// Checksums of snapshots and DUMP payloads are looked at; tests of damage have their own ideas of them.
@@ -48,6 +50,7 @@ impl Default for Settings {
             lazy_server_del: false,
             lazy_user_del: false,
             lazy_user_flush: false,
+            shared_integers: true,
             max_bulk_bytes: 512 * 1024 * 1024,
             verify_checksums: true,
         }
@@ -78,6 +81,8 @@ pub struct Counts {
     pub expired_fields: u64,
     /// Changes to the data set (`rdb_changes_since_last_save`).
     pub changes: u64,
+    /// Everything was flushed.
+    pub flushed: bool,
 }
 
 /// A key that blocked clients wait for and that became ready: database and name.

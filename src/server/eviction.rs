@@ -147,7 +147,7 @@ pub fn make_room(node: &Node) -> Room {
 
 /// What the log holds beyond the backlog, because a replica or the disk is behind. It does not count: keys that went for
 /// it would make the log longer still, until none was left.
-fn held_for_readers(node: &Node, backlog_bytes: u64) -> u64 {
+pub(super) fn held_for_readers(node: &Node, backlog_bytes: u64) -> u64 {
     node.log.held_bytes().saturating_sub(backlog_bytes)
 }
 

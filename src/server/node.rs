@@ -294,12 +294,16 @@ impl Node {
 
     /// Takes a batch's figures from a session.
     pub fn take_counts(&self, session: &mut Session) {
-        let Counts { hits, misses, expired, expired_fields, changes } = std::mem::take(&mut session.counts);
+        let Counts { hits, misses, expired, expired_fields, changes, flushed } =
+            std::mem::take(&mut session.counts);
         add(&self.stats.keyspace_hits, hits);
         add(&self.stats.keyspace_misses, misses);
         add(&self.stats.expired_keys, expired);
         add(&self.stats.expired_subkeys, expired_fields);
         add(&self.changes, changes);
+        if flushed {
+            self.durability.flushed(self);
+        }
         add(&self.stats.commands, std::mem::take(&mut session.batch_commands));
         self.command_stats.take(&mut session.tally);
     }
@@ -331,6 +335,7 @@ fn handler_settings(config: &Config) -> Settings {
         lazy_server_del: config.lazyfree_lazy_server_del,
         lazy_user_del: config.lazyfree_lazy_user_del,
         lazy_user_flush: config.lazyfree_lazy_user_flush,
+        shared_integers: config.maxmemory_bytes == 0 || !config.maxmemory_policy.needs_access(),
         max_bulk_bytes: config.proto_max_bulk_bytes as usize,
         verify_checksums: !config.skip_checksum_validation,
     }

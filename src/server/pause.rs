@@ -74,10 +74,14 @@ impl Pause {
     /// Must this command wait, while a pause goes on? `queued` are the commands of its client's transaction.
     pub fn holds(&self, args: &[&[u8]], queued: Option<&[crate::command::apply::OwnedCommand]>) -> bool {
         let writes = |command: &Command| command.has(flags::WRITE) || command.has(flags::MAY_REPLICATE);
+        // What no pause lets run is refused at once.
+        let Some((command, sub)) = registry::resolve(args) else { return false };
+        if !sub.unwrap_or(command).arity_fits(args.len()) {
+            return false;
+        }
         if self.state.lock().all {
             return true;
         }
-        let Some((command, sub)) = registry::resolve(args) else { return false };
         let runs = command.name == "exec" && queued.into_iter().flatten().any(|(queued, _)| writes(queued));
         runs || writes(sub.unwrap_or(command))
     }
@@ -120,7 +124,9 @@ mod tests {
         assert!(pause.holds(&[b"SET", b"k", b"v"], None) && !pause.holds(&[b"GET", b"k"], None));
         let set = registry::find(b"set").unwrap();
         assert!(pause.holds(&[b"EXEC"], Some(&[(set, vec![])])) && !pause.holds(&[b"EXEC"], Some(&[])));
+        assert!(!pause.holds(&[b"SET", b"k"], None) && !pause.holds(&[b"NONSENSE"], None));
         pause.begin(&gate, 50, true);
+        assert!(!pause.holds(&[b"SET", b"k"], None) && !pause.holds(&[b"NONSENSE"], None));
         assert_eq!(pause.left_ms(40), 60);
         pause.begin(&gate, 70, false);
         assert!(pause.holds(&[b"GET", b"k"], None));

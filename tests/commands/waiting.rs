@@ -82,6 +82,20 @@ fn clients_that_a_pause_holds_back_count_as_blocked() {
     });
 }
 
+#[test]
+fn a_pause_holds_the_right_one_of_many_commands() {
+    on_each_server(|server| {
+        let (mut client, mut held) = (server.client(), server.client());
+        client.ok("CLIENT PAUSE 60000 WRITE");
+        held.send_raw(b"PING\r\nGET none\r\nSET a 1\r\nPING\r\n").expect("send");
+        assert_eq!(held.read_bytes_until(b"$-1\r\n"), b"+PONG\r\n$-1\r\n");
+        assert!(client.cmd("GET a").is_null());
+        assert!(client.error("SET a").contains("wrong number of arguments"), "at once");
+        client.ok("CLIENT UNPAUSE");
+        assert_eq!(held.read_bytes_until(b"PONG\r\n"), b"+OK\r\n+PONG\r\n");
+    });
+}
+
 /// What is done in database 1, where the watched key `w` has already expired, and whether a transaction must fail.
 const STALE: &[(&str, bool)] =
     &[("PING", false), ("EXISTS w", false), ("FLUSHDB", false), ("SWAPDB 0 1", false), ("SET w 2", true)];

@@ -1,7 +1,8 @@
 //! The first generation of a node that is told to append: what is written while there is none yet.
 
 use super::nodes::wait_jobs;
-use crate::support::Server;
+use crate::support::{Server, wait_for};
+use std::time::Duration;
 
 #[test]
 fn a_primary_that_appends_has_files_before_its_first_client() {
@@ -93,4 +94,28 @@ fn nothing_is_begun_at_the_end() {
             ["appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"]
         );
     }
+}
+
+#[test]
+fn what_was_flushed_does_not_come_back() {
+    let mut server = Server::ours(&["--save", "3600 1000000", "--rdb-key-save-delay", "2000"]);
+    let mut client = server.client();
+    for number in 0..300 {
+        client.ok(&format!("SET key:{number} x"));
+    }
+    client.ok("CONFIG SET rdb-key-save-delay 0");
+    client.ok("SAVE");
+    client.ok("CONFIG SET rdb-key-save-delay 2000");
+    // A snapshot of what was there before is still being written.
+    client.text("BGSAVE");
+    client.ok("FLUSHALL");
+    client.ok("SET after 1");
+    wait_for("a snapshot of the emptiness", Duration::from_secs(30), || {
+        let done = client.info("rdb_bgsave_in_progress").as_deref() == Some("0");
+        done && client.info("rdb_saves").as_deref() == Some("3")
+    });
+    server.kill();
+    server.restart();
+    let mut client = server.client();
+    assert_eq!((client.int("DBSIZE"), client.text("GET after")), (1, "1".into()));
 }

@@ -39,9 +39,10 @@ fn bgsave(call: &mut Call<'_, '_>) -> Next {
         [_, word] if word.eq_ignore_ascii_case(b"schedule") => true,
         _ => return call.error(CommandError::Syntax.to_string()),
     };
+    let in_transaction = call.held.is_some();
     match call.node.durability.save_status().running {
         Some(JobKind::Snapshot) => return call.error("ERR Background save already in progress"),
-        Some(JobKind::Rewrite) if !schedule => {
+        Some(JobKind::Rewrite) if !schedule && !in_transaction => {
             return call.error(
                 "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in \
                  order to schedule a BGSAVE whenever possible.",
@@ -55,20 +56,24 @@ fn bgsave(call: &mut Call<'_, '_>) -> Next {
             if !call.node.durability.request(JobKind::Snapshot) {
                 return call.error("ERR Background save already in progress");
             }
-            call.reply().simple("Background saving started");
+            // Nothing is begun while the transaction holds the data set.
+            let word = if in_transaction { "scheduled" } else { "started" };
+            call.reply().simple(format!("Background saving {word}"));
         }
     }
     Next::Continue
 }
 
 fn bgrewriteaof(call: &mut Call<'_, '_>) -> Next {
+    let in_transaction = call.held.is_some();
     let running = call.node.durability.save_status().running;
     if running == Some(JobKind::Rewrite) || !call.node.durability.request(JobKind::Rewrite) {
         return call.error("ERR Background append only file rewriting already in progress");
     }
-    call.reply().simple(match running {
-        Some(_) => "Background append only file rewriting scheduled",
-        None => "Background append only file rewriting started",
+    // Nothing is begun while a transaction holds the data set.
+    call.reply().simple(match running.is_some() || in_transaction {
+        true => "Background append only file rewriting scheduled",
+        false => "Background append only file rewriting started",
     });
     Next::Continue
 }

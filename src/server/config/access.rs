@@ -113,11 +113,11 @@ impl Config {
             let Some(directive) = table::find(name) else {
                 return Err(ConfigError::Unknown(String::from_utf8_lossy(name).into_owned()));
             };
-            if !directive.mutable {
-                return Err(refused(name, "can't set immutable config"));
-            }
             if directive.protected && !protected_allowed {
                 return Err(refused(name, "can't set protected config"));
+            }
+            if !directive.mutable {
+                return Err(refused(name, "can't set immutable config"));
             }
             // Two names of one directive do not count as a duplicate: Redis lets the later one win.
             if !seen.insert(name.to_ascii_lowercase()) {

@@ -84,6 +84,11 @@ impl MaxmemoryPolicy {
         matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
     }
 
+    /// It asks when or how often each key was used.
+    pub fn needs_access(self) -> bool {
+        matches!(self, MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru) || self.counts_use()
+    }
+
     /// The access field of keys counts their use (LFU) instead of telling the last one (LRU).
     pub fn counts_use(self) -> bool {
         matches!(self, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)

@@ -344,7 +344,10 @@ fn set_refusals_are_redis_texts() {
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
         ),
         ("bind", "a b c d e f g h i j k l m n o p q", "Too many bind addresses specified."),
-        ("io-threads-do-reads", "maybe", "directive 'io-threads-do-reads' is known but not supported yet"),
+        ("io-threads-do-reads", "maybe", "can't set immutable config"),
+        ("daemonize", "yes", "can't set immutable config"),
+        ("dir", "/", "can't set protected config"),
+        ("activedefrag", "maybe", "directive 'activedefrag' is known but not supported yet"),
     ];
     for (name, value, reason) in cases {
         assert_eq!(reply(&mut c, &[(name, value)]), failed(name, reason));

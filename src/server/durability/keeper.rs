@@ -268,7 +268,8 @@ impl Keeper {
         if durability.generation_wanted.swap(false, Ordering::AcqRel) || self.log_has_grown(node) {
             return Some(JobKind::Rewrite);
         }
-        self.save_rule_met(node).then_some(JobKind::Snapshot)
+        let flushed = durability.snapshot_wanted.swap(false, Ordering::AcqRel);
+        (flushed || self.save_rule_met(node)).then_some(JobKind::Snapshot)
     }
 
     fn log_has_grown(&self, node: &Node) -> bool {

@@ -42,6 +42,8 @@ pub struct Durability {
     publisher: Arc<Publisher>,
     /// The writer asked for a new generation.
     generation_wanted: Arc<AtomicBool>,
+    /// A snapshot is to be taken although no rule says so yet.
+    snapshot_wanted: AtomicBool,
     /// Full syncs whose snapshot was to be kept.
     syncs: AtomicU64,
     /// Snapshots received that are being made the base of a new generation.
@@ -68,6 +70,7 @@ impl Default for Durability {
             status: Mutex::default(),
             publisher: Arc::default(),
             generation_wanted: Arc::new(AtomicBool::new(false)),
+            snapshot_wanted: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
             installing: Arc::default(),
             broken: Arc::default(),
@@ -317,6 +320,13 @@ impl Durability {
 
     fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
+    }
+
+    /// Everything was flushed: where snapshots are taken, the last one must not bring it back.
+    pub fn flushed(&self, node: &Node) {
+        if !node.config().effective_save(role_of(node)).is_empty() {
+            self.snapshot_wanted.store(true, Ordering::Release);
+        }
     }
 
     /// Takes settings that can change at run time.

@@ -20,6 +20,7 @@ pub(super) fn flushdb(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
 
 pub(super) fn flushall(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     check_flush_word(args)?;
+    ctx.counts.flushed = true;
     flush(ctx, 0..ctx.keyspace.databases(), args)
 }
 

@@ -52,8 +52,9 @@ fn encoding(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 fn refcount(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let shared = ctx.settings.shared_integers;
     let count = ctx.read_untouched(args[2]).map(|entry| match entry.value() {
-        ValueRef::Int(n) if SHARED_INTEGERS.contains(&n) => SHARED_REFCOUNT,
+        ValueRef::Int(n) if shared && SHARED_INTEGERS.contains(&n) => SHARED_REFCOUNT,
         _ => 1,
     });
     match count {

@@ -268,6 +268,8 @@ fn object() {
         h.check(&format!("OBJECT ENCODING {key}"), &format!("\"{encoding}\""));
         h.check(&format!("OBJECT REFCOUNT {key}"), &format!(":{refcount}"));
     }
+    h.settings.shared_integers = false;
+    h.check("OBJECT REFCOUNT i", ":1");
     h.check("OBJECT ENCODING none", "nil");
     h.check("OBJECT FREQ none", "nil");
     h.now_ms += 7_000;

@@ -20,6 +20,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         "Folder of everything the server writes.",
     )
     .immutable()
+    .protected()
     .default_note("the folder the server was started in"),
     file_name!("dbfilename", dbfilename, "Name of the snapshot file in `dir`.").protected(),
     Directive::new(
