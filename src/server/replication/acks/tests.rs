@@ -6,7 +6,6 @@ use crate::server::clients::ClientInfo;
 use crate::server::config::{Address, Config};
 use crate::server::dispatch::{self, Next};
 use crate::server::replication::{Replica, ReplicaStage};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Wake;
@@ -20,8 +19,8 @@ fn node(durable_acks: u8) -> Arc<Node> {
 }
 
 fn info() -> Arc<ClientInfo> {
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    Arc::new(ClientInfo::new(0, nowhere, nowhere, -1, 0, Box::new(|| ())))
+    let nowhere = crate::server::endpoint::Endpoint::Unix("".into());
+    Arc::new(ClientInfo::new(0, nowhere.clone(), nowhere, -1, 0, Box::new(|| ())))
 }
 
 fn session(node: &Node) -> Session {
