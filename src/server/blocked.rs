@@ -17,6 +17,7 @@ use crate::command::table::{Block, Command};
 use crate::keyspace::{Entry, Locked, Shard, ValueRef};
 use crate::value::hash_bytes;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -136,12 +137,19 @@ pub fn serve_ready(node: &Node, session: &mut Session, ready: Vec<ReadyKey>) {
             let queues = node.blocked.queues.lock();
             queues.get(&slot).map(|queue| queue.iter().cloned().collect()).unwrap_or_default()
         };
+        // Kinds of commands for which the key has nothing left. Others may be waiting for it, too: for a list that it
+        // is not, or for the end of the stream that it was.
+        let mut exhausted: SmallVec<[&str; 2]> = SmallVec::new();
         for waiter in waiting {
+            let group = waiter.command.0.group;
+            if exhausted.contains(&group) {
+                continue;
+            }
             let mut more = Vec::new();
             let served = try_waiter(node, session, &waiter, &slot, &mut more);
             pending.extend(more);
             if served == Some(false) {
-                break;
+                exhausted.push(group);
             }
         }
     }

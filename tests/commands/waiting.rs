@@ -148,3 +148,19 @@ fn awaited_keys_are_counted() {
     assert_eq!(client.info("total_blocking_keys").as_deref(), Some("3"));
     assert_eq!(client.info("total_blocking_keys_on_nokey").as_deref(), Some("1"));
 }
+
+#[test]
+fn the_end_of_a_stream_is_told_behind_those_who_wait_for_a_list() {
+    on_each_server(|server| {
+        let (mut client, mut for_list, mut reader) = (server.client(), server.client(), server.client());
+        for_list.send(&["BLPOP", "k", "0"]).expect("send");
+        wait_blocked(&mut client, "1");
+        client.ok("XGROUP CREATE k g 0 MKSTREAM");
+        reader.send(&["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "k", ">"]).expect("send");
+        wait_blocked(&mut client, "2");
+        client.int("DEL k");
+        assert!(reader.read().expect("an error").as_error().is_some());
+        client.int("RPUSH k x");
+        assert!(for_list.read().expect("the element").as_slice().is_some());
+    });
+}

@@ -119,3 +119,28 @@ fn what_was_flushed_does_not_come_back() {
     let mut client = server.client();
     assert_eq!((client.int("DBSIZE"), client.text("GET after")), (1, "1".into()));
 }
+
+#[test]
+fn switching_the_log_off_ends_a_rewrite() {
+    let server = Server::ours(&["--appendonly", "yes"]);
+    let mut client = server.client();
+    for number in 0..20 {
+        client.ok(&format!("SET key:{number} x"));
+    }
+    client.ok("CONFIG SET rdb-key-save-delay 10000000");
+    client.text("BGREWRITEAOF");
+    wait_for("a rewrite", Duration::from_secs(20), || {
+        client.info("aof_rewrite_in_progress").as_deref() == Some("1")
+    });
+    client.ok("CONFIG SET appendonly no");
+    wait_for("its end", Duration::from_secs(20), || {
+        client.info("aof_rewrite_in_progress").as_deref() == Some("0")
+    });
+    assert_eq!(client.info("aof_last_bgrewrite_status").as_deref(), Some("ok"));
+    client.ok("CONFIG SET rdb-key-save-delay 0");
+    client.ok("CONFIG SET appendonly yes");
+    wait_jobs(&mut client);
+    client.ok("SET a 1");
+    let waited = client.cmd("WAITAOF 1 0 30000");
+    assert_eq!(waited.as_slice().and_then(|counts| counts[0].as_int()), Some(1), "{waited:?}");
+}

@@ -91,6 +91,8 @@ struct Running {
     changes: u64,
     /// Bytes that the child has caused to be copied so far.
     copied_bytes: u64,
+    /// It was ended because nobody needs it any more.
+    given_up: bool,
 }
 
 enum Work {
@@ -265,7 +267,10 @@ impl Keeper {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return None;
         }
-        if durability.generation_wanted.swap(false, Ordering::AcqRel) || self.log_has_grown(node) {
+        let generation = durability.generation_wanted.swap(false, Ordering::AcqRel);
+        // Where the log was switched off by hand nobody has use for one.
+        let off = node.config().appendonly == Some(false);
+        if generation && !off || self.log_has_grown(node) {
             return Some(JobKind::Rewrite);
         }
         let flushed = durability.snapshot_wanted.swap(false, Ordering::AcqRel);
@@ -319,12 +324,20 @@ impl Keeper {
         (status.running, status.started_at_ms, status.keys_done) = (Some(kind), node.now_ms(), 0);
         drop(status);
         tracing::info!(pid, fork_us, "{} started", name_of(kind));
-        self.running = Some(Running { work, since: Instant::now(), changes, copied_bytes: 0 });
+        self.running =
+            Some(Running { work, since: Instant::now(), changes, copied_bytes: 0, given_up: false });
         Ok(())
     }
 
     fn look_after(&mut self, node: &Arc<Node>) {
+        let unwanted = node.durability.rewrite_unwanted.swap(false, Ordering::AcqRel);
         let Some(running) = &mut self.running else { return };
+        if let Work::Rewrite(rewrite, _) = &mut running.work
+            && unwanted
+        {
+            rewrite.cancel();
+            running.given_up = true;
+        }
         let outcome = match &mut running.work {
             Work::Snapshot(job) => match job.check() {
                 SnapshotStatus::Running(progress) => Err(Some(progress)),
@@ -356,7 +369,13 @@ impl Keeper {
             }
             Ok(Err(reason)) => {
                 if let Some(running) = self.running.take() {
-                    self.failed(node, running.work.kind(), &reason);
+                    match running.given_up {
+                        true => {
+                            tracing::info!("rewrite given up: the append-only file was switched off");
+                            node.durability.status.lock().running = None;
+                        }
+                        false => self.failed(node, running.work.kind(), &reason),
+                    }
                 }
             }
         }

@@ -44,6 +44,8 @@ pub struct Durability {
     generation_wanted: Arc<AtomicBool>,
     /// A snapshot is to be taken although no rule says so yet.
     snapshot_wanted: AtomicBool,
+    /// A rewrite that is at work is of no use any more.
+    rewrite_unwanted: AtomicBool,
     /// Full syncs whose snapshot was to be kept.
     syncs: AtomicU64,
     /// Snapshots received that are being made the base of a new generation.
@@ -71,6 +73,7 @@ impl Default for Durability {
             publisher: Arc::default(),
             generation_wanted: Arc::new(AtomicBool::new(false)),
             snapshot_wanted: AtomicBool::new(false),
+            rewrite_unwanted: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
             installing: Arc::default(),
             broken: Arc::default(),
@@ -327,6 +330,11 @@ impl Durability {
         if !node.config().effective_save(role_of(node)).is_empty() {
             self.snapshot_wanted.store(true, Ordering::Release);
         }
+    }
+
+    /// The node is told to append no more: a rewrite that is at work ends.
+    pub fn turned_off(&self) {
+        self.rewrite_unwanted.store(true, Ordering::Release);
     }
 
     /// Takes settings that can change at run time.
