@@ -151,9 +151,8 @@ impl Connection {
         session.acks.set_default(config.durable_acks);
         let limits = RequestLimits { max_bulk_bytes: session.settings.max_bulk_bytes as i64, authenticated };
         let mut connection = Connection {
-            // Behind any, so that the first batch takes the configuration.
             config_version: 0,
-            max_query_bytes: config.client_query_buffer_limit_bytes as usize,
+            max_query_bytes: 0,
             output_limit: config.client_output_buffer_limit.normal,
             flush_bytes: FLUSH_BYTES,
             node,
@@ -333,9 +332,10 @@ impl Connection {
         let config = self.node.config();
         self.max_query_bytes = config.client_query_buffer_limit_bytes as usize;
         self.output_limit = config.client_output_buffer_limit.normal;
+        // Small replies of many commands are not to add up to the limit.
         self.flush_bytes = match self.output_limit.hard_bytes {
             0 => FLUSH_BYTES,
-            hard => FLUSH_BYTES.min(usize::try_from(hard).unwrap_or(FLUSH_BYTES)),
+            hard => FLUSH_BYTES.min(usize::try_from(hard / 2).unwrap_or(FLUSH_BYTES)),
         };
     }
 

@@ -303,6 +303,8 @@ impl Keeper {
 
     fn start(&mut self, node: &Arc<Node>, kind: JobKind) -> Result<(), String> {
         node.durability.lock_folder(&node.config())?;
+        // What was said of an earlier one does not end this one.
+        node.durability.rewrite_unwanted.store(false, Ordering::Release);
         // Counted while nobody can write: what comes later is not in the snapshot.
         let mut changes = 0;
         let at = || {
