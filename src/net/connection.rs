@@ -178,10 +178,11 @@ impl Connection {
                 let step = self.run_batch();
                 self.end_batch();
                 after_others().await;
+                let read = self.input.len();
                 let held = self.deliver().await?;
                 match step {
-                    // What was read while replies were held may hold whole commands.
-                    Step::Drained if held => {}
+                    // What was read while replies were held or written may hold whole commands.
+                    Step::Drained if held || self.input.len() > read => {}
                     Step::Drained => break,
                     Step::Flush => {}
                     Step::Close => return Ok(()),
@@ -195,7 +196,7 @@ impl Connection {
 
     /// Waits for input and reads what is there; 0 when the peer has closed.
     async fn read_some(&mut self) -> io::Result<usize> {
-        if self.input.len() > self.max_query_bytes {
+        if self.input.len() - self.taken > self.max_query_bytes {
             return Err(io::Error::other("client query buffer limit reached"));
         }
         let count = read_into(&mut self.stream, &mut self.input).await?;
@@ -349,8 +350,12 @@ impl Connection {
         self.node.log.wake_readers();
     }
 
-    /// Forgets the input that was run, and gives a big buffer back once it is empty.
+    /// Forgets the input that was run, and gives a big buffer back once it is empty. What is far less than the rest stays
+    /// for now: the rest would be moved again and again.
     fn drop_taken(&mut self) {
+        if self.taken < self.input.len() / 2 {
+            return;
+        }
         let taken = std::mem::take(&mut self.taken);
         if taken < self.input.len() {
             self.input.drain(..taken);
@@ -393,6 +398,7 @@ impl Connection {
 
     async fn write_up_to(&mut self, end: usize) -> io::Result<()> {
         let mut written = 0;
+        let mut has_ended = false;
         let mut slow = SlowReader::new(self.output_limit, self.session.info.kind());
         slow.check_hard(self.output.len())?;
         while written < end {
@@ -402,7 +408,15 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = end - written;
                     self.session.info.output_bytes.store(left, Ordering::Relaxed);
-                    slow.wait(left, self.stream.writable()).await?;
+                    // A client may send all of a long pipeline before it reads any reply.
+                    let reads = !has_ended && self.input.len() - self.taken < self.max_query_bytes;
+                    let before = self.input.len();
+                    slow.wait(left, async {
+                        has_ended |= room_to_write(&self.stream, &mut self.input, reads).await?;
+                        Ok(())
+                    })
+                    .await?;
+                    add(&self.node.stats.input_bytes, (self.input.len() - before) as u64);
                 }
                 Err(error) => return Err(error),
             }
@@ -488,17 +502,10 @@ impl Connection {
 
     /// Reads what a replica has said already, if anything, and runs it.
     fn read_acks(&mut self) -> io::Result<()> {
-        let (stream, input) = (&self.stream, &mut self.input);
-        let read: io::Result<usize> = SCRATCH.with_borrow_mut(|scratch| {
-            let count = stream.try_read(scratch)?;
-            input.extend_from_slice(scratch.get(..count).unwrap_or_default());
-            Ok(count)
-        });
-        match read {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => self.run_commands(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+        match read_now(&self.stream, &mut self.input)? {
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(_) => self.run_commands(),
+            None => Ok(()),
         }
     }
 
@@ -549,6 +556,32 @@ pub(super) async fn read_ahead<S: AsyncRead + Unpin>(
 thread_local! {
     /// One read buffer for all connections of an I/O thread, so that an idle connection holds none.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// Appends input that is there already; `None` if there is none, 0 when the peer has closed.
+fn read_now(stream: &Stream, input: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    let read: io::Result<usize> = SCRATCH.with_borrow_mut(|scratch| {
+        let count = stream.try_read(scratch)?;
+        input.extend_from_slice(scratch.get(..count).unwrap_or_default());
+        Ok(count)
+    });
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Waits until there may be room for output or, if it `reads`, until some input was read; true if the peer has sent all
+/// it will.
+async fn room_to_write(stream: &Stream, input: &mut Vec<u8>, reads: bool) -> io::Result<bool> {
+    tokio::select! {
+        biased;
+        writable = stream.writable() => writable.map(|()| false),
+        readable = stream.readable(), if reads => {
+            readable?;
+            Ok(read_now(stream, input)? == Some(0))
+        }
+    }
 }
 
 /// Waits for input and appends what is there; 0 when the peer has closed. A read that does not fill the

@@ -119,3 +119,24 @@ fn whoever_does_not_read_is_not_served_for_ever() {
         });
     });
 }
+
+#[test]
+fn a_long_pipeline_may_be_sent_before_any_reply_is_read() {
+    on_each_server(|server| {
+        let (count, text) = (4_000, "x".repeat(16_000));
+        let request = format!("*2\r\n$4\r\nECHO\r\n${}\r\n{text}\r\n", text.len());
+        let reply = format!("${}\r\n{text}\r\n", text.len());
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connect");
+        // More than sockets' buffers hold in either direction.
+        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+        for _ in 0..count {
+            stream.write_all(request.as_bytes()).expect("send");
+        }
+        let mut got = vec![0; reply.len()];
+        for _ in 0..count {
+            stream.read_exact(&mut got).expect("a reply");
+            assert!(got == reply.as_bytes());
+        }
+    });
+}

@@ -303,8 +303,6 @@ impl Keeper {
 
     fn start(&mut self, node: &Arc<Node>, kind: JobKind) -> Result<(), String> {
         node.durability.lock_folder(&node.config())?;
-        // What was said of an earlier one does not end this one.
-        node.durability.rewrite_unwanted.store(false, Ordering::Release);
         // Counted while nobody can write: what comes later is not in the snapshot.
         let mut changes = 0;
         let at = || {
@@ -332,7 +330,9 @@ impl Keeper {
     }
 
     fn look_after(&mut self, node: &Arc<Node>) {
-        let unwanted = node.durability.rewrite_unwanted.swap(false, Ordering::AcqRel);
+        // Unless it was switched on again meanwhile.
+        let unwanted = node.durability.rewrite_unwanted.swap(false, Ordering::AcqRel)
+            && !node.config().effective_appendonly(role_of(node));
         let Some(running) = &mut self.running else { return };
         if let Work::Rewrite(rewrite, _) = &mut running.work
             && unwanted

@@ -332,8 +332,9 @@ impl Durability {
         }
     }
 
-    /// The node is told to append no more: a rewrite that is at work ends.
+    /// The node is told to append no more: a rewrite that is at work ends, and one that was asked for is not begun.
     pub fn turned_off(&self) {
+        self.inner.lock().requests.retain(|kind| *kind != JobKind::Rewrite);
         self.rewrite_unwanted.store(true, Ordering::Release);
     }
 
