@@ -144,3 +144,21 @@ fn switching_the_log_off_ends_a_rewrite() {
     let waited = client.cmd("WAITAOF 1 0 30000");
     assert_eq!(waited.as_slice().and_then(|counts| counts[0].as_int()), Some(1), "{waited:?}");
 }
+
+#[test]
+fn the_first_generation_is_seen_to_be_under_way() {
+    let server = Server::ours(&["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    client.ok("SET a 1");
+    for _ in 0..3 {
+        client.ok("CONFIG SET appendonly yes");
+        wait_jobs(&mut client);
+        assert_eq!(client.info("aof_enabled").as_deref(), Some("1"));
+        client.ok("DEBUG LOADAOF");
+        client.ok("CONFIG SET appendonly no");
+        wait_for("the end of the log", Duration::from_secs(20), || {
+            client.info("aof_enabled").as_deref() == Some("0")
+        });
+    }
+    assert_eq!(client.text("GET a"), "1");
+}

@@ -93,8 +93,11 @@ fn put_into_effect(node: &Node, changed: &ChangedSet) {
     if changed.contains("maxmemory") || changed.contains("maxmemory-policy") {
         eviction::make_room(node);
     }
-    if changed.contains("appendonly") && !config.effective_appendonly(durability::role_of(node)) {
-        node.durability.turned_off();
+    if changed.contains("appendonly") {
+        match config.effective_appendonly(durability::role_of(node)) {
+            true => node.durability.turned_on(node),
+            false => node.durability.turned_off(),
+        }
     }
     if changed.contains("replica-read-only") {
         node.gate.set(bits::READ_ONLY, node.is_replica() && config.replica_read_only);

@@ -197,6 +197,7 @@ fn stats(node: &Node, out: &mut String) {
         "expired_keys": get(&stats.expired_keys),
         "evicted_keys": get(&stats.evicted_keys),
         "evicted_clients": 0,
+        "migrate_cached_sockets": 0,
         "keyspace_hits": get(&stats.keyspace_hits),
         "keyspace_misses": get(&stats.keyspace_misses),
         "pubsub_channels": 0,

@@ -185,6 +185,14 @@ impl super::Durability {
     }
 }
 
+/// Does the node have a history that it could write down?
+pub(super) fn is_settled(node: &Node) -> bool {
+    match node.role.target() {
+        Some(_) => node.role.phase() == LinkPhase::Connected,
+        None => node.role.has_history() && !node.gate.has(bits::FENCED),
+    }
+}
+
 /// Where the log stands; call it with all shards locked.
 pub(super) fn point_of(node: &Node) -> Point {
     let (history, offset, db) = node.log.position();
@@ -238,13 +246,9 @@ impl Keeper {
             }
             node.set_durable_offset(None);
         }
-        let settled = match node.role.target() {
-            Some(_) => node.role.phase() == LinkPhase::Connected,
-            None => node.role.has_history() && !node.gate.has(bits::FENCED),
-        };
         // A snapshot that has just been received becomes a generation without any child's help.
         let installing = durability.installing.load(Ordering::Acquire) > 0;
-        if phase == Phase::Off && appends && settled && !installing {
+        if phase == Phase::Off && appends && is_settled(node) && !installing {
             durability.generation_wanted.store(true, Ordering::Release);
         }
     }

@@ -332,6 +332,14 @@ impl Durability {
         }
     }
 
+    /// The node is told to append: the first generation is asked for at once, so that who polls INFO for its end does
+    /// not find none begun.
+    pub fn turned_on(&self, node: &Node) {
+        if self.phase() == Phase::Off && keeper::is_settled(node) {
+            self.request(JobKind::Rewrite);
+        }
+    }
+
     /// The node is told to append no more: a rewrite that is at work ends, and one that was asked for is not begun.
     pub fn turned_off(&self) {
         self.inner.lock().requests.retain(|kind| *kind != JobKind::Rewrite);
