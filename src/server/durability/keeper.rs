@@ -235,8 +235,9 @@ impl Keeper {
 
     /// Brings the writer's state to what role and configuration ask for.
     fn reconcile(&self, node: &Arc<Node>) {
-        let config = node.config();
         let durability = &node.durability;
+        let switching = durability.switching.lock();
+        let config = node.config();
         let appends = config.effective_appendonly(role_of(node));
         let phase = durability.phase();
         if phase != Phase::Off && !appends && config.appendonly == Some(false) {
@@ -246,6 +247,7 @@ impl Keeper {
             }
             node.set_durable_offset(None);
         }
+        drop(switching);
         // A snapshot that has just been received becomes a generation without any child's help.
         let installing = durability.installing.load(Ordering::Acquire) > 0;
         if phase == Phase::Off && appends && is_settled(node) && !installing {
@@ -262,6 +264,10 @@ impl Keeper {
             if asked.is_some() {
                 let mut status = durability.status.lock();
                 (status.running, status.started_at_ms, status.keys_done) = (asked, node.now_ms(), 0);
+            }
+            if asked == Some(JobKind::Rewrite) {
+                // It is the generation that was wanted.
+                durability.generation_wanted.store(false, Ordering::Release);
             }
             asked
         };

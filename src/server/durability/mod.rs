@@ -46,6 +46,8 @@ pub struct Durability {
     snapshot_wanted: AtomicBool,
     /// A rewrite that is at work is of no use any more.
     rewrite_unwanted: AtomicBool,
+    /// Held while the log's end is being written because it was switched off.
+    switching: Mutex<()>,
     /// Full syncs whose snapshot was to be kept.
     syncs: AtomicU64,
     /// Snapshots received that are being made the base of a new generation.
@@ -74,6 +76,7 @@ impl Default for Durability {
             generation_wanted: Arc::new(AtomicBool::new(false)),
             snapshot_wanted: AtomicBool::new(false),
             rewrite_unwanted: AtomicBool::new(false),
+            switching: Mutex::new(()),
             syncs: AtomicU64::new(0),
             installing: Arc::default(),
             broken: Arc::default(),
@@ -335,6 +338,7 @@ impl Durability {
     /// The node is told to append: the first generation is asked for at once, so that who polls INFO for its end does
     /// not find none begun.
     pub fn turned_on(&self, node: &Node) {
+        let _switching = self.switching.lock();
         if self.phase() == Phase::Off && keeper::is_settled(node) {
             self.request(JobKind::Rewrite);
         }
