@@ -7,6 +7,7 @@ mod failover;
 mod fence;
 mod field_times;
 mod guard;
+mod interop;
 mod replica;
 mod roles;
 mod syncs;

@@ -161,7 +161,14 @@ impl Client {
         let mut bytes = Vec::new();
         commands.iter().for_each(|args| write_command(&mut bytes, args));
         self.send_raw(&bytes).expect("send a pipeline");
-        commands.iter().map(|_| self.read().expect("a reply to a pipelined command")).collect()
+        let mut reply = |args: &Vec<T>| {
+            self.read().unwrap_or_else(|error| {
+                let words: Vec<String> =
+                    args.iter().map(|arg| arg.as_ref().escape_ascii().to_string()).collect();
+                panic!("no reply to a pipelined {}: {error}", words.join(" "))
+            })
+        };
+        commands.iter().map(&mut reply).collect()
     }
 
     /// Switches to RESP3.

@@ -1,7 +1,7 @@
 //! Nodes that follow each other, ours and stock ones.
 
 use super::traffic::Traffic;
-use super::{Client, Server, show, wait_for};
+use super::{Client, Server, peer, show, wait_for};
 use outrigger::resp::RespValue;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -63,7 +63,12 @@ pub fn equal_digests(primary: &mut Client, replica: &mut Client) -> u64 {
         true
     });
     let (offset, ours, theirs) = outcome.expect("waited for it");
-    assert_eq!(ours, theirs, "at offset {offset}: {:#?}", differences(primary, replica));
+    if ours != theirs {
+        let found = differences(primary, replica);
+        // From 7.2 on the digest writes scores with a fraction another way.
+        let excused = found.is_empty() && peer::stands_for_stock();
+        assert!(excused, "at offset {offset}, {ours} and {theirs}: {found:#?}");
+    }
     offset
 }
 
@@ -81,21 +86,33 @@ fn differences(primary: &mut Client, replica: &mut Client) -> Vec<String> {
         for key in keys {
             let look = |client: &mut Client| {
                 let ask = |client: &mut Client, words: [&[u8]; 2]| show_reply(&client.command(&words));
+                let dump =
+                    client.command(&[&b"DUMP"[..], &key]).as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
                 let digest = show_reply(&client.command(&[&b"DEBUG"[..], b"DIGEST-VALUE", &key]));
-                (
-                    digest,
-                    ask(client, [b"PEXPIRETIME", &key]),
-                    ask(client, [b"TYPE", &key]),
-                    ask(client, [b"DUMP", &key]),
-                )
+                (digest, ask(client, [b"PEXPIRETIME", &key]), ask(client, [b"TYPE", &key]), dump)
             };
             let (one, other) = (look(primary), look(replica));
-            if (&one.0, &one.1) != (&other.0, &other.1) {
+            let is_same = (&one.0, &one.1) == (&other.0, &other.1);
+            // A key whose time has come is hidden on one of them a moment before it is on the other.
+            let has_gone = one.0 == other.0 && [&one.1, &other.1].iter().any(|at| *at == ":-2");
+            let is_excused = || has_gone || one.1 == other.1 && same_here(&one.3, &other.3);
+            if !is_same && !(peer::stands_for_stock() && is_excused()) {
                 found.push(format!("db {db}, {}: {one:?} and {other:?}", key.escape_ascii()));
             }
         }
     }
     found
+}
+
+/// Are two dumped values the same in a node of ours?
+fn same_here(one: &[u8], other: &[u8]) -> bool {
+    let node = Server::ours(&["--enable-debug-command", "yes"]);
+    let mut client = node.client();
+    let mut digest = |dump: &[u8]| {
+        client.command(&[&b"RESTORE"[..], b"key", b"0", dump, b"REPLACE"]);
+        show_reply(&client.cmd("DEBUG DIGEST-VALUE key"))
+    };
+    digest(one) == digest(other)
 }
 
 fn show_reply(reply: &RespValue) -> String {

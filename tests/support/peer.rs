@@ -4,9 +4,14 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Stock `redis-server` on the PATH.
+/// Stock `redis-server` on the PATH, or the program that `OUTRIGGER_STOCK_SERVER` names in its place.
 pub fn redis_server() -> Option<PathBuf> {
-    on_path("redis-server")
+    std::env::var_os("OUTRIGGER_STOCK_SERVER").map(PathBuf::from).or_else(|| on_path("redis-server"))
+}
+
+/// Does another program stand for the stock server?
+pub fn stands_for_stock() -> bool {
+    std::env::var_os("OUTRIGGER_STOCK_SERVER").is_some()
 }
 
 /// A `redis-server` of 7.4 or later, if `OUTRIGGER_NEWER_REDIS` names one: what it has beyond the one on the PATH is

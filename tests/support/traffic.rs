@@ -106,13 +106,20 @@ impl Traffic {
     }
 }
 
-/// What a stock primary logs as it came although its outcome may be another one elsewhere, or does not log at all.
+/// What a stock primary logs as it came although its outcome may be another one elsewhere, does not log at all, or works on
+/// for ever: it answers any count of random members. And what it does not answer.
 fn leaves_replicas_behind(args: &[Arg]) -> bool {
     let has = |word: &str| args.iter().any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
     match args[0].to_ascii_uppercase().as_slice() {
         b"BITFIELD" => has("fail"),
+        // From 7.2 on a wrong password within a transaction is not answered.
+        b"AUTH" => true,
         // The order of equal weights is that of a hash table.
         b"SORT" => has("by") && has("alpha") && has("store"),
+        b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER" => {
+            let count = args.get(2).and_then(|count| std::str::from_utf8(count).ok()?.parse::<i64>().ok());
+            count.is_some_and(|count| count < -1_000_000)
+        }
         _ => false,
     }
 }
