@@ -109,3 +109,16 @@ fn a_lower_limit_takes_effect_at_once() {
     assert_eq!(fill(&mut client, 20_000), 0);
     assert_eq!(client.int("DBSIZE"), 20_000);
 }
+
+#[test]
+fn a_limit_set_in_a_transaction_takes_effect_behind_it() {
+    let server = Server::ours(&["--maxmemory-policy", "allkeys-lru"]);
+    let mut client = server.client();
+    client.set_read_timeout(Duration::from_secs(20));
+    client.ok("MULTI");
+    for words in ["INCR x", "CONFIG SET maxmemory 1", "INCR x"] {
+        assert_eq!(client.text(words), "QUEUED");
+    }
+    assert_eq!(client.cmd("EXEC").as_slice().map(<[_]>::len), Some(3));
+    wait_for("the key to go", Duration::from_secs(20), || client.int("DBSIZE") == 0);
+}

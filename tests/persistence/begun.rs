@@ -121,6 +121,26 @@ fn what_was_flushed_does_not_come_back() {
 }
 
 #[test]
+fn a_flush_is_saved_before_it_is_answered() {
+    let mut server = Server::ours(&["--save", "3600 1000000"]);
+    let mut client = server.client();
+    client.ok("SET a 1");
+    client.ok("SAVE");
+    client.ok("FLUSHALL");
+    assert_eq!(client.info("rdb_changes_since_last_save").as_deref(), Some("0"));
+    // Nothing is under way that would be in its way.
+    client.ok("SAVE");
+    client.ok("SET a 1");
+    client.ok("SAVE");
+    client.ok("MULTI");
+    client.text("FLUSHALL");
+    client.cmd("EXEC");
+    server.kill();
+    server.restart();
+    assert_eq!(server.client().int("DBSIZE"), 0);
+}
+
+#[test]
 fn switching_the_log_off_ends_a_rewrite() {
     let server = Server::ours(&["--appendonly", "yes"]);
     let mut client = server.client();

@@ -47,7 +47,7 @@ fn set(call: &mut Call<'_, '_>) -> Next {
     }
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let caller = if call.session.info.addr.is_local() { Caller::Local } else { Caller::Remote };
-    match change(call.node, caller, &pairs) {
+    match change(call.node, caller, call.held.is_some(), &pairs) {
         Ok(()) => {
             if call.node.acks.lags_config() {
                 let node = call.node;
@@ -59,14 +59,19 @@ fn set(call: &mut Call<'_, '_>) -> Next {
     }
 }
 
-/// Changes settings and puts them into effect, or changes nothing.
-pub fn change(node: &Node, caller: Caller, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
+/// Changes settings and puts them into effect, or changes nothing. `holds_locks`: the caller is in a transaction.
+pub fn change(
+    node: &Node,
+    caller: Caller,
+    holds_locks: bool,
+    pairs: &[(&[u8], &[u8])],
+) -> Result<(), ConfigError> {
     let mut changed = ChangedSet::default();
     node.change_config(|config| {
         changed = config.set_pairs_as(caller, pairs)?;
         check_effects(config, &changed)
     })?;
-    put_into_effect(node, &changed);
+    put_into_effect(node, holds_locks, &changed);
     Ok(())
 }
 
@@ -85,13 +90,17 @@ fn check_effects(config: &Config, changed: &ChangedSet) -> Result<(), ConfigErro
 }
 
 /// What the settings' readers do not find out by themselves.
-fn put_into_effect(node: &Node, changed: &ChangedSet) {
+fn put_into_effect(node: &Node, holds_locks: bool, changed: &ChangedSet) {
     let config = node.config();
     if changed.contains("loglevel") {
         logging::set_level(config.loglevel);
     }
     if changed.contains("maxmemory") || changed.contains("maxmemory-policy") {
-        eviction::make_room(node);
+        match holds_locks {
+            // Keys go as soon as the transaction has let go of them.
+            true => node.gate.set(bits::MEMORY_DUE, true),
+            false => _ = eviction::make_room(node),
+        }
     }
     if changed.contains("appendonly") {
         match config.effective_appendonly(durability::role_of(node)) {

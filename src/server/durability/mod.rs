@@ -328,9 +328,17 @@ impl Durability {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Everything was flushed: where snapshots are taken, the last one must not bring it back.
+    /// Everything was flushed: where snapshots are taken, the last one must not bring it back. So one is taken, at once
+    /// unless a child is at one. The caller holds no lock.
     pub fn flushed(&self, node: &Node) {
-        if !node.config().effective_save(role_of(node)).is_empty() {
+        if node.config().effective_save(role_of(node)).is_empty() {
+            return;
+        }
+        let before = self.save_status();
+        let saved = before.running != Some(JobKind::Snapshot) && self.save_now(node).is_ok();
+        let after = self.save_status();
+        // Not if a child's may have taken its place.
+        if !saved || after.running == Some(JobKind::Snapshot) || after.saves != before.saves + 1 {
             self.snapshot_wanted.store(true, Ordering::Release);
         }
     }
