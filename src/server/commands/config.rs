@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn set(node: &Node, name: &str, value: &str) -> Result<(), ConfigError> {
-        change(node, Caller::Local, &[(name.as_bytes(), value.as_bytes())])
+        change(node, Caller::Local, false, &[(name.as_bytes(), value.as_bytes())])
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         assert!(refused.starts_with("ERR CONFIG SET failed (possibly related to argument 'port')"));
         assert_eq!(node.config().port, 6379);
         let both: [(&[u8], &[u8]); 2] = [(b"timeout", b"7"), (b"port", b"7000")];
-        assert!(change(&node, Caller::Local, &both).is_err());
+        assert!(change(&node, Caller::Local, false, &both).is_err());
         assert_eq!(node.config().timeout_seconds, 0);
     }
 }
