@@ -1,5 +1,8 @@
 //! The hash value: a listpack of fields and values in turn, or a table of pairs; either also with a time to each field.
+//! Where many hashes have the same fields, a listpack of the values alone stands for one of both.
 
+mod shape;
+mod shaped;
 mod timed_pack;
 mod timed_table;
 mod view;
@@ -9,6 +12,10 @@ use super::listpack::{ListpackError, ListpackErrorKind, Position};
 use super::table::Table;
 use super::{Element, Limits, Listpack, Needle, hash_bytes};
 use crate::base::Rng;
+use shape::ShapeId;
+pub use shape::shared_name_bytes;
+use shaped::{Deletion, Shaped};
+use std::borrow::Cow;
 use timed_pack::TimedPack;
 use timed_table::TimedTable;
 pub use view::HashView;
@@ -16,17 +23,27 @@ pub use view::HashView;
 /// The last moment at which a field's time may be, unix ms: what 48 bits hold.
 pub const FIELD_TIME_MAX_MS: i64 = (1 << 48) - 1;
 
+/// Longest value of those that a hash begins with all at once.
+const MAX_BEGUN_BYTES: usize = 4096;
+
 /// When a field without a time is due.
 const NEVER: i64 = i64::MAX;
 
 /// A hash. Few short pairs are a listpack, the rest a table; a hash never goes back to a listpack, nor to a form without
-/// times once a field was given one.
+/// times once a field was given one. That the names of a listpack may lie apart from it shows nowhere but in
+/// [`Hash::memory_bytes`].
 pub struct Hash {
     form: Form,
 }
 
 enum Form {
     Listpack(Listpack),
+    /// As a listpack, but the field names, of which there are some, are a shape's. A struct of its own would have
+    /// no room for the tag.
+    Shaped {
+        shape: ShapeId,
+        values: Listpack,
+    },
     Table(Box<Table<Pair>>),
     TimedPack(TimedPack),
     TimedTable(Box<TimedTable>),
@@ -58,8 +75,12 @@ impl Hash {
         if let Some(at) = listpack.view().find_duplicate(1) {
             return fail(at.offset());
         }
+        let small = entries / 2 <= limits.hash_max_listpack_entries;
+        if let Some((shape, values)) = small.then(|| shaped::from_listpack(&listpack)).flatten() {
+            return Ok(Self { form: Form::Shaped { shape, values } });
+        }
         let mut hash = Self { form: Form::Listpack(listpack) };
-        if entries / 2 > limits.hash_max_listpack_entries {
+        if !small {
             hash.convert_to_table();
         }
         Ok(hash)
@@ -77,10 +98,12 @@ impl Hash {
         Ok(hash)
     }
 
-    /// The listpack, if the hash is stored as one of fields and values; for what writes it to a file.
-    pub fn as_listpack(&self) -> Option<&Listpack> {
+    /// The listpack of fields and values in turn, if the hash is stored as one, or as good as; for what writes it to a
+    /// file.
+    pub fn as_listpack(&self) -> Option<Cow<'_, Listpack>> {
         match &self.form {
-            Form::Listpack(listpack) => Some(listpack),
+            Form::Listpack(listpack) => Some(Cow::Borrowed(listpack)),
+            Form::Shaped { shape, values } => Some(Cow::Owned(Shaped::new(*shape, values).to_listpack())),
             _ => None,
         }
     }
@@ -95,7 +118,7 @@ impl Hash {
 
     /// Whether the fields lie in a listpack.
     pub fn is_packed(&self) -> bool {
-        matches!(self.form, Form::Listpack(_) | Form::TimedPack(_))
+        matches!(self.form, Form::Listpack(_) | Form::Shaped { .. } | Form::TimedPack(_))
     }
 
     /// Whether the hash is in a form that can carry times, though perhaps no field does.
@@ -106,7 +129,7 @@ impl Hash {
     /// Whether a field carries a time.
     pub fn has_times(&self) -> bool {
         match &self.form {
-            Form::Listpack(_) | Form::Table(_) => false,
+            Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) => false,
             Form::TimedPack(pack) => pack.soonest_ms() != NEVER,
             Form::TimedTable(table) => table.has_times(),
         }
@@ -121,7 +144,7 @@ impl Hash {
     #[inline]
     pub fn soonest_ms(&self) -> i64 {
         match &self.form {
-            Form::Listpack(_) | Form::Table(_) => NEVER,
+            Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) => NEVER,
             Form::TimedPack(pack) => pack.soonest_ms(),
             Form::TimedTable(table) => table.soonest_ms(),
         }
@@ -130,7 +153,7 @@ impl Hash {
     /// What OBJECT ENCODING says.
     pub fn encoding(&self) -> &'static str {
         match &self.form {
-            Form::Listpack(_) => "listpack",
+            Form::Listpack(_) | Form::Shaped { .. } => "listpack",
             Form::TimedPack(_) => "listpackex",
             Form::Table(_) | Form::TimedTable(_) => "hashtable",
         }
@@ -140,6 +163,7 @@ impl Hash {
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Listpack(listpack) => listpack.len() / 2,
+            Form::Shaped { values, .. } => values.len(),
             Form::Table(table) => table.len(),
             Form::TimedPack(pack) => pack.len(),
             Form::TimedTable(table) => table.len(),
@@ -159,7 +183,7 @@ impl Hash {
 
     fn count_due(&self, now_ms: i64) -> usize {
         match &self.form {
-            Form::Listpack(_) | Form::Table(_) => 0,
+            Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) => 0,
             Form::TimedPack(pack) => pack.count_due(now_ms),
             Form::TimedTable(table) => table.count_due(now_ms),
         }
@@ -176,7 +200,7 @@ impl Hash {
 
     /// A listpack goes over to the form that can carry times.
     pub fn prepare_times(&mut self) {
-        if let Form::Listpack(_) = &self.form {
+        if let Form::Listpack(_) | Form::Shaped { .. } = &self.form {
             self.form = Form::TimedPack(TimedPack::from_pairs(self.iter()));
         }
     }
@@ -188,6 +212,7 @@ impl Hash {
                 let view = listpack.view();
                 Some((view.get(view.next(find(listpack, &Needle::new(field))?)?)?, NEVER))
             }
+            Form::Shaped { shape, values } => Some((Shaped::new(*shape, values).get(field)?, NEVER)),
             Form::Table(table) => {
                 let pair = table.find(hash_bytes(field), |pair| pair.field() == field)?;
                 Some((Element::Bytes(pair.value()), NEVER))
@@ -222,15 +247,51 @@ impl Hash {
         self.set_value(field, value, true, limits)
     }
 
+    /// Sets fields to values, given in turn, as [`Hash::set`] one after the other would; returns how many are new.
+    pub fn set_all(&mut self, parts: &[&[u8]], limits: &Limits) -> usize {
+        let pairs = parts.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+        let begun = if parts.len() > 2 { self.begin(pairs.clone(), limits) } else { 0 };
+        begun + pairs.skip(begun).filter(|(field, value)| self.set(field, value, limits)).count()
+    }
+
+    /// An empty hash takes as many of the first pairs as have a shape, with one allocation for all; returns how many.
+    fn begin<'a>(&mut self, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>, limits: &Limits) -> usize {
+        let most = limits.hash_max_listpack_entries.min(shape::MAX_FIELDS);
+        let longest = limits.hash_max_listpack_value.min(MAX_BEGUN_BYTES);
+        if !matches!(&self.form, Form::Listpack(listpack) if listpack.is_empty()) {
+            return 0;
+        }
+        let fits = |pair: &(&[u8], &[u8])| pair.0.len().max(pair.1.len()) <= longest;
+        let first: smallvec::SmallVec<[_; 16]> = pairs.take(most).take_while(fits).collect();
+        let Some((shape, values)) = shaped::of_first(&first) else { return 0 };
+        let begun = values.len();
+        self.form = Form::Shaped { shape, values };
+        begun
+    }
+
     fn set_value(&mut self, field: &[u8], value: &[u8], keep: bool, limits: &Limits) -> bool {
         self.prepare(1, field.len().max(value.len()), limits);
-        let bytes = field.len() + value.len();
-        let packed = self.as_listpack().or(self.as_timed_listpack());
-        if packed.is_some_and(|listpack| !listpack.has_room_for(bytes)) {
+        if !self.has_room_for(field.len() + value.len()) {
             self.convert_to_table();
         }
         let is_new = match &mut self.form {
+            Form::Listpack(listpack) if listpack.is_empty() => {
+                match shaped::of_one(field, value) {
+                    Some((shape, values)) => self.form = Form::Shaped { shape, values },
+                    None => listpack.push_pair_back(Element::parse(field), Element::parse(value)),
+                }
+                true
+            }
             Form::Listpack(listpack) => set_in_listpack(listpack, field, value),
+            Form::Shaped { shape, values } => match shaped::set(shape, values, field, value) {
+                Some(is_new) => is_new,
+                None => {
+                    let mut listpack = Shaped::new(*shape, values).to_listpack();
+                    listpack.push_pair_back(Element::parse(field), Element::parse(value));
+                    self.form = Form::Listpack(listpack);
+                    true
+                }
+            },
             Form::Table(table) => set_in_table(table, field, value),
             Form::TimedPack(pack) => pack.set(field, value, keep),
             Form::TimedTable(table) => table.set(field, value, keep),
@@ -241,11 +302,24 @@ impl Hash {
         is_new
     }
 
+    /// Whether a listpack can take so many bytes more, if the hash is stored as one.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        match &self.form {
+            Form::Listpack(listpack) => listpack.has_room_for(bytes),
+            Form::Shaped { shape, values } => {
+                let plain_bytes = Shaped::new(*shape, values).plain_bytes();
+                values.has_room_for(plain_bytes - values.byte_len() + bytes)
+            }
+            Form::TimedPack(pack) => pack.listpack().has_room_for(bytes),
+            Form::Table(_) | Form::TimedTable(_) => true,
+        }
+    }
+
     /// Sets a field's time (unix ms, from 1 to [`FIELD_TIME_MAX_MS`]), or takes it from it; false if there is no such
     /// field.
     pub fn set_time(&mut self, field: &[u8], time_ms: Option<i64>) -> bool {
         assert!(time_ms.is_none_or(|at| (1..=FIELD_TIME_MAX_MS).contains(&at)));
-        if let Form::Listpack(_) | Form::Table(_) = &self.form {
+        if let Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) = &self.form {
             if time_ms.is_none() || !self.contains(field) {
                 return self.contains(field);
             }
@@ -260,13 +334,15 @@ impl Hash {
         match &mut self.form {
             Form::TimedPack(pack) => pack.set_due(field, due_ms),
             Form::TimedTable(table) => table.set_due(field, due_ms),
-            Form::Listpack(_) | Form::Table(_) => unreachable!("has gone over to a form with times"),
+            Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) => {
+                unreachable!("has gone over to a form with times")
+            }
         }
     }
 
     fn convert_to_table(&mut self) {
         self.form = match &self.form {
-            Form::Listpack(_) => {
+            Form::Listpack(_) | Form::Shaped { .. } => {
                 let mut table = Box::<Table<Pair>>::default();
                 let (mut field_buf, mut value_buf) = (itoa::Buffer::new(), itoa::Buffer::new());
                 for (field, value) in self.iter() {
@@ -282,10 +358,20 @@ impl Hash {
     /// Deletes a field; false if it was not there.
     pub fn delete(&mut self, field: &[u8]) -> bool {
         match &mut self.form {
-            Form::Listpack(listpack) => match find(listpack, &Needle::new(field)) {
-                Some(at) => listpack.remove_from(at, 2) > 0,
-                None => false,
-            },
+            Form::Listpack(listpack) => remove_from_listpack(listpack, field),
+            Form::Shaped { shape, values } => {
+                match shaped::delete(shape, values, field) {
+                    Deletion::Absent => return false,
+                    Deletion::Shapeless => {
+                        let mut listpack = Shaped::new(*shape, values).to_listpack();
+                        remove_from_listpack(&mut listpack, field);
+                        self.form = Form::Listpack(listpack);
+                    }
+                    Deletion::Done if values.is_empty() => self.form = Form::Listpack(Listpack::new()),
+                    Deletion::Done => {}
+                }
+                true
+            }
             Form::Table(table) => table.remove(hash_bytes(field), |pair| pair.field() == field).is_some(),
             Form::TimedPack(pack) => pack.remove(field),
             Form::TimedTable(table) => table.remove(field),
@@ -296,7 +382,7 @@ impl Hash {
     /// [`Hash::soonest_ms`] says whether there may be more.
     pub fn take_due(&mut self, now_ms: i64, limit: usize, gone: impl FnMut(&[u8])) -> usize {
         match &mut self.form {
-            Form::Listpack(_) | Form::Table(_) => 0,
+            Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) => 0,
             Form::TimedPack(pack) => pack.take_due(now_ms, limit, gone),
             Form::TimedTable(table) => table.take_due(now_ms, limit, gone),
         }
@@ -304,18 +390,22 @@ impl Hash {
 
     /// All fields with their values and when they are due.
     fn triples(&self) -> impl Iterator<Item = (Element<'_>, Element<'_>, i64)> {
-        let (mut listpack, mut table, mut timed_pack, mut timed_table) = (None, None, None, None);
+        let (mut listpack, mut shaped) = (None, None);
+        let (mut table, mut timed_pack, mut timed_table) = (None, None, None);
         match &self.form {
             Form::Listpack(it) => listpack = Some(it.iter()),
+            Form::Shaped { shape, values } => shaped = Some(Shaped::new(*shape, values).iter()),
             Form::Table(it) => table = Some(it.iter()),
             Form::TimedPack(it) => timed_pack = Some(it.iter()),
             Form::TimedTable(it) => timed_table = Some(it.iter()),
         }
         let mut entries = listpack.into_iter().flatten();
         let packed = std::iter::from_fn(move || Some((entries.next()?, entries.next()?, NEVER)));
+        let shaped = shaped.into_iter().flatten().map(|(field, value)| (field, value, NEVER));
         let pairs = table.into_iter().flatten();
         let pairs = pairs.map(|pair| (Element::Bytes(pair.field()), Element::Bytes(pair.value()), NEVER));
-        packed.chain(pairs).chain(timed_pack.into_iter().flatten()).chain(timed_table.into_iter().flatten())
+        let timed = timed_pack.into_iter().flatten().chain(timed_table.into_iter().flatten());
+        packed.chain(shaped).chain(pairs).chain(timed)
     }
 
     /// All fields with their values, those that are due included, in the order of their coming while the hash is a
@@ -335,6 +425,10 @@ impl Hash {
                 let view = listpack.view();
                 let at = view.seek(2 * rng.below(listpack.len() as u64 / 2) as usize)?;
                 Some((view.get(at)?, view.get(view.next(at)?)?, NEVER))
+            }
+            Form::Shaped { shape, values } => {
+                let (field, value) = Shaped::new(*shape, values).random(rng)?;
+                Some((field, value, NEVER))
             }
             Form::Table(table) => {
                 let pair = table.random(|| rng.next_u64())?;
@@ -363,7 +457,7 @@ impl Hash {
                 visit(Element::Bytes(pair.field()), Element::Bytes(pair.value()), NEVER);
             }),
             Form::TimedTable(table) => table.scan(cursor, count, visit),
-            Form::Listpack(_) | Form::TimedPack(_) => {
+            Form::Listpack(_) | Form::Shaped { .. } | Form::TimedPack(_) => {
                 self.triples().for_each(|(field, value, due_ms)| visit(field, value, due_ms));
                 0
             }
@@ -371,9 +465,11 @@ impl Hash {
     }
 
     /// About how many bytes the hash takes on the heap, the pairs of a table judged by the first `samples` (0: all).
+    /// Field names that it shares with others are not counted.
     pub fn memory_bytes(&self, samples: usize) -> usize {
         match &self.form {
             Form::Listpack(listpack) => listpack.byte_len(),
+            Form::Shaped { values, .. } => values.byte_len(),
             Form::Table(table) => table_bytes(table, samples, Pair::byte_len),
             Form::TimedPack(pack) => pack.listpack().byte_len(),
             Form::TimedTable(table) => table.memory_bytes(samples),
@@ -389,6 +485,13 @@ impl Hash {
 fn find(listpack: &Listpack, field: &Needle<'_>) -> Option<Position> {
     let view = listpack.view();
     view.find(view.first()?, field, 1)
+}
+
+fn remove_from_listpack(listpack: &mut Listpack, field: &[u8]) -> bool {
+    match find(listpack, &Needle::new(field)) {
+        Some(at) => listpack.remove_from(at, 2) > 0,
+        None => false,
+    }
 }
 
 fn set_in_listpack(listpack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
@@ -424,6 +527,7 @@ impl Clone for Hash {
     fn clone(&self) -> Self {
         let form = match &self.form {
             Form::Listpack(listpack) => Form::Listpack(listpack.clone()),
+            Form::Shaped { shape, values } => Form::Shaped { shape: *shape, values: values.clone() },
             Form::Table(table) => Form::Table(Box::new(clone_table(table))),
             Form::TimedPack(pack) => Form::TimedPack(pack.clone()),
             Form::TimedTable(table) => Form::TimedTable(table.clone()),
@@ -444,6 +548,8 @@ impl std::fmt::Debug for Hash {
     }
 }
 
+#[cfg(test)]
+mod shaped_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -139,10 +139,7 @@ fn set_pairs(ctx: &mut Context<'_, '_>, args: &[&[u8]], name: &str) -> Result<us
         // Lengths decide at once, as in Redis 7.0; how many there are shows when fields that occur twice are known.
         hash.prepare(0, longest, limits);
     }
-    let mut added = 0;
-    for pair in pairs.chunks_exact(2) {
-        added += usize::from(hash.set(pair[0], pair[1], limits));
-    }
+    let added = hash.set_all(pairs, limits);
     let timed = hash.is_timed();
     ctx.hash_changed(key, pairs.len() / 2, timed);
     Ok(added)

@@ -190,6 +190,35 @@ fn write(options: WriteOptions, entries: &[(&str, Value)]) -> Vec<u8> {
 }
 
 #[test]
+fn hashes_that_share_their_names_are_written_like_others() {
+    let limits = Limits::default();
+    let pairs: [(&[u8], &[u8]); 4] =
+        [(b"shared in rdb", b"v"), (b"12", b"-5000"), (b"", b""), (b"text", b"007")];
+    let build = || {
+        let mut hash = Hash::new();
+        pairs.iter().for_each(|(field, value)| assert!(hash.set(field, value, &limits)));
+        Value::Hash(hash)
+    };
+    let first = build();
+    let shared = (0..500).map(|_| build()).last().unwrap();
+    assert!(shared.memory_bytes(0) < first.memory_bytes(0) - 20, "the names lie elsewhere");
+    let elements = pairs.iter().flat_map(|(field, value)| [Element::parse(field), Element::parse(value)]);
+    let listpack = Listpack::from_elements(elements);
+    let payload = dump::encode(&shared);
+    assert_eq!(payload, dump::encode(&first));
+    assert_eq!(payload[..2], [value_type::HASH_LISTPACK, listpack.byte_len() as u8]);
+    assert_eq!(&payload[2..payload.len() - 10], listpack.as_bytes());
+    let files = [&first, &shared].map(|value| {
+        let options = WriteOptions { compress: true, checksum: true };
+        write(options, &[("hash", value.clone())])
+    });
+    assert_eq!(files[0], files[1]);
+    assert_eq!(read_all(&files[1][..]).unwrap()[0].3, contents(&shared));
+    let read = dump::decode(&payload, &ReadOptions::default()).unwrap();
+    assert_eq!((read.memory_bytes(0), dump::encode(&read)), (shared.memory_bytes(0), payload));
+}
+
+#[test]
 fn every_value_round_trips() {
     for compress in [false, true] {
         for checksum in [false, true] {

@@ -8,6 +8,7 @@ use crate::server::memory::human;
 use crate::server::stats::get;
 use crate::server::{Node, REDIS_VERSION, durability, replication};
 use crate::sys::{cpu, process};
+use crate::value::hash::shared_name_bytes;
 use std::fmt::Write;
 
 /// When a section is shown.
@@ -127,7 +128,8 @@ fn memory(node: &Node, out: &mut String) {
     let config = node.config();
     let (used, rss) = (allocator.allocated, figures.rss);
     let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-    let dataset = used.saturating_sub(figures.startup);
+    let names = shared_name_bytes() as u64;
+    let dataset = used.saturating_sub(figures.startup + names);
     let total = crate::sys::memory::total_system_bytes().unwrap_or(0);
     let (pending, freed) = crate::keyspace::freeing::figures();
     fields!(out,

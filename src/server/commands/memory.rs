@@ -4,6 +4,7 @@ use super::{Call, Handler};
 use crate::server::dispatch::Next;
 use crate::server::memory::{MemoryFigures, human};
 use crate::sys::memory;
+use crate::value::hash::shared_name_bytes;
 
 /// Below this much data ratios say nothing: bytes.
 const SMALL_BYTES: u64 = 5 << 20;
@@ -85,7 +86,8 @@ fn stats(call: &mut Call<'_, '_>) -> Next {
     let mut keys = 0u64;
     let databases = call.node.keyspace.databases();
     call.each_shard(|shard| keys += (0..databases).map(|db| shard.db(db).len() as u64).sum::<u64>());
-    let dataset = used.saturating_sub(figures.startup);
+    let names = shared_name_bytes() as u64;
+    let dataset = used.saturating_sub(figures.startup + names);
     let signed = |a: u64, b: u64| a as i64 - b as i64;
     let backlog = call.node.log.held_bytes();
     let whole = [

@@ -16,7 +16,7 @@ fn check_structure(hash: &Hash) {
             assert!(pack.iter().is_sorted_by_key(|triple| triple.2));
             assert_eq!(pack.iter().count(), pack.len());
         }
-        Form::Listpack(_) | Form::Table(_) => {}
+        Form::Listpack(_) | Form::Shaped { .. } | Form::Table(_) => {}
     }
 }
 

@@ -103,7 +103,8 @@ impl Listpack {
 
     /// The listpack of these elements, in one allocation.
     pub fn from_elements<'a>(elements: impl IntoIterator<Item = Element<'a>>) -> Self {
-        let mut body = Vec::new();
+        // Most are short, and their length is known only at the end.
+        let mut body = smallvec::SmallVec::<[u8; 256]>::new();
         let mut count = 0;
         for element in elements {
             for part in Encoded::new(element).parts() {
@@ -112,6 +113,11 @@ impl Listpack {
             count += 1;
         }
         Self::from_body(&[&body], count)
+    }
+
+    /// The listpack of one element.
+    pub fn of_one(element: Element<'_>) -> Self {
+        Self::from_body(&Encoded::new(element).parts(), 1)
     }
 
     fn from_body(parts: &[&[u8]], count: usize) -> Self {
