@@ -211,7 +211,7 @@ impl Registry {
     fn find_next(&self, shape: ShapeId, field: &[u8], key: u64) -> Option<ShapeId> {
         let mask = self.index.len() - 1;
         // At least half the places are vacant, so this ends.
-        for at in key as usize.. {
+        for at in key as usize & mask.. {
             let found = self.index[at & mask].load(Ordering::Acquire);
             if found == 0 {
                 break;
@@ -267,7 +267,8 @@ impl Registry {
         }
         assert!(self.slots[id].set(Box::new(next)).is_ok(), "only who holds the lock adds shapes");
         let mask = self.index.len() - 1;
-        let mut vacant = (key as usize..).filter(|at| self.index[at & mask].load(Ordering::Relaxed) == 0);
+        let mut vacant =
+            (key as usize & mask..).filter(|at| self.index[at & mask].load(Ordering::Relaxed) == 0);
         let at = vacant.next().expect("there are more places than shapes") & mask;
         self.index[at].store(key >> 32 << 32 | id as u64, Ordering::Release);
         self.len.store(id + 1, Ordering::Relaxed);
