@@ -200,7 +200,7 @@ fn hashes_that_share_their_names_are_written_like_others() {
         Value::Hash(hash)
     };
     let first = build();
-    (0..500).for_each(|_| drop(build()));
+    (0..2000).for_each(|_| drop(build()));
     let shared = build();
     assert!(shared.memory_bytes(0) < first.memory_bytes(0) - 20, "the names lie elsewhere");
     let elements = pairs.iter().flat_map(|(field, value)| [Element::parse(field), Element::parse(value)]);
