@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn process_figures_are_plausible() {
         let before = rss_bytes().unwrap();
-        let block = black_box(vec![1_u8; 64 << 20]);
+        // Other tests of the process may give memory back meanwhile.
+        let block = black_box(vec![1_u8; 256 << 20]);
         let after = rss_bytes().unwrap();
         assert!(after >= before + (32 << 20), "{before} {after}");
         assert!(private_dirty_bytes().unwrap() >= 64 << 20);
