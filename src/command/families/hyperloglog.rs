@@ -1,6 +1,7 @@
 //! HyperLogLog commands: how many different elements were seen, about.
 
 use crate::command::context::ExpiryMode;
+use crate::command::error::quoting;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
 use crate::command::{CommandError, CommandResult, Context, DONE};
 use crate::keyspace::ValueRef;
@@ -227,8 +228,7 @@ fn pfdebug(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         ctx.reply.array(hll::REGISTERS);
         registers.iter().for_each(|value| ctx.reply.int(i64::from(value)));
     } else {
-        let word = String::from_utf8_lossy(word);
-        return Err(CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{word}'")));
+        return Err(CommandError::Quoting(quoting("ERR Unknown PFDEBUG subcommand '", word, "'")));
     }
     DONE
 }

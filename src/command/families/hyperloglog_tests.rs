@@ -80,6 +80,8 @@ fn looking_inside() {
     assert_eq!(registers.matches(":2").count(), 2);
     h.check("PFDEBUG ENCODING k", "+dense");
     h.check("PFDEBUG WHAT k", "-ERR Unknown PFDEBUG subcommand 'WHAT'");
+    let cut_at_nul = h.run_args(&[b"PFDEBUG", b"a\0b\r\n", b"k"]);
+    assert_eq!(cut_at_nul, "-ERR Unknown PFDEBUG subcommand 'a'");
     h.check("PFDEBUG ENCODING none", "-ERR The specified key does not exist");
     h.check("PFSELFTEST", "+OK");
 }

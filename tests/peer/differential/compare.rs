@@ -70,6 +70,11 @@ impl Pair {
                 (sorted(&ours.value) != sorted(&theirs.value)).then_some("not the same elements")
             }
             Mode::Pairs => (pairs(&ours.value) != pairs(&theirs.value)).then_some("not the same pairs"),
+            // MEMORY USAGE: stock shows a key whose time has come until it is removed.
+            Mode::Near(_) if args.len() > 2 && matches!(&ours.raw[..], b"_\r\n" | b"$-1\r\n") => {
+                let known = self.theirs.try_command(&[b"EXISTS", &args[2][..]])?;
+                (known != RespValue::Int(0)).then_some("not near")
+            }
             Mode::Near(tolerance) | Mode::Idle(tolerance) => {
                 (!near(&ours.value, &theirs.value, tolerance)).then_some("not near")
             }
@@ -212,8 +217,16 @@ impl Pair {
             if matches!(args[0].to_ascii_uppercase().as_slice(), b"HSCAN" | b"ZSCAN") { 2 } else { 1 };
         let ours = iterate(&mut self.ours, args, cursor, &first.ours.value)?;
         let theirs = iterate(&mut self.theirs, args, cursor, &first.theirs.value)?;
+        let by_score = args[0].eq_ignore_ascii_case(b"ZSCAN");
         let distinct = |elements: &[RespValue]| -> BTreeMap<String, usize> {
-            elements.chunks(width).map(|unit| (format!("{unit:?}"), 1)).collect()
+            let unit = |unit: &[RespValue]| match unit {
+                // A small sorted set shows a score there as whoever dumped it wrote it.
+                [member, text] if by_score && score(text).is_some() => {
+                    format!("{member:?} {:?}", score(text))
+                }
+                unit => format!("{unit:?}"),
+            };
+            elements.chunks(width).map(|elements| (unit(elements), 1)).collect()
         };
         Ok(match (ours, theirs) {
             (Some(a), Some(b)) if distinct(&a) == distinct(&b) => Verdict::Equal,
@@ -261,6 +274,11 @@ impl Pair {
         }
         Ok(Verdict::Equal)
     }
+}
+
+/// The score that a text is.
+fn score(text: &RespValue) -> Option<f64> {
+    std::str::from_utf8(text.as_bytes()?).ok()?.parse().ok()
 }
 
 /// Everything an iteration yields, from its first reply on; `None` when it does not end.
