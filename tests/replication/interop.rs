@@ -3,7 +3,7 @@
 //!
 //! `OUTRIGGER_STOCK_SERVER` names another program that is to stand for the stock server, Valkey say.
 
-use crate::support::nodes::{LIMIT, address, figure, in_step, order, send, wait_linked};
+use crate::support::nodes::{LIMIT, address, figure, in_step, is_linked, order, send, wait_linked};
 use crate::support::traffic::Traffic;
 use crate::support::{Server, scaled, wait_for};
 
@@ -182,7 +182,10 @@ fn promotion(first_kind: Kind, second_kind: Kind, third_kind: Kind) {
     for ((old, new), (old_kind, new_kind)) in [(&first, &second), (&second, &first)].into_iter().zip(kinds) {
         // Two stock nodes are no business of ours, nor are they always in step.
         let compare = |one: &Server, other: &Server, kinds| match kinds {
-            (Stock, Stock) => wait_linked(other),
+            (Stock, Stock) => wait_for("both stock nodes at one offset", LIMIT, || {
+                let at = |node: &Server, field| figure(&mut node.client(), field);
+                is_linked(other) && at(one, "master_repl_offset") == at(other, "slave_repl_offset")
+            }),
             _ => drop(in_step(one, other)),
         };
         // What the old primary adds by itself after the promotion would be known to nobody else.
