@@ -36,6 +36,8 @@ enum Form {
 
 /// Bytes of a piece: one of the allocator's size classes.
 const PIECE_BYTES: usize = 2048;
+/// What a piece may hold.
+const PIECE: NodeLimit = NodeLimit::of_bytes(PIECE_BYTES);
 
 /// The elements that `start` and `stop` of LRANGE or LTRIM mean: negative ones count from the end, -1 being the last
 /// element, and `stop` is included. Empty if they mean none.
@@ -119,7 +121,7 @@ impl List {
         match (&mut self.form, end) {
             (Form::Packed(listpack), Direction::Forward) => listpack.push_front(Element::parse(bytes)),
             (Form::Packed(listpack), Direction::Backward) => listpack.push_back(Element::parse(bytes)),
-            (Form::Pieces(quick), end) => quick.push(end, bytes, NodeLimit::of_bytes(PIECE_BYTES)),
+            (Form::Pieces(quick), end) => quick.push(end, bytes, PIECE),
             (Form::Quick(quick), end) => quick.push(end, bytes, limit),
         }
     }
@@ -127,7 +129,7 @@ impl List {
     /// A listpack that an element of `len` bytes would make too large for one piece goes over to pieces.
     fn cut_before(&mut self, len: usize) {
         if let Form::Packed(listpack) = &mut self.form
-            && !NodeLimit::of_bytes(PIECE_BYTES).admits(listpack.byte_len(), listpack.len(), len)
+            && !PIECE.admits(listpack.byte_len(), listpack.len(), len)
             && !listpack.is_empty()
         {
             self.form = Form::Pieces(Box::new(pieces_of(std::mem::take(listpack))));
@@ -212,7 +214,7 @@ impl List {
                 }
             }
             Form::Pieces(pieces) => {
-                pieces.set(index, bytes, NodeLimit::of_bytes(PIECE_BYTES));
+                pieces.set(index, bytes, PIECE);
             }
             Form::Quick(quick) => {
                 quick.set(index, bytes, limits.list_node());
@@ -231,7 +233,7 @@ impl List {
                 let at = listpack.view().seek(index).unwrap_or(listpack.view().end());
                 listpack.insert(at, Element::parse(bytes));
             }
-            Form::Pieces(pieces) => pieces.insert(index, bytes, NodeLimit::of_bytes(PIECE_BYTES)),
+            Form::Pieces(pieces) => pieces.insert(index, bytes, PIECE),
             Form::Quick(quick) => quick.insert(index, bytes, limits.list_node()),
         }
     }
