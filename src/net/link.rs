@@ -1,8 +1,11 @@
 //! The replica's side of replication: the link to the primary.
 
 use super::peer::Peer;
+use crate::resp::RespValue;
 use crate::server::Node;
-use crate::server::replication::follow::{Next, judge_answer, psync_request};
+use crate::server::replication::follow::{
+    Hello, Next, established, hello, judge_answer, psync_request, refuse, refuse_lower,
+};
 use crate::server::replication::incoming::{Incoming, Received, replace_history};
 use crate::server::replication::intake::BaseFile;
 use crate::server::replication::stream::Stream;
@@ -78,8 +81,8 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     let patience = Duration::from_secs(u64::from(config.repl_timeout_seconds).max(1));
     let mut peer = Peer::connect(node, &target.address, patience).await?;
     peer.expect_ok(&[b"PING"]).await?;
-    let info = peer.replication_info().await?;
     introduce(node, &mut peer).await?;
+    let Some(info) = meet(node, &mut peer, target).await? else { return Ok(()) };
     let own = own_place(node);
     let (lineage, next) = psync_request(own);
     let psync: [&[u8]; 4] = [b"PSYNC", lineage.as_bytes(), next.as_bytes(), b"FAILOVER"];
@@ -91,14 +94,18 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
         Next::Refused => return Ok(()),
         Next::Snapshot(offer) => {
             node.role.set_phase(LinkPhase::Sync, node.now_ms());
+            node.role.set_sync_unfinished(true);
             tracing::info!(primary = %target.address, offset = offer.place.offset, "full sync: receiving a snapshot");
             let base = node.durability.base_for_sync(node).map_err(io::Error::other)?;
             let received = receive_snapshot(node, &mut peer, base).await?;
+            if let Err(text) = node.durability.archive_tail(node, &offer.history()).await {
+                refuse(node, target, text);
+                return Ok(());
+            }
             replace_history(node, received, &offer, target.order).await?;
         }
     }
-    node.role.order_fulfilled(target.order);
-    node.role.set_refusal(None);
+    established(node, target.order)?;
     node.role.last_io_ms.store(node.now_ms(), Ordering::Relaxed);
     node.role.set_phase(LinkPhase::Connected, node.now_ms());
     link_state_changed(node, true);
@@ -106,7 +113,7 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     apply_stream(node, peer, target.order).await
 }
 
-async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {
+pub(super) async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {
     let config = node.config();
     let port = match config.replica_announce_port {
         0 => config.port,
@@ -119,6 +126,39 @@ async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {
     }
     peer.command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]).await?;
     Ok(())
+}
+
+/// Both tell each other of the history they hold. The primary's INFO, or nothing if it is refused.
+async fn meet(node: &Node, peer: &mut Peer, target: &Target) -> io::Result<Option<String>> {
+    let info = peer.replication_info().await?;
+    match hello(node, target, &info) {
+        Hello::Nothing => Ok(Some(info)),
+        Hello::Tell(words) => {
+            replconf(peer, &words).await?;
+            Ok(Some(info))
+        }
+        Hello::Yield(words) => match replconf(peer, &words).await? {
+            RespValue::Error(text) => {
+                refuse(node, target, String::from_utf8_lossy(&text).into_owned());
+                Ok(None)
+            }
+            // It has taken the history over, and goes on under another name.
+            _ => peer.replication_info().await.map(Some),
+        },
+        Hello::Refuse(why, words) => {
+            // It must know, too.
+            replconf(peer, &words).await?;
+            refuse_lower(node, target, why);
+            Ok(None)
+        }
+    }
+}
+
+/// Sends REPLCONF with these arguments.
+pub(super) async fn replconf(peer: &mut Peer, words: &[String]) -> io::Result<RespValue> {
+    let args: Vec<&[u8]> =
+        std::iter::once(&b"REPLCONF"[..]).chain(words.iter().map(String::as_bytes)).collect();
+    peer.command(&args).await
 }
 
 /// Receives a snapshot into a staging area.

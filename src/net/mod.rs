@@ -3,7 +3,8 @@
 //! Each I/O thread runs a current-thread runtime; a connection lives on one of them from start to end. Its
 //! pipelined commands are parsed from one read, run in place, and answered by one write.
 
-pub mod connection;
+pub mod claim;
+mod connection;
 mod feed;
 mod hold;
 pub mod link;

@@ -5,7 +5,7 @@ use super::peer::Peer;
 use crate::server::Node;
 use crate::server::config::Address;
 use crate::server::replication::incoming::begin_history;
-use crate::server::replication::recovery::{Round, Taking, judge_round, read_offer, start_new};
+use crate::server::replication::recovery::{Ask, Round, Taking, judge_round, read_offer, start_new};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,34 +15,68 @@ const ROUND_PAUSE_MS: u64 = 200;
 /// How long a peer may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Recovers a history when that is ordered; never ends.
+pub async fn run(node: Arc<Node>) {
+    let mut orders = node.recovery.watch();
+    loop {
+        let (number, ask) = orders.borrow_and_update().clone();
+        if let Some(ask) = ask {
+            tokio::select! {
+                _ = orders.changed() => continue,
+                () = recover(&node, &ask, number) => {}
+            }
+        }
+        let _ = orders.changed().await;
+    }
+}
+
 /// Asks the peers until the node has a history (or an operator gave it one, or a primary to follow).
-pub async fn run(node: Arc<Node>, peers: Vec<Address>) {
+async fn recover(node: &Arc<Node>, ask: &Ask, number: u64) {
+    let peers = &ask.peers;
     let mut told = String::new();
     let order = node.role.order();
-    while node.gate.has(crate::server::gate::bits::FENCED) && node.role.order() == order {
+    while node.gate.fences().no_history.is_some() && node.role.order() == order {
         let mut infos = Vec::new();
-        for peer in &peers {
-            infos.push(ask(&node, peer).await);
+        for peer in peers {
+            infos.push(inquire(node, peer).await);
         }
-        let reason = match judge_round(&peers, &infos) {
-            Round::StartNew => return start_new(&node, order),
-            Round::Take(taking) => match take(&node, &peers[taking.peer], &taking, order).await {
-                Ok(()) => return,
+        let reason = match judge_round(peers, &infos, ask.choosing) {
+            Round::StartNew => {
+                start_new(node, order);
+                break;
+            }
+            Round::Take(taking) => match take(node, &peers[taking.peer], &taking, order).await {
+                Ok(()) => break,
                 Err(error) => format!("taking the history of {} failed: {error}", peers[taking.peer]),
             },
             Round::Wait(reason) => reason,
         };
         if reason != told {
             tracing::warn!("fenced: {reason}");
-            node.gate.fence(reason.clone());
             told = reason;
         }
+        set_reason(node, order, &told);
+        node.recovery.round_ended(number, Some(told.clone()));
         tokio::time::sleep(Duration::from_millis(ROUND_PAUSE_MS)).await;
     }
+    // An order to follow somebody may have come meanwhile.
+    let why = node.gate.fences().no_history;
+    node.recovery.round_ended(number, why);
+}
+
+/// Says why the node is still without a history, if it is.
+fn set_reason(node: &Node, order: u64, reason: &str) {
+    node.gate.change_fences(|fences| {
+        if let Some(known) = &mut fences.no_history
+            && node.role.order() == order
+        {
+            known.replace_range(.., reason);
+        }
+    });
 }
 
 /// What a peer says of its replication; `None` if it does not.
-async fn ask(node: &Node, address: &Address) -> Option<String> {
+async fn inquire(node: &Node, address: &Address) -> Option<String> {
     let answer = async {
         let mut peer = Peer::connect(node, address, ANSWER_PATIENCE).await?;
         peer.replication_info().await
@@ -64,10 +98,10 @@ async fn take(node: &Arc<Node>, address: &Address, taking: &Taking, order: u64) 
     peer.command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]).await?;
     peer.send(&[b"PSYNC", b"?", b"-1"]).await?;
     let offer = read_offer(&peer.line().await?, &info, taking)?;
-    node.gate.fence(format!("loading the history of {address}"));
+    set_reason(node, order, &format!("loading the history of {address}"));
     let received = receive_snapshot(node, &mut peer, None).await?;
     let keys = received.keys();
-    begin_history(node, received, &offer, keep_lineage, order)?;
+    begin_history(node, received, &offer, taking, order)?;
     tracing::info!(peer = %address, keys, offset = offer.place.offset, keep_lineage, "history recovered from a peer");
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Starts a node: threads, data, listeners, replication.
 
 use super::threads::{IoThreads, Serving};
-use super::{link, recover};
+use super::{claim, link, recover};
 use crate::server::config::{CommandLine, ShutdownOptions};
+use crate::server::replication::recovery::{Ask, Choosing};
 use crate::server::shutdown::{Asked, SaveWish};
 use crate::server::{Node, cron, durability, replication, shutdown};
 use crate::sys::marks::{Mark, write_pid_file};
@@ -27,7 +28,6 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     let _ = crate::sys::process::raise_open_files(u64::from(config.maxclients) + 128);
     let _ = crate::sys::process::survive_file_size_limit();
     let primary = config.replicaof.clone();
-    let peers = config.recover_from_peers.clone();
     let starts_new = config.start_new_history;
     let count = config.io_threads;
     let mut node = Node::new(config);
@@ -45,9 +45,13 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     }
     node.durability.boot(&node).map_err(io::Error::other)?;
     if !node.is_replica() && !node.role.has_history() {
+        let peers = node.durability.recovery_peers(&node);
         match peers.is_empty() || starts_new {
             true => node.role.set_has_history(true),
-            false => node.gate.fence("waiting for the history of the peers".into()),
+            false => {
+                node.gate.fence_without_history("waiting for the history of the peers".into());
+                node.recovery.ask(Ask { peers, choosing: Choosing::Carefully });
+            }
         }
     }
     durability::keeper::start(&node)?;
@@ -57,14 +61,14 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     marks.lock().extend(pid_file(&node));
     let for_link = node.clone();
     threads.spawn_on(threads.count() - 1, move || link::run(for_link));
+    let for_claims = node.clone();
+    threads.spawn_on(0, move || claim::run(for_claims));
     let for_replication = node.clone();
     threads.spawn_on(0, move || replication::cron::run(for_replication));
     let for_cron = node.clone();
     threads.spawn_on(0, move || cron::run(for_cron));
-    if node.gate.has(crate::server::gate::bits::FENCED) {
-        let for_recovery = node.clone();
-        threads.spawn_on(0, move || recover::run(for_recovery, peers));
-    }
+    let for_recovery = node.clone();
+    threads.spawn_on(0, move || recover::run(for_recovery));
     let for_signals = node.clone();
     threads.spawn_on(0, move || signals(for_signals));
     Ok(Running { node, threads, serving })

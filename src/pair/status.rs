@@ -70,6 +70,9 @@ impl Reading {
             return format!("THE REPLICA CANNOT WRITE TO ITS DISK{short}");
         }
         if !primary.has_replica_online() {
+            if let Some(reason) = replica.text("outrigger_refused_sync_reason") {
+                return format!("THE REPLICA REFUSES THE PRIMARY: {reason}{short}");
+            }
             return format!("replica not attached{short}");
         }
         match primary.number("outrigger_durable_acks") {

@@ -149,6 +149,8 @@ fn the_line_tells_of_durable_acks() {
     assert_eq!(line("off", 0, online, up), "link up");
     assert_eq!(line("degraded", 1, online, up), "link up, REPLIES DO NOT WAIT FOR A REPLICA");
     assert_eq!(line("blocked", 1, "", up), "replica not attached, REPLIES WAIT FOR A REPLICA");
+    let refuses = "role:slave\noutrigger_refused_sync_reason:why\n";
+    assert_eq!(line("off", 0, "", refuses), "THE REPLICA REFUSES THE PRIMARY: why");
     assert_eq!(line("refusing", 1, "", ""), "replica down, WRITES ARE REFUSED WITHOUT A REPLICA");
 }
 

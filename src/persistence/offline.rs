@@ -219,6 +219,7 @@ impl Offline<'_> {
         source: &Recovered,
     ) -> Result<(), OfflineError> {
         let mut generation = Generation::open(Arc::clone(&self.disk), into.clone(), 0)?;
+        generation.set_epoch(source.epoch);
         let options = SnapshotOptions { functions: source.functions.clone(), ..self.snapshot.clone() };
         begin(keyspace, &mut generation, point, self.clock, &options)?;
         Ok(())

@@ -12,7 +12,7 @@ use super::writer::{LogPosition, LogSource, SourceError};
 use crate::command::Settings;
 use crate::command::apply::Applier;
 use crate::format::aof::manifest::Manifest;
-use crate::format::aof::seal::Lineage;
+use crate::format::aof::seal::{Epoch, Lineage};
 use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, LoggedCommand, Verdict};
 use crate::keyspace::{Keyspace, ValueRef};
 use crate::resp::write_command;
@@ -100,6 +100,7 @@ struct TestLogInner {
     bytes: Vec<u8>,
     lineage: Lineage,
     previous: Option<(Lineage, u64)>,
+    epoch: Epoch,
     trimmed_to: u64,
     restarted: bool,
 }
@@ -111,6 +112,7 @@ impl TestLog {
             bytes: Vec::new(),
             lineage: lineage(ID),
             previous: None,
+            epoch: Epoch::UNKNOWN,
             trimmed_to: begin,
             restarted: false,
         })))
@@ -133,6 +135,10 @@ impl TestLog {
         let mut inner = self.0.lock();
         inner.previous = Some((inner.lineage, end));
         inner.lineage = lineage(id);
+    }
+
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.0.lock().epoch = epoch;
     }
 
     /// Forgets everything up to `offset`.
@@ -161,7 +167,7 @@ impl LogSource for TestSource {
         if inner.restarted {
             return Err(SourceError::Restarted);
         }
-        Ok(LogPosition { lineage: inner.lineage, previous: inner.previous, end })
+        Ok(LogPosition { lineage: inner.lineage, previous: inner.previous, epoch: inner.epoch, end })
     }
 
     fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, SourceError> {

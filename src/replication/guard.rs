@@ -3,7 +3,8 @@
 //! The guard compares lineage and offset, never sizes: an empty data set after FLUSHALL is legitimate, an
 //! empty primary after a crash is not.
 
-use super::Lineage;
+use super::log::History;
+use super::{Epoch, Lineage};
 use std::fmt;
 
 /// A place in a history.
@@ -24,6 +25,16 @@ pub struct Offer {
     pub previous: Lineage,
     /// Up to this offset the previous lineage is part of its history; -1 for none.
     pub previous_end: i64,
+    /// The epoch of its history; a stock node tells none.
+    pub epoch: Epoch,
+}
+
+impl Offer {
+    /// The names of the history that is offered.
+    pub fn history(&self) -> History {
+        let Offer { place, previous, previous_end, epoch } = *self;
+        History { lineage: place.lineage, previous, previous_end, epoch }
+    }
 }
 
 /// Whether a full sync may replace what a replica has.
@@ -58,6 +69,13 @@ pub enum Refusal {
         /// What is offered.
         offered: Place,
     },
+    /// The same lineage, which another node has taken over before ours ends: what follows there is other bytes.
+    Diverged {
+        /// What we have.
+        own: Place,
+        /// What is offered.
+        offered: Place,
+    },
     /// Another lineage, with no sign that it contains ours.
     Unrelated {
         /// What we have.
@@ -71,6 +89,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, own, offered) = match self {
             Refusal::Regressed { own, offered } => ("it ends before what this replica has", own, offered),
+            Refusal::Diverged { own, offered } => {
+                ("another node has taken the history over before what this replica has ends", own, offered)
+            }
             Refusal::Unrelated { own, offered } => {
                 ("it is another history than this replica's", own, offered)
             }
@@ -84,16 +105,19 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Judges a full sync. `own` is `None` for a node without history; `ordered` is set when an operator gave
-/// REPLICAOF and it has not been fulfilled yet.
-pub fn judge(own: Option<Place>, offer: &Offer, ordered: bool) -> Verdict {
-    let Some(own) = own else { return Verdict::Accept(Reason::Empty) };
+/// Judges a full sync. `own` is `None` for a node without history, else its place and epoch; `ordered` is set when an
+/// operator gave REPLICAOF and it has not been fulfilled yet.
+pub fn judge(own: Option<(Place, Epoch)>, offer: &Offer, ordered: bool) -> Verdict {
+    let Some((own, epoch)) = own else { return Verdict::Accept(Reason::Empty) };
     if ordered {
         return Verdict::Accept(Reason::Ordered);
     }
     let offered = offer.place;
     if own.lineage == offered.lineage {
         return match own.offset <= offered.offset {
+            _ if offer.epoch.number > epoch.number && own.offset > offer.epoch.since => {
+                Verdict::Refuse(Refusal::Diverged { own, offered })
+            }
             true => Verdict::Accept(Reason::Ahead),
             false => Verdict::Refuse(Refusal::Regressed { own, offered }),
         };
@@ -142,10 +166,14 @@ pub enum Choice {
         peer: usize,
         /// Where it said it stands.
         place: Place,
+        /// The highest epoch that any peer told.
+        epoch: u64,
         /// Every peer answered and this one stands still, so that nobody is ahead or will be: the lineage may be
         /// gone on with. Otherwise the node goes on under a new one that names this as its past.
         keep_lineage: bool,
     },
+    /// The peer with this index serves the most advanced history as its primary: this node is to follow it.
+    Serving(usize),
     /// Peers have histories of which none contains the other: an operator must choose.
     Conflict,
 }
@@ -175,13 +203,39 @@ pub fn choose(answers: &[PeerAnswer]) -> Choice {
         those.find(|(_, offer, _)| offers().all(|(_, other, _)| contains(offer, other)))
     };
     if let Some((peer, offer, _)) = best(Standing::Still) {
-        return Choice::Take { peer, place: offer.place, keep_lineage: all_answered };
+        let epoch = highest_epoch(answers);
+        return Choice::Take { peer, place: offer.place, epoch, keep_lineage: all_answered };
     }
-    if let Some((peer, offer, _)) = best(Standing::Primary) {
-        // It goes on writing: two nodes must never write under one lineage.
-        return Choice::Take { peer, place: offer.place, keep_lineage: false };
+    if let Some((peer, ..)) = best(Standing::Primary) {
+        return Choice::Serving(peer);
     }
     if best(Standing::Following).is_some() { Choice::WaitForEnd } else { Choice::Conflict }
+}
+
+/// As [`choose`], for an operator who wants no peer to be waited for: of the histories that contradict each other the one of
+/// the higher epoch is taken, then the longest. With `any` they were named by the operator, and it does not matter whether one
+/// still follows a primary, or is one. What is taken may go on elsewhere, so its lineage is left to it.
+pub fn choose_by_order(answers: &[PeerAnswer], any: bool) -> Choice {
+    let offers = answers.iter().enumerate().filter_map(|(peer, answer)| match answer {
+        PeerAnswer::At(offer, standing) if any || *standing == Standing::Still => Some((peer, offer)),
+        _ => None,
+    });
+    match offers.max_by_key(|(_, offer)| (offer.epoch.number, offer.place.offset)) {
+        Some((peer, offer)) => {
+            let epoch = highest_epoch(answers);
+            Choice::Take { peer, place: offer.place, epoch, keep_lineage: false }
+        }
+        None if any => Choice::Wait,
+        None => choose(answers),
+    }
+}
+
+fn highest_epoch(answers: &[PeerAnswer]) -> u64 {
+    let epoch = |answer: &PeerAnswer| match answer {
+        PeerAnswer::At(offer, _) => offer.epoch.number,
+        _ => 0,
+    };
+    answers.iter().map(epoch).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -191,12 +245,12 @@ mod tests {
 
     fn offer(lineage: u64, offset: u64) -> Offer {
         let place = Place { lineage: Lineage::random(&mut Rng::from_seed(lineage)), offset };
-        Offer { place, previous: Lineage::NONE, previous_end: -1 }
+        Offer { place, previous: Lineage::NONE, previous_end: -1, epoch: Epoch::FIRST }
     }
 
     #[test]
     fn an_empty_primary_wipes_nobody() {
-        let own = offer(1, 500).place;
+        let own = (offer(1, 500).place, Epoch::FIRST);
         assert!(matches!(judge(Some(own), &offer(2, 0), false), Verdict::Refuse(Refusal::Unrelated { .. })));
         assert!(matches!(judge(Some(own), &offer(2, 9_999), false), Verdict::Refuse(_)));
         assert!(matches!(
@@ -210,9 +264,9 @@ mod tests {
 
     #[test]
     fn a_promoted_primary_is_a_successor_only_of_its_own_past() {
-        let own = offer(1, 500).place;
+        let own = (offer(1, 500).place, Epoch::FIRST);
         let mut promoted = offer(2, 800);
-        promoted.previous = own.lineage;
+        promoted.previous = own.0.lineage;
         promoted.previous_end = 500;
         assert_eq!(judge(Some(own), &promoted, false), Verdict::Accept(Reason::Successor));
         promoted.previous_end = 499;
@@ -220,11 +274,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_beside_a_takeover_is_no_beginning_of_it() {
+        let own = |offset| Some((offer(1, offset).place, Epoch::FIRST));
+        let mut recovered = offer(1, 800);
+        recovered.epoch = Epoch { number: 2, since: 500 };
+        assert_eq!(judge(own(500), &recovered, false), Verdict::Accept(Reason::Ahead));
+        let refused = judge(own(501), &recovered, false);
+        assert!(matches!(refused, Verdict::Refuse(Refusal::Diverged { .. })), "{refused:?}");
+        let knows = Some((offer(1, 700).place, recovered.epoch));
+        assert_eq!(judge(knows, &recovered, false), Verdict::Accept(Reason::Ahead));
+    }
+
+    #[test]
     fn the_most_advanced_peer_is_chosen() {
         use PeerAnswer::*;
         let still = |lineage, offset| At(offer(lineage, offset), Standing::Still);
-        let take =
-            |peer, offset, keep_lineage| Choice::Take { peer, place: offer(1, offset).place, keep_lineage };
+        let take = |peer, offset, keep_lineage| {
+            let place = offer(1, offset).place;
+            Choice::Take { peer, place, epoch: 1, keep_lineage }
+        };
         assert_eq!(choose(&[]), Choice::Wait);
         assert_eq!(choose(&[Nothing, Silent]), Choice::Wait);
         assert_eq!(choose(&[Nothing, Nothing]), Choice::StartNew);
@@ -238,15 +306,35 @@ mod tests {
     fn a_history_that_still_grows_is_not_taken() {
         use PeerAnswer::*;
         let at = |offset, standing| At(offer(1, offset), standing);
-        let take = |peer, keep_lineage| Choice::Take { peer, place: offer(1, 10).place, keep_lineage };
+        let take = |peer, keep_lineage| {
+            let place = offer(1, 10).place;
+            Choice::Take { peer, place, epoch: 1, keep_lineage }
+        };
         // It is still applying what the dead primary sent last.
         assert_eq!(choose(&[at(10, Standing::Following)]), Choice::WaitForEnd);
         assert_eq!(choose(&[at(10, Standing::Following), at(9, Standing::Still)]), Choice::WaitForEnd);
         // A replica of that peer is no further than the peer itself.
         let chain = [at(10, Standing::Following), at(10, Standing::Still)];
         assert_eq!(choose(&chain), take(1, true));
-        // One that was promoted goes on writing under this lineage.
-        let promoted = [at(10, Standing::Primary)];
-        assert_eq!(choose(&promoted), take(0, false));
+        // One that was promoted serves it: there must not be two.
+        let promoted = [at(10, Standing::Still), at(20, Standing::Primary)];
+        assert_eq!(choose(&promoted), Choice::Serving(1));
+        // Unless an operator says so.
+        assert_eq!(choose_by_order(&[at(10, Standing::Primary)], true), take(0, false));
+        assert_eq!(choose_by_order(&[at(10, Standing::Following), Silent], true), take(0, false));
+        assert_eq!(choose_by_order(&[Nothing, Silent], true), Choice::Wait);
+        assert_eq!(choose_by_order(&[at(10, Standing::Primary)], false), Choice::Serving(0));
+        assert_eq!(choose_by_order(&[at(10, Standing::Following)], false), Choice::WaitForEnd);
+        let contradicting = [At(offer(2, 5), Standing::Still), at(10, Standing::Still)];
+        assert_eq!(choose(&contradicting), Choice::Conflict);
+        assert_eq!(choose_by_order(&contradicting, false), take(1, false));
+    }
+
+    #[test]
+    fn a_history_that_is_taken_goes_on_above_all_epochs_told() {
+        let mut ahead = offer(1, 10);
+        ahead.epoch.number = 7;
+        let answers = [ahead, offer(1, 20)].map(|offer| PeerAnswer::At(offer, Standing::Still));
+        assert!(matches!(choose(&answers), Choice::Take { peer: 1, epoch: 7, .. }), "{:?}", choose(&answers));
     }
 }

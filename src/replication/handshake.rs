@@ -1,7 +1,8 @@
 //! The replica's side of the replication handshake: what it says, and what the answers mean.
 
-use super::Lineage;
 use super::guard::{Offer, PeerAnswer, Place, Standing};
+use super::log::History;
+use super::{Epoch, Lineage};
 use std::collections::HashMap;
 
 /// The answer to PSYNC.
@@ -93,6 +94,29 @@ pub fn info_fields(text: &str) -> HashMap<&str, &str> {
     text.lines().filter_map(|line| line.split_once(':')).collect()
 }
 
+/// The offer of a history at this place, with what the node's INFO says of its past.
+pub fn offer_of(place: Place, info: &str) -> Offer {
+    let fields = info_fields(info);
+    let previous = fields.get("master_replid2").and_then(|id| Lineage::parse(id.as_bytes()));
+    // Redis counts the first offset that is NOT shared.
+    let second = fields.get("second_repl_offset").and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
+    let number = |field: &str| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    Offer {
+        place,
+        previous: previous.unwrap_or(Lineage::NONE),
+        previous_end: if second > 0 { second - 1 } else { -1 },
+        epoch: Epoch { number: number("outrigger_epoch"), since: number("outrigger_epoch_since") },
+    }
+}
+
+/// The names and the epoch of a node's history, from its INFO; `None` for a node that tells no epoch, as stock ones do not.
+pub fn history_told(info: &str) -> Option<History> {
+    let fields = info_fields(info);
+    fields.get("outrigger_epoch")?;
+    let lineage = Lineage::parse(fields.get("master_replid")?.as_bytes())?;
+    Some(offer_of(Place { lineage, offset: 0 }, info).history())
+}
+
 /// What INFO replication says of the peer's history.
 pub fn read_history(info: &str) -> PeerAnswer {
     let fields = info_fields(info);
@@ -110,14 +134,7 @@ pub fn read_history(info: &str) -> PeerAnswer {
     if !has_history {
         return PeerAnswer::Nothing;
     }
-    let previous = fields.get("master_replid2").and_then(|id| Lineage::parse(id.as_bytes()));
-    // Redis counts the first offset that is NOT shared.
-    let second = fields.get("second_repl_offset").and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
-    let offer = Offer {
-        place: Place { lineage, offset: offset.max(0) as u64 },
-        previous: previous.unwrap_or(Lineage::NONE),
-        previous_end: if second > 0 { second - 1 } else { -1 },
-    };
+    let offer = offer_of(Place { lineage, offset: offset.max(0) as u64 }, info);
     let standing = match (fields.get("role"), fields.get("master_link_status")) {
         (Some(&"slave"), Some(&"down")) => Standing::Still,
         (Some(&"slave"), _) => Standing::Following,
@@ -172,6 +189,10 @@ mod tests {
         assert_eq!(standing(&format!("{info}master_link_status:down\r\n")), Standing::Still);
         assert_eq!(standing(&format!("{info}master_link_status:up\r\n")), Standing::Following);
         assert_eq!(standing(&info.replace("slave\r", "master\r")), Standing::Primary);
+        assert_eq!(history_told(&info), None);
+        let told = history_told(&format!("{info}outrigger_epoch:4\r\noutrigger_epoch_since:9\r\n"));
+        let told = told.expect("a history");
+        assert_eq!((told.epoch, told.lineage.as_str()), (Epoch { number: 4, since: 9 }, ID));
         let fresh = format!("role:master\r\nmaster_replid:{ID}\r\nmaster_repl_offset:0\r\n");
         assert_eq!(read_history(&fresh), PeerAnswer::Nothing);
         assert_eq!(read_history("nonsense"), PeerAnswer::Silent);

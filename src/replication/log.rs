@@ -9,7 +9,7 @@
 //! and [`Log::end`] is the offset of the last byte. A position `p` means "everything up to `p` is had".
 //! Invariant: `start <= every position served <= end`, and each append ends at a command boundary.
 
-use super::Lineage;
+use super::{Epoch, Lineage, epoch};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,6 +67,15 @@ pub struct History {
     pub previous: Lineage,
     /// Positions up to this one are common to both; -1 without a previous lineage.
     pub previous_end: i64,
+    /// How often it was taken over.
+    pub epoch: Epoch,
+}
+
+impl History {
+    /// A history of which no past is known.
+    pub fn without_past(lineage: Lineage, epoch: Epoch) -> History {
+        History { lineage, previous: Lineage::NONE, previous_end: -1, epoch }
+    }
 }
 
 struct Inner {
@@ -80,6 +89,19 @@ struct Inner {
     history: History,
     /// The database that the log's last SELECT chose; `None` forces one before the next effect.
     db: Option<u32>,
+    /// Beginnings of commands here and there, with the database selected before them, oldest first.
+    marks: VecDeque<Mark>,
+    /// From here on the next beginning is noted.
+    next_mark: u64,
+}
+
+/// A place in the log where a command begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Everything up to here lies before it.
+    pub position: u64,
+    /// The database selected there; `None`: the next effect selects one.
+    pub db: Option<u32>,
 }
 
 type Wake = Box<dyn Fn() + Send + Sync>;
@@ -96,7 +118,7 @@ pub struct Log {
 impl Log {
     /// An empty log of this lineage that goes on from `offset`.
     pub fn new(lineage: Lineage, offset: u64, backlog_bytes: u64) -> Log {
-        let history = History { lineage, previous: Lineage::NONE, previous_end: -1 };
+        let history = History::without_past(lineage, Epoch::FIRST);
         let inner = Inner {
             blocks: VecDeque::new(),
             start: offset,
@@ -106,6 +128,8 @@ impl Log {
             next_reader: 1,
             history,
             db: None,
+            marks: VecDeque::new(),
+            next_mark: offset,
         };
         Log {
             inner: Mutex::new(inner),
@@ -141,6 +165,7 @@ impl Log {
     /// several effects become one MULTI … EXEC, so that they are applied together or not at all.
     pub fn append_effects<'e>(&self, count: usize, effects: impl Iterator<Item = (u32, &'e [u8])>) -> u64 {
         let mut inner = self.inner.lock();
+        inner.mark();
         let mut open = false;
         for (db, bytes) in effects {
             if inner.db != Some(db) {
@@ -162,6 +187,7 @@ impl Log {
     /// database selected after them.
     pub fn append_raw(&self, bytes: &[u8], db: u32) -> u64 {
         let mut inner = self.inner.lock();
+        inner.mark();
         inner.append(bytes);
         inner.db = Some(db);
         self.finish(inner)
@@ -170,6 +196,7 @@ impl Log {
     /// Appends bytes that select nothing and change nothing (PING, REPLCONF GETACK).
     pub fn append_neutral(&self, bytes: &[u8]) -> u64 {
         let mut inner = self.inner.lock();
+        inner.mark();
         inner.append(bytes);
         self.finish(inner)
     }
@@ -197,31 +224,52 @@ impl Log {
         inner.end = offset;
         inner.history = history;
         inner.db = db;
+        inner.marks.clear();
+        inner.next_mark = offset;
         self.end.store(offset, Ordering::Release);
         drop(inner);
         // They wake up and find that they are cut off.
         self.wakes.lock().drain(..).for_each(|(_, wake)| wake());
     }
 
-    /// Takes another lineage for what follows; what was written so far stays known by the old one
-    /// (a promotion).
+    /// Takes another lineage for what follows; what was written so far stays known by the old one.
     pub fn change_lineage(&self, lineage: Lineage) {
         let mut inner = self.inner.lock();
-        let previous_end = inner.end as i64;
-        let previous = inner.history.lineage;
-        inner.history = History { lineage, previous, previous_end };
+        inner.rename(lineage);
         inner.db = None;
         drop(inner);
         self.renamed();
+    }
+
+    /// Begins a higher epoch, and with `lineage` another lineage: the history has been taken over. What follows begins with a
+    /// record of the epoch, so that whoever follows, directly or not, learns of it.
+    pub fn begin_epoch(&self, number: u64, lineage: Option<Lineage>) {
+        let mut inner = self.inner.lock();
+        if let Some(lineage) = lineage {
+            inner.rename(lineage);
+            inner.db = None;
+        }
+        let number = number.max(inner.history.epoch.number + 1);
+        inner.history.epoch = Epoch { number, since: inner.end };
+        inner.mark();
+        inner.append(&epoch::record(number));
+        self.finish(inner);
+        self.renamed();
+    }
+
+    /// Takes note that the primary's history is in this epoch; one that is not higher tells nothing new.
+    pub fn learn_epoch(&self, epoch: Epoch) {
+        let mut inner = self.inner.lock();
+        if epoch.number > inner.history.epoch.number {
+            inner.history.epoch = epoch;
+        }
     }
 
     /// Follows the primary's new name for the same history (`+CONTINUE <lineage>`).
     pub fn rename_lineage(&self, lineage: Lineage) {
         let mut inner = self.inner.lock();
         if inner.history.lineage != lineage {
-            let previous_end = inner.end as i64;
-            let previous = inner.history.lineage;
-            inner.history = History { lineage, previous, previous_end };
+            inner.rename(lineage);
             drop(inner);
             self.renamed();
         }
@@ -248,16 +296,26 @@ impl Log {
 
     /// True when a replica of `lineage` that has everything up to `position` can go on from this log.
     pub fn can_continue(&self, lineage: Lineage, position: u64) -> bool {
-        self.lineage_after(lineage, position).is_some()
+        self.lineage_after(lineage, position, None).is_some()
     }
 
-    /// The lineage under which such a replica goes on; `None` when it cannot.
-    pub fn lineage_after(&self, lineage: Lineage, position: u64) -> Option<Lineage> {
+    /// The lineage under which such a replica goes on; `None` when it cannot. Where it told an epoch that has ended, what it has
+    /// beyond that end is not what this log has.
+    pub fn lineage_after(&self, lineage: Lineage, position: u64, told_epoch: Option<u64>) -> Option<Lineage> {
         let inner = self.inner.lock();
         let history = &inner.history;
+        let is_past = |epoch| epoch < history.epoch.number && position > history.epoch.since;
+        if told_epoch.is_some_and(is_past) {
+            return None;
+        }
         let known = lineage == history.lineage
             || (lineage == history.previous && lineage.is_some() && position as i64 <= history.previous_end);
         (known && position >= inner.start && position <= inner.end).then_some(history.lineage)
+    }
+
+    /// The last noted beginning of a command at or before `position`, if the log still has it.
+    pub fn mark_before(&self, position: u64) -> Option<Mark> {
+        self.inner.lock().marks.iter().rev().find(|mark| mark.position <= position).copied()
     }
 
     /// Adds a reader at `position`; `wake` is called (from any thread, briefly) when there may be more.
@@ -372,6 +430,21 @@ impl Inner {
         }
     }
 
+    /// What follows goes by another name; what was written so far stays known by the old one.
+    fn rename(&mut self, lineage: Lineage) {
+        let (previous, previous_end) = (self.history.lineage, self.end as i64);
+        self.history = History { lineage, previous, previous_end, ..self.history };
+    }
+
+    /// Notes that a command begins here, unless another one that is near was noted.
+    #[inline]
+    fn mark(&mut self) {
+        if self.end >= self.next_mark {
+            self.marks.push_back(Mark { position: self.end, db: self.db });
+            self.next_mark = self.end + BLOCK_BYTES as u64;
+        }
+    }
+
     fn append_select(&mut self, db: u32) {
         let mut text = itoa::Buffer::new();
         let db_text = text.format(db);
@@ -420,6 +493,9 @@ impl Inner {
                 block.clear();
                 self.blocks.push_back(block);
             }
+        }
+        while self.marks.front().is_some_and(|mark| mark.position < self.start) {
+            self.marks.pop_front();
         }
     }
 
@@ -549,6 +625,57 @@ mod tests {
         let late = log.add_replica(2, 1 << 20, lineage(3), Box::new(|| ())).unwrap();
         assert_eq!(log.read(late, &mut out, 9), Ok(4));
         assert_eq!((&out[..], log.read(late, &mut Vec::new(), 9)), (&b"cdef"[..], Err(LogError::Renamed)));
+    }
+
+    #[test]
+    fn an_epoch_begins_with_a_record_of_it() {
+        let log = Log::new(lineage(1), 0, 1 << 20);
+        log.append_raw(b"abc", 0);
+        assert_eq!(log.history().epoch, Epoch::FIRST);
+        log.begin_epoch(5, Some(lineage(2)));
+        let history = log.history();
+        assert_eq!((history.lineage, history.previous, history.previous_end), (lineage(2), lineage(1), 3));
+        assert_eq!(history.epoch, Epoch { number: 5, since: 3 });
+        let reader = log.add_reader(3, 1 << 20, Box::new(|| ())).unwrap();
+        assert_eq!(read_all(&log, reader, 1 << 20).unwrap(), epoch::record(5));
+        // It rises, whatever is asked for, and is never unlearned.
+        log.begin_epoch(2, None);
+        assert_eq!((log.history().epoch.number, log.history().lineage), (6, lineage(2)));
+        log.learn_epoch(Epoch { number: 6, since: 0 });
+        log.learn_epoch(Epoch { number: 4, since: 0 });
+        assert_eq!(log.history().epoch.number, 6);
+        log.learn_epoch(Epoch { number: 7, since: 40 });
+        assert_eq!(log.history().epoch, Epoch { number: 7, since: 40 });
+    }
+
+    /// The lineage stays where a primary recovers; what a replica of an epoch that has ended has beyond its end is other bytes.
+    #[test]
+    fn who_went_on_in_an_epoch_that_has_ended_cannot_continue() {
+        let log = Log::new(lineage(1), 100, 1 << 20);
+        log.begin_epoch(2, None);
+        let after = |position, epoch| log.lineage_after(lineage(1), position, epoch).is_some();
+        assert!(after(100, Some(1)) && !after(101, Some(1)));
+        assert!(after(101, Some(2)) && after(101, None));
+    }
+
+    #[test]
+    fn beginnings_of_commands_are_noted_with_their_database() {
+        let log = Log::new(lineage(1), 50, 100_000);
+        assert_eq!(log.mark_before(50), None);
+        for db in 0..8 {
+            for _ in 0..100 {
+                log.append_effects(1, [(db, &[b'x'; 1_000][..])].into_iter());
+            }
+        }
+        let first = log.mark_before(log.end()).expect("a mark");
+        assert!(first.position > log.end() - 2 * BLOCK_BYTES as u64 && first.db.is_some());
+        // What was given up is not told of, and each mark is a beginning.
+        assert_eq!(log.mark_before(log.start()), None);
+        let mark = log.mark_before(log.start() + 2 * BLOCK_BYTES as u64).expect("a mark");
+        let reader = log.add_reader(mark.position, 1 << 20, Box::new(|| ())).unwrap();
+        let mut next = Vec::new();
+        log.read(reader, &mut next, 8).unwrap();
+        assert!(next.starts_with(b"xxxx") || next.starts_with(b"*2\r\n$6"), "{}", next.escape_ascii());
     }
 
     #[test]

@@ -1,11 +1,14 @@
-//! Backlog, PSYNC, guard and durable acks: state machines without sockets or clocks.
+//! Backlog, PSYNC, guard, epochs and durable acks: state machines without sockets or clocks.
 
 pub mod acks;
+pub mod epoch;
+pub mod fences;
 pub mod guard;
 pub mod handshake;
 pub mod held;
 pub mod log;
+pub mod tail;
 
-pub use crate::format::aof::seal::Lineage;
+pub use crate::format::aof::seal::{Epoch, Lineage};
 pub use guard::{Offer, Place};
 pub use log::{Log, LogError, ReaderId};

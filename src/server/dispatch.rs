@@ -298,9 +298,9 @@ fn run_keyspace(
 ) -> Next {
     let mut ready = Vec::new();
     let (mut locked, first_hash) = lock_for(&node.keyspace, command, args);
-    // The role may have changed since the look at the gate. Changes of it take all locks, so now it stays.
+    // The role may have changed since the look at the gate, or a fence gone up. That takes all locks, so now it stays.
     if command.has(flags::WRITE)
-        && node.gate.has(bits::READ_ONLY)
+        && node.gate.has(bits::READ_ONLY | bits::FENCED)
         && let Some(text) = node.gate.refuse(session, command)
     {
         drop(locked);

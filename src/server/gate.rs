@@ -3,6 +3,7 @@
 
 use super::session::Session;
 use crate::command::table::{Command, flags};
+use crate::replication::fences::Fences;
 use parking_lot::RwLock;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,7 +42,7 @@ pub mod bits {
 #[derive(Default)]
 pub struct Gate {
     word: AtomicU32,
-    fence_reason: RwLock<String>,
+    fences: RwLock<Fences>,
 }
 
 impl Gate {
@@ -60,21 +61,22 @@ impl Gate {
         self.word.load(Ordering::Acquire) & bits != 0
     }
 
-    /// Closes the node to data commands and says why; the text follows `FENCED `.
-    pub fn fence(&self, reason: String) {
-        *self.fence_reason.write() = reason;
-        self.set(bits::FENCED, true);
+    /// Puts fences up or takes them down. Where writes must have ended with it, the caller holds all shards.
+    pub fn change_fences<R>(&self, change: impl FnOnce(&mut Fences) -> R) -> R {
+        let mut fences = self.fences.write();
+        let outcome = change(&mut fences);
+        self.set(bits::FENCED, fences.is_fenced());
+        outcome
     }
 
-    /// Opens it again.
-    pub fn unfence(&self) {
-        self.set(bits::FENCED, false);
-        self.fence_reason.write().clear();
+    /// The node has no history yet, and why.
+    pub fn fence_without_history(&self, reason: String) {
+        self.change_fences(|fences| fences.no_history = Some(reason));
     }
 
     /// Why the node is fenced.
-    pub fn fence_reason(&self) -> String {
-        self.fence_reason.read().clone()
+    pub fn fences(&self) -> Fences {
+        self.fences.read().clone()
     }
 
     /// The error for a command that may not pass; `None` lets it pass.
@@ -96,7 +98,7 @@ impl Gate {
             return Some("LOADING Redis is loading the dataset in memory".into());
         }
         if has(bits::FENCED) && (data || syncs) {
-            return Some(format!("FENCED {}", self.fence_reason()).into());
+            return Some(format!("FENCED {}", self.fences.read().refusal()).into());
         }
         // A sync hands on a history with its place, which is no answer that could be stale; and a primary that lost its
         // memory can have it from nobody else.

@@ -11,6 +11,8 @@ use super::memory::MemoryWatch;
 use super::pause::Pause;
 use super::replication::acks::DurableAcks;
 use super::replication::failover::Failover;
+use super::replication::recovery::Recovery;
+use super::replication::takeover;
 use super::replication::{Replicas, Role};
 use super::session::Session;
 use super::shutdown::Shutdown;
@@ -67,6 +69,8 @@ pub struct Node {
     pub blocked: BlockedClients,
     /// Whom this node follows.
     pub role: Role,
+    /// What gives it a history where it has none.
+    pub recovery: Recovery,
     /// Who follows it.
     pub replicas: Replicas,
     /// Who waits for their fsyncs.
@@ -117,6 +121,7 @@ impl Node {
             clients: Clients::default(),
             blocked: BlockedClients::default(),
             role: Role::default(),
+            recovery: Recovery::default(),
             replicas: Replicas::default(),
             acks: DurableAcks::default(),
             durable: AtomicU64::new(u64::MAX),
@@ -258,18 +263,24 @@ impl Node {
         let was_replica = self.is_replica();
         let now_replica = address.is_some();
         let config = self.config();
+        let end = self.log.end();
         if was_replica && !now_replica && self.role.has_history() {
-            self.log.change_lineage(Lineage::random(&mut Rng::from_os()));
+            takeover::promote(self);
         }
+        if now_replica {
+            self.role.set_claim(None);
+        }
+        self.durability.role_changed(self, was_replica, now_replica);
         if was_replica != now_replica {
-            self.acks.begin_term(self.log.end(), was_replica, self.durable_offset());
+            self.acks.begin_term(end, was_replica, self.durable_offset());
         }
         self.gate.set(bits::REPLICA, now_replica);
         self.gate.set(bits::READ_ONLY, now_replica && config.replica_read_only);
         self.gate.set(bits::STALE, now_replica && !config.replica_serve_stale_data);
         if !now_replica {
             self.role.set_has_history(true);
-            self.gate.unfence();
+            self.role.set_sync_unfinished(false);
+            self.gate.change_fences(|fences| (fences.no_history, fences.superseded) = (None, None));
         }
         let target = address.clone();
         let _ = self.change_config(|config| {
@@ -283,7 +294,7 @@ impl Node {
     }
 
     /// Ends the wait of every blocked client: the node's role has changed.
-    fn unblock_all(&self) {
+    pub(super) fn unblock_all(&self) {
         for client in self.clients.list() {
             if client.blocked.load(Ordering::Acquire) {
                 client.unblock_as.store(3, Ordering::Release);

@@ -7,6 +7,7 @@ use super::replication::acks::SessionAcks;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
 use crate::command::{Counts, Effects, Settings};
+use crate::replication::epoch::Told;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -52,6 +53,8 @@ pub struct PeerFacts {
     pub capa_eof: bool,
     /// REPLCONF capa psync2.
     pub capa_psync2: bool,
+    /// What it told of the history that it holds, if it is one of ours.
+    pub told: Told,
 }
 
 /// The state of one connection. It lives on one I/O thread.

@@ -2,6 +2,7 @@
 //!
 //! `OUTRIGGER_TEST_SCALE=25` makes 200 cycles of each kind, and 50 of both killed at once.
 
+mod restarts;
 mod rig;
 mod watch;
 mod writers;

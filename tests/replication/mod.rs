@@ -3,14 +3,17 @@
 mod acks;
 mod chain;
 mod durable_acks;
+mod duty;
 mod failover;
 mod fence;
 mod field_times;
 mod guard;
 mod interop;
+mod orders;
 mod replica;
 mod roles;
 mod syncs;
+mod takeover;
 
 use crate::support::Server;
 use crate::support::nodes::{address, wait_linked};

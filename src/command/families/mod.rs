@@ -13,6 +13,7 @@ pub mod hyperloglog;
 pub mod list;
 pub mod list_blocking;
 pub mod memory_usage;
+pub mod outrigger;
 pub mod persistence;
 pub mod replication;
 pub mod server;
@@ -43,6 +44,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hyperloglog::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,
+    outrigger::COMMANDS,
     persistence::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,

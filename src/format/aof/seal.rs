@@ -1,9 +1,10 @@
 //! The annotation lines by which an incremental file proves itself.
 //!
 //! ```text
-//! #OUTRIGGER-LOG v1 t=<ms> id=<lineage> off=<n>[ select=<db>] crc=<crc>\r\n      first line of the file
-//! #OUTRIGGER-SEAL v1 t=<ms> id=<lineage> off=<n> crc=<crc>\r\n     after each batch of commands
-//! #OUTRIGGER-LINEAGE v1 t=<ms> id=<lineage> off=<n> crc=<crc>\r\n  the same history goes on under another id
+//! #OUTRIGGER-LOG v1 t=<ms> id=<lineage> off=<n>[ select=<db>][ <epoch>] crc=<crc>\r\n   first line of the file
+//! #OUTRIGGER-SEAL v1 t=<ms> id=<lineage> off=<n>[ <epoch>] crc=<crc>\r\n     after each batch of commands
+//! #OUTRIGGER-LINEAGE v1 t=<ms> id=<lineage> off=<n>[ <epoch>] crc=<crc>\r\n  the same history goes on under another id
+//! <epoch>: epoch=<n> since=<n>
 //! ```
 //!
 //! `t` is Unix time in milliseconds, `id` the lineage (40 lower-case hexadecimal digits), `off` the replication offset:
@@ -11,6 +12,8 @@
 //! file before the sixteen digits themselves, so each line vouches for all that stands above it, earlier lines included.
 //! Stock servers begin each file in database 0. Where the history stands in another one, the first line says so
 //! (`select`), and right after it stands that very SELECT command, which is no part of the history: it moves no offset.
+//! `epoch` is the history's epoch and `since` the offset at which it began; a line without them was written where none was
+//! known.
 //! There is one way to write each number (no sign, no leading zeros), so no byte of a line can change unnoticed.
 
 use std::fmt;
@@ -27,6 +30,8 @@ pub const MARK: &[u8] = b"#OUTRIGGER-";
 const LINEAGE_LEN: usize = 40;
 const CRC_LEN: usize = 16;
 const SELECT_FIELD: &[u8] = b" select=";
+const EPOCH_FIELD: &[u8] = b" epoch=";
+const SINCE_FIELD: &[u8] = b" since=";
 
 /// The 40-digit name of one history of writes (a replication id).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +102,28 @@ fn is_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
+/// How often a history has been taken over: it rises at every promotion, and of two nodes that serve one history the one with
+/// the higher epoch is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch {
+    /// The number; 0 where nothing is known of it.
+    pub number: u64,
+    /// The offset at which it began.
+    pub since: u64,
+}
+
+impl Epoch {
+    /// Nothing is known.
+    pub const UNKNOWN: Epoch = Epoch { number: 0, since: 0 };
+    /// A history that begins.
+    pub const FIRST: Epoch = Epoch { number: 1, since: 0 };
+
+    /// False for [`Epoch::UNKNOWN`].
+    pub fn is_known(&self) -> bool {
+        self.number > 0
+    }
+}
+
 /// Which of our lines it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealKind {
@@ -133,6 +160,8 @@ pub struct SealLine {
     pub offset: u64,
     /// [`SealKind::Log`] only: the database (above 0) that the SELECT command right behind the line selects.
     pub select: Option<u32>,
+    /// The history's epoch; [`Epoch::UNKNOWN`] if the line does not tell it.
+    pub epoch: Epoch,
     /// CRC64 of the file up to [`SealLine::crc_at`].
     pub crc: u64,
     /// Where in the line the digits of the crc begin.
@@ -229,11 +258,12 @@ fn parse_from(kind: SealKind, matcher: &mut Matcher<'_>) -> Result<Shape, Shape>
     matcher.literal(b" off=")?;
     let offset = matcher.decimal()?;
     let select = if kind == SealKind::Log { parse_select(matcher)? } else { None };
+    let epoch = parse_epoch(matcher)?;
     matcher.literal(b" crc=")?;
     let crc_at = matcher.at;
     let crc = parse_crc(&matcher.hex::<CRC_LEN>()?).ok_or(Shape::Other)?;
     matcher.literal(b"\r\n")?;
-    Ok(Shape::Whole(SealLine { kind, time_ms, lineage, offset, select, crc, crc_at }))
+    Ok(Shape::Whole(SealLine { kind, time_ms, lineage, offset, select, epoch, crc, crc_at }))
 }
 
 /// The optional field ` select=<db>`.
@@ -244,6 +274,20 @@ fn parse_select(matcher: &mut Matcher<'_>) -> Result<Option<u32>, Shape> {
     matcher.literal(SELECT_FIELD)?;
     let db = u32::try_from(matcher.decimal()?).ok().filter(|db| *db > 0);
     db.map(Some).ok_or(Shape::Other)
+}
+
+/// The optional fields ` epoch=<n> since=<n>`.
+fn parse_epoch(matcher: &mut Matcher<'_>) -> Result<Epoch, Shape> {
+    if matcher.bytes.get(matcher.at + 1) != EPOCH_FIELD.get(1) {
+        return Ok(Epoch::UNKNOWN);
+    }
+    matcher.literal(EPOCH_FIELD)?;
+    let number = matcher.decimal()?;
+    if number == 0 {
+        return Err(Shape::Other);
+    }
+    matcher.literal(SINCE_FIELD)?;
+    Ok(Epoch { number, since: matcher.decimal()? })
 }
 
 /// The SELECT command as it stands behind a first line that names a database.
@@ -279,13 +323,15 @@ pub fn holds_seal(bytes: &[u8]) -> bool {
     opened || memchr::memmem::find_iter(bytes, b" crc=").any(|at| closes_line(bytes, at))
 }
 
-/// Whether ` id=<40 hex> off=<n>[ select=<n>]` ends at `at` and ` crc=<16 hex>\r\n` begins there.
+/// Whether ` id=<40 hex> off=<n>[ select=<n>][ epoch=<n> since=<n>]` ends at `at` and ` crc=<16 hex>\r\n` begins there.
 fn closes_line(bytes: &[u8], at: usize) -> bool {
     let mut after = Matcher { bytes, at: at + b" crc=".len() };
     if after.hex::<CRC_LEN>().is_err() || after.literal(b"\r\n").is_err() {
         return false;
     }
     let before = &bytes[..at];
+    let without_epoch = strip_number(before, SINCE_FIELD).and_then(|rest| strip_number(rest, EPOCH_FIELD));
+    let before = without_epoch.unwrap_or(before);
     let before = strip_number(before, SELECT_FIELD).unwrap_or(before);
     let Some(before) = strip_number(before, b" off=") else { return false };
     let Some((before, lineage)) = before.split_last_chunk::<LINEAGE_LEN>() else { return false };
@@ -309,18 +355,26 @@ pub struct Sealer {
     file_len: u64,
     lineage: Lineage,
     offset: u64,
+    epoch: Epoch,
 }
 
 impl Sealer {
     /// Begins a file whose first command byte follows `offset` bytes of history; appends its first line to `out`.
     pub fn start(lineage: Lineage, offset: u64, time_ms: u64, out: &mut Vec<u8>) -> Sealer {
-        Sealer::start_in(lineage, offset, 0, time_ms, out)
+        Sealer::start_in(lineage, offset, 0, Epoch::UNKNOWN, time_ms, out)
     }
 
-    /// As [`Sealer::start`], where the history has database `db` selected: unless that is 0, appends the SELECT
+    /// As [`Sealer::start`], in an epoch, where the history has database `db` selected: unless that is 0, appends the SELECT
     /// command as well, which moves no offset.
-    pub fn start_in(lineage: Lineage, offset: u64, db: u32, time_ms: u64, out: &mut Vec<u8>) -> Sealer {
-        let mut sealer = Sealer { crc: 0, file_len: 0, lineage, offset };
+    pub fn start_in(
+        lineage: Lineage,
+        offset: u64,
+        db: u32,
+        epoch: Epoch,
+        time_ms: u64,
+        out: &mut Vec<u8>,
+    ) -> Sealer {
+        let mut sealer = Sealer { crc: 0, file_len: 0, lineage, offset, epoch };
         sealer.write_line(SealKind::Log, time_ms, (db > 0).then_some(db), out);
         if db > 0 {
             let command = select_command(db);
@@ -333,7 +387,17 @@ impl Sealer {
 
     /// Goes on with a file of which `file_len` bytes stand, with `crc` the CRC64 of them all.
     pub fn resume(file_len: u64, crc: u64, lineage: Lineage, offset: u64) -> Sealer {
-        Sealer { crc, file_len, lineage, offset }
+        Sealer { crc, file_len, lineage, offset, epoch: Epoch::UNKNOWN }
+    }
+
+    /// The same, in an epoch, which the next line will tell.
+    pub fn in_epoch(self, epoch: Epoch) -> Sealer {
+        Sealer { epoch, ..self }
+    }
+
+    /// The history's epoch, which the next line will tell.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     /// Takes note of whole commands, as they are appended to the file.
@@ -391,6 +455,12 @@ impl Sealer {
             out.extend_from_slice(SELECT_FIELD);
             out.extend_from_slice(digits.format(db).as_bytes());
         }
+        if self.epoch.is_known() {
+            out.extend_from_slice(EPOCH_FIELD);
+            out.extend_from_slice(digits.format(self.epoch.number).as_bytes());
+            out.extend_from_slice(SINCE_FIELD);
+            out.extend_from_slice(digits.format(self.epoch.since).as_bytes());
+        }
         out.extend_from_slice(b" crc=");
         self.crc = crc64(self.crc, &out[start..]);
         let digits_at = out.len();
@@ -412,8 +482,14 @@ mod tests {
     }
 
     fn a_line_with(kind: SealKind, select: Option<u32>) -> Vec<u8> {
+        a_line_of(kind, select, Epoch::UNKNOWN)
+    }
+
+    const EPOCH: Epoch = Epoch { number: 12, since: 1034 };
+
+    fn a_line_of(kind: SealKind, select: Option<u32>, epoch: Epoch) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut sealer = Sealer::resume(10, 77, ID.parse().unwrap(), 1234);
+        let mut sealer = Sealer::resume(10, 77, ID.parse().unwrap(), 1234).in_epoch(epoch);
         sealer.write_line(kind, 1_700_000_000_123, select, &mut out);
         out
     }
@@ -451,8 +527,9 @@ mod tests {
 
     #[test]
     fn every_prefix_is_cut_and_every_other_byte_is_noticed() {
-        let selecting = a_line_with(SealKind::Log, Some(15));
-        for line in SealKind::ALL.map(a_line).into_iter().chain([selecting]) {
+        let selecting = [Epoch::UNKNOWN, EPOCH].map(|epoch| a_line_of(SealKind::Log, Some(15), epoch));
+        let with_epochs = SealKind::ALL.map(|kind| a_line_of(kind, None, EPOCH));
+        for line in SealKind::ALL.map(a_line).into_iter().chain(selecting).chain(with_epochs) {
             for end in 0..line.len() {
                 assert_eq!(Shape::of(&line[..end]), Shape::Cut, "{end}");
                 assert!(!holds_seal(&line[..end]), "{end}");
@@ -466,6 +543,30 @@ mod tests {
                     assert_ne!(Shape::of(&changed), whole, "byte {at} bit {bit}");
                     assert!(holds_seal(&changed), "byte {at} bit {bit}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_tell_the_epoch_where_one_is_known() {
+        for kind in SealKind::ALL {
+            let line = a_line_of(kind, None, EPOCH);
+            let text = String::from_utf8(line.clone()).unwrap();
+            assert!(text.contains(" off=1234 epoch=12 since=1034 crc="), "{text}");
+            let told = |bytes: &[u8]| match Shape::of(bytes) {
+                Shape::Whole(line) => line.epoch,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!((told(&line), told(&a_line(kind))), (EPOCH, Epoch::UNKNOWN));
+            for (from, to) in [
+                ("epoch=12", "epoch=0"),
+                ("epoch=12", "epoch=012"),
+                ("epoch=12", "epoch=18446744073709551616"),
+                (" since=1034", ""),
+                ("since=1034", "since="),
+                ("epoch=12 since=1034", "since=1034 epoch=12"),
+            ] {
+                assert_eq!(Shape::of(text.replacen(from, to, 1).as_bytes()), Shape::Other, "{to}");
             }
         }
     }

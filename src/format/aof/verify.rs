@@ -7,7 +7,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::command::{ItemKind, MAX_LINE_BYTES, Scan, Scanner, SyntaxKind};
-use super::seal::{Lineage, MARK, SealKind, SealLine, Sealer, Shape, holds_seal, select_command};
+use super::seal::{Epoch, Lineage, MARK, SealKind, SealLine, Sealer, Shape, holds_seal, select_command};
 use crate::base::crc::crc64;
 
 /// What the manifest, or the file before, says about the file.
@@ -39,6 +39,8 @@ pub struct Extent {
     pub seals: u64,
     /// The place in the history they end at; `None` for a file without our first line.
     pub history: Option<HistoryPoint>,
+    /// The history's epoch there, as the last of our lines tells it.
+    pub epoch: Epoch,
     /// The time the last of our lines names, in milliseconds of Unix time.
     pub time_ms: Option<u64>,
     /// CRC64 of these bytes; 0 for a file without our first line.
@@ -48,7 +50,9 @@ pub struct Extent {
 impl Extent {
     /// A sealer that goes on where this extent ends, once the file has been cut to [`Extent::len`].
     pub fn sealer(&self) -> Option<Sealer> {
-        self.history.map(|point| Sealer::resume(self.len as u64, self.crc, point.lineage, point.offset))
+        let resume =
+            |point: HistoryPoint| Sealer::resume(self.len as u64, self.crc, point.lineage, point.offset);
+        self.history.map(|point| resume(point).in_epoch(self.epoch))
     }
 }
 
@@ -508,6 +512,9 @@ impl<'a, 'v> Walk<'a, 'v> {
         self.now.len = end;
         self.now.seals += 1;
         self.now.history = Some(point);
+        if line.epoch.number >= self.now.epoch.number {
+            self.now.epoch = line.epoch;
+        }
         self.now.time_ms = Some(line.time_ms);
         self.proven = self.multi.as_ref().map_or(self.now, |multi| multi.before);
         if self.multi.is_none() {

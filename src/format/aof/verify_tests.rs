@@ -25,7 +25,7 @@ impl Log {
 
     fn new_in(db: u32, offset: u64) -> Log {
         let mut bytes = Vec::new();
-        let sealer = Sealer::start_in(lineage(ID), offset, db, 1000, &mut bytes);
+        let sealer = Sealer::start_in(lineage(ID), offset, db, Epoch::UNKNOWN, 1000, &mut bytes);
         let sound_at = vec![bytes.len()];
         Log { bytes, sealer, sound_at }
     }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::Point;
 use super::names::Names;
 use crate::format::aof::manifest::{FileEntry, FileKind, Manifest, ManifestError};
-use crate::format::aof::seal::Sealer;
+use crate::format::aof::seal::{Epoch, Sealer};
 use crate::format::aof::verify::HistoryPoint;
 use crate::sys::{Disk, DiskError, DiskFile, DiskOp, EntryKind};
 
@@ -114,6 +114,7 @@ pub struct Generation {
     unnamed: Vec<FileEntry>,
     highest_base: i64,
     highest_incr: i64,
+    epoch: Epoch,
 }
 
 impl Generation {
@@ -138,7 +139,8 @@ impl Generation {
                 note(FileKind::Incr, seq);
             }
         }
-        Ok(Generation { disk, names, keep, manifest, unnamed: Vec::new(), highest_base, highest_incr })
+        let (unnamed, epoch) = (Vec::new(), Epoch::UNKNOWN);
+        Ok(Generation { disk, names, keep, manifest, unnamed, highest_base, highest_incr, epoch })
     }
 
     /// The names.
@@ -159,6 +161,11 @@ impl Generation {
     /// Sets how many earlier generations are kept from the next finish on.
     pub fn set_keep(&mut self, keep: usize) {
         self.keep = keep;
+    }
+
+    /// The history's epoch, which the first lines of new log files will tell.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     /// Bytes of the files that the manifest names.
@@ -182,7 +189,7 @@ impl Generation {
         let seq = self.highest_incr;
         let name = self.names.incr_name(seq);
         let mut head = Vec::new();
-        let sealer = Sealer::start_in(point.lineage, point.offset, point.db, time_ms, &mut head);
+        let sealer = Sealer::start_in(point.lineage, point.offset, point.db, self.epoch, time_ms, &mut head);
         let mut file = self.disk.create_new(&self.names.path(name.as_bytes()))?;
         file.write_all(&head)?;
         file.sync_data()?;

@@ -22,7 +22,7 @@ use super::names::Names;
 use crate::command::Settings;
 use crate::command::apply::{Applied, Applier, ApplyError};
 use crate::format::aof::manifest::ManifestError;
-use crate::format::aof::seal::Sealer;
+use crate::format::aof::seal::{Epoch, Sealer};
 use crate::format::aof::verify::{
     DamageKind, HistoryPoint, LogVerifier, LogVisitor, LoggedCommand, TornWhy, Verdict,
 };
@@ -200,6 +200,8 @@ enum GoOn {
 pub struct Recovered {
     /// Where in which history this is; `None` if nothing says so (stock servers' files), or nothing was loaded.
     pub point: Option<Point>,
+    /// The history's epoch there, as the log files tell it.
+    pub epoch: Epoch,
     /// Where it came from.
     pub source: LoadedFrom,
     /// Keys of the snapshot; commands of the log may have added and removed some.
@@ -263,6 +265,7 @@ pub(super) struct Loading<'a> {
 pub(super) struct Applying {
     pub(super) commands: u64,
     pub(super) end: Option<HistoryPoint>,
+    pub(super) epoch: Epoch,
     pub(super) db: u32,
 }
 
@@ -336,7 +339,7 @@ impl Loading<'_> {
     /// Applies the log files of a chain, up to where it is to stop.
     pub(super) fn logs(&mut self, chain: &Chain) -> Result<Applying, RecoveryError> {
         let start = chain.base.as_ref().and_then(|base| start_of(&base.entry));
-        let mut sum = Applying { commands: 0, end: start, db: 0 };
+        let mut sum = Applying { commands: 0, end: start, epoch: Epoch::UNKNOWN, db: 0 };
         for (index, file) in chain.incr.iter().enumerate() {
             let stop = match self.stop_at {
                 Some(stop) if stop.file < index => break,
@@ -345,7 +348,8 @@ impl Loading<'_> {
             };
             let start = start_of(&file.entry);
             let applied = self.log(&file.path, &file.bytes, &file.verifier, sum.commands, stop)?;
-            sum = Applying { end: applied.end.or(start), ..applied };
+            let epoch = if applied.epoch.is_known() { applied.epoch } else { sum.epoch };
+            sum = Applying { end: applied.end.or(start), epoch, ..applied };
         }
         Ok(sum)
     }
@@ -422,7 +426,7 @@ impl Loading<'_> {
             }
             _ => verdict.extent().history,
         };
-        Ok(Applying { commands, end, db: applier.db() })
+        Ok(Applying { commands, end, epoch: verdict.extent().epoch, db: applier.db() })
     }
 
     /// A single append-only file: perhaps a snapshot, then commands.
@@ -472,6 +476,7 @@ fn recovered(source: LoadedFrom, facts: Facts, applied: Option<&Applying>) -> Re
     };
     Recovered {
         point,
+        epoch: applied.map_or(Epoch::UNKNOWN, |applied| applied.epoch),
         source,
         snapshot_keys: facts.keys,
         commands: applied.map_or(0, |applied| applied.commands),
@@ -509,6 +514,7 @@ impl Recovered {
     ) -> Result<(Generation, Option<IncrFile>), GenerationError> {
         let mut generation = Generation::open(Arc::clone(&disk), names, keep)?;
         sweep_temporaries(&*disk, &generation.names().folder())?;
+        generation.set_epoch(self.epoch);
         // A file must begin where the one before it ends, by the same name.
         let point = &self.point.unwrap_or(*point);
         let incr = match &self.go_on {

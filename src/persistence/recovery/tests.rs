@@ -452,6 +452,28 @@ fn a_changed_lineage_is_where_the_history_ends() {
 }
 
 #[test]
+fn the_epoch_is_read_back_and_goes_on_in_new_files() {
+    let epoch = Epoch { number: 7, since: 3 };
+    let folder = folder();
+    let (recovered, _) = load(&folder.disk).unwrap();
+    assert_eq!(recovered.epoch, Epoch::UNKNOWN);
+    let place = recovered.point.unwrap();
+    let (_, incr) = recovered.go_on(Arc::new(folder.disk.clone()), names(), 1, &place, 1).unwrap();
+    let (mut incr, mut line) = (incr.unwrap(), Vec::new());
+    incr.sealer.set_epoch(epoch);
+    incr.sealer.seal(2, &mut line);
+    // A torn end, so that it goes on in a new file.
+    line.extend_from_slice(b"*1\r\n$4\r\nPI");
+    incr.file.write_all(&line).unwrap();
+    let (recovered, _) = load(&folder.disk).unwrap();
+    assert_eq!(recovered.epoch, epoch);
+    let (_, incr) = recovered.go_on(Arc::new(folder.disk.clone()), names(), 1, &place, 3).unwrap();
+    drop(incr);
+    let (again, _) = load(&folder.disk).unwrap();
+    assert_eq!((again.epoch, again.point), (epoch, Some(place)));
+}
+
+#[test]
 fn a_new_lineage_after_a_cut_leaves_no_gap_and_temporaries_are_swept() {
     let whole = folder();
     let bytes = whole.disk.read_sealed(&file(LAST)).unwrap().to_vec();

@@ -9,6 +9,7 @@ use super::source::{LogPosition, LogSource, SourceError};
 use super::status::{FsyncPolicy, Phase, Status};
 use super::{Finished, Rotation, WriterConfig, WriterError, WriterEvent};
 use crate::base::time::Clock;
+use crate::format::aof::seal::Epoch;
 use crate::format::aof::verify::HistoryPoint;
 use crate::persistence::Point;
 use crate::persistence::generation::{Generation, IncrFile, Kept};
@@ -138,6 +139,7 @@ impl Core {
     }
 
     fn write_up_to(&mut self, position: &LogPosition) -> Result<(), WriterError> {
+        self.note_epoch(position.epoch);
         let Some(incr) = &self.incr else { return Ok(()) };
         let named = incr.sealer.lineage();
         if position.lineage != named {
@@ -155,6 +157,16 @@ impl Core {
         self.flush_batch(None)?;
         self.status.pending.store(0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What is sealed from now on, and files that are begun, tell this epoch.
+    fn note_epoch(&mut self, epoch: Epoch) {
+        if epoch.is_known() {
+            self.generation.set_epoch(epoch);
+            if let Some(incr) = &mut self.incr {
+                incr.sealer.set_epoch(epoch);
+            }
+        }
     }
 
     /// Copies the log up to `end` into the buffer, and the file when that is full.
@@ -286,7 +298,8 @@ impl Core {
 
     fn rotate_writing(&mut self, point: &Point, position: Option<&LogPosition>) -> Result<i64, Failure> {
         let previous = position.and_then(|position| position.previous);
-        let upto = LogPosition { lineage: point.lineage, previous, end: point.offset };
+        let epoch = position.map_or(Epoch::UNKNOWN, |position| position.epoch);
+        let upto = LogPosition { lineage: point.lineage, previous, epoch, end: point.offset };
         self.write_up_to(&upto).and_then(|()| self.sync()).map_err(Failure::Writer)?;
         let now_ms = self.clock.unix_ms();
         let fresh = self.generation.create_incr(point, now_ms).map_err(|e| Failure::Request(e.into()))?;
@@ -308,6 +321,8 @@ impl Core {
     fn rotate_idle(&mut self, point: &Point) -> Result<i64, Failure> {
         let source = self.source.as_mut().ok_or(Failure::Request(WriterError::NoSource))?;
         source.skip_to(point.offset).map_err(|e| Failure::Request(e.into()))?;
+        let epoch = source.position().map_err(|e| Failure::Request(e.into()))?.epoch;
+        self.note_epoch(epoch);
         let now_ms = self.clock.unix_ms();
         let fresh = self.generation.create_incr(point, now_ms).map_err(|e| Failure::Request(e.into()))?;
         self.begin_run(fresh);
@@ -395,6 +410,9 @@ impl Core {
     fn install_files(&mut self, temporary: &Path, point: &Point) -> Result<Finished, WriterError> {
         if let Some(source) = &mut self.source {
             source.skip_to(point.offset)?;
+            let epoch = source.position()?.epoch;
+            // That of another history is none of this.
+            self.generation.set_epoch(epoch);
         }
         let now_ms = self.clock.unix_ms();
         let fresh = self.generation.create_incr(point, now_ms)?;

@@ -33,6 +33,7 @@ use self::status::Status;
 use super::Point;
 use super::generation::{Generation, GenerationError, IncrFile, Kept};
 use crate::base::time::Clock;
+use crate::format::aof::seal::Epoch;
 use crate::sys::DiskError;
 
 pub use self::source::{LogPosition, LogSource, SourceError};
@@ -382,6 +383,7 @@ fn run(shared: &Shared, mut core: Core) {
             let upto = requests.iter().find_map(rotation_point).map(|point| LogPosition {
                 lineage: point.lineage,
                 previous: position.and_then(|position| position.previous),
+                epoch: position.map_or(Epoch::UNKNOWN, |position| position.epoch),
                 end: point.offset,
             });
             if !serve(&mut core, request, upto.or(position).as_ref()) {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::format::aof::seal::Lineage;
+use crate::format::aof::seal::{Epoch, Lineage};
 
 /// Where a log stands, as of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct LogPosition {
     pub lineage: Lineage,
     /// The lineage written before it and the offset where that one ended, if there was one.
     pub previous: Option<(Lineage, u64)>,
+    /// The history's epoch.
+    pub epoch: Epoch,
     /// Bytes of history that end here; always a command boundary.
     pub end: u64,
 }

@@ -211,6 +211,25 @@ fn changes_of_lineage_are_written_where_they_happened() {
 }
 
 #[test]
+fn seals_and_new_files_tell_the_epoch() {
+    let bench = Bench::new(FsyncPolicy::Always);
+    let text = |seq| {
+        let bytes = bench.disk.read_sealed(&names().path(names().incr_name(seq).as_bytes())).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let end = bench.append("SET a 1");
+    bench.await_durable(end);
+    assert!(!text(1).contains("epoch="), "none is known");
+    bench.log.set_epoch(Epoch { number: 3, since: end });
+    let end = bench.append("SET b 1");
+    bench.await_durable(end);
+    let told = "epoch=3 since=";
+    assert_eq!(text(1).matches(told).count(), 1);
+    bench.rewrite().unwrap();
+    assert_eq!(text(2).lines().next().map(|line| line.contains(told)), Some(true));
+}
+
+#[test]
 fn a_full_disk_stops_the_durable_offset_and_a_rewrite_heals() {
     let bench = Bench::new(FsyncPolicy::Always);
     let good = bench.append("SET a 1");

@@ -15,6 +15,7 @@ pub mod hello;
 pub mod info;
 pub mod memory;
 mod migrate;
+mod outrigger;
 pub mod persistence;
 pub mod replication;
 pub mod server;
@@ -122,6 +123,7 @@ fn find_handler(name: &str, sub: &str) -> Option<Handler> {
         .or_else(|| memory::handler(name, sub))
         .or_else(|| acl::handler(name, sub))
         .or_else(|| migrate::handler(name, sub))
+        .or_else(|| outrigger::handler(name, sub))
 }
 
 /// The handlers by the commands' numbers in the registry.

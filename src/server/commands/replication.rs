@@ -7,9 +7,9 @@ use crate::replication::Lineage;
 use crate::server::clients::ClientKind;
 use crate::server::config::Address;
 use crate::server::dispatch::Next;
-use crate::server::replication::failover;
 use crate::server::replication::wait::{WaitFor, wait_reply};
 use crate::server::replication::{FeedStart, PsyncDecision, decide_psync};
+use crate::server::replication::{failover, takeover};
 use crate::server::stats::add;
 
 pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
@@ -59,6 +59,13 @@ fn replicaof(call: &mut Call<'_, '_>) -> Next {
         return call.error("ERR REPLICAOF not allowed while failing over.");
     }
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
+        if let Some(text) = takeover::hindrance(call.node) {
+            return call.error(text);
+        }
+        let fences = call.node.gate.fences();
+        if call.node.role.target().is_none() && fences.is_fenced() {
+            return call.error(format!("FENCED {}", fences.refusal()));
+        }
         if call.node.role.target().is_some() {
             tracing::info!("promoted to primary by an operator");
             let node = call.node;
@@ -148,6 +155,9 @@ fn take_over(call: &mut Call<'_, '_>, offset: i64) -> Result<(), &'static str> {
     if asked != Some(history.lineage) || !node.role.has_history() {
         return Err("ERR PSYNC FAILOVER replid must match my replid.");
     }
+    if takeover::hindrance(node).is_some() {
+        return Err("UNSYNCED this replica has not finished its full sync and cannot take over");
+    }
     tracing::info!("promoted to primary by its primary's failover");
     call.with_all_shards(|all| node.follow_locked(all, None, true));
     Ok(())
@@ -175,7 +185,8 @@ fn psync(call: &mut Call<'_, '_>) -> Next {
     {
         return call.error(text);
     }
-    match decide_psync(&call.node.log, call.args[1], offset) {
+    let told_epoch = call.session.peer.told.epoch();
+    match decide_psync(&call.node.log, call.args[1], offset, told_epoch) {
         PsyncDecision::Continue { position, lineage } => {
             add(&call.node.stats.sync_partial_ok, 1);
             let text = match call.session.peer.capa_psync2 {
@@ -210,6 +221,7 @@ fn replconf(call: &mut Call<'_, '_>) -> Next {
     if args.len().is_multiple_of(2) {
         return call.error(CommandError::Syntax.to_string());
     }
+    let mut told = Heard::default();
     for pair in args[1..].chunks_exact(2) {
         let (word, value) = (pair[0].to_ascii_lowercase(), pair[1]);
         let text = String::from_utf8_lossy(value).into_owned();
@@ -223,6 +235,12 @@ fn replconf(call: &mut Call<'_, '_>) -> Next {
             b"capa" if value.eq_ignore_ascii_case(b"eof") => peer.capa_eof = true,
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => peer.capa_psync2 = true,
             b"capa" | b"rdb-only" | b"rdb-filter-only" | b"version" => {}
+            b"outrigger-claim" => told.claim = true,
+            b"outrigger-yield" => told.yields = true,
+            word if word.starts_with(b"outrigger-") => match peer.told.take(word, value) {
+                true => told.history = true,
+                false => return call.error(CommandError::Syntax.to_string()),
+            },
             // Acknowledgements are never answered.
             b"ack" => return acknowledge(call),
             b"getack" => return Next::Continue,
@@ -232,6 +250,35 @@ fn replconf(call: &mut Call<'_, '_>) -> Next {
             }
         }
     }
+    if told.history { hear(call, &told) } else { call.ok() }
+}
+
+/// What a REPLCONF of one of our nodes told.
+#[derive(Default)]
+struct Heard {
+    /// Of the history that it holds.
+    history: bool,
+    /// It serves that history.
+    claim: bool,
+    /// It gives its epoch up to this node.
+    yields: bool,
+}
+
+fn hear(call: &mut Call<'_, '_>, heard: &Heard) -> Next {
+    let Some(told) = call.session.peer.told.history() else { return call.ok() };
+    let (node, peer) = (call.node, &call.session.peer);
+    if heard.yields {
+        return match call.with_all_shards(|all| takeover::take_yielded(node, all, &told)) {
+            Ok(()) => call.ok(),
+            Err(text) => call.error(text),
+        };
+    }
+    let host = match peer.ip_address.is_empty() {
+        true => call.session.info.addr.host(),
+        false => peer.ip_address.clone(),
+    };
+    let by = (heard.claim && peer.listening_port > 0).then_some((host, peer.listening_port));
+    call.with_all_shards(|all| takeover::hear(node, all, &told, heard.claim, by));
     call.ok()
 }
 

@@ -1,12 +1,13 @@
 //! What a node does with the files it finds when it starts.
 
+use super::duty::may_keep_duty;
 use super::{Durability, names_of, role_of, snapshot_path};
 use crate::base::random::Rng;
 use crate::persistence::Point;
 use crate::persistence::recovery::{LoadFrom, LoadedFrom, RecoverOptions, Recovered, recover};
 use crate::persistence::rewrite;
-use crate::replication::Lineage;
 use crate::replication::log::History;
+use crate::replication::{Epoch, Lineage};
 use crate::server::Node;
 use std::sync::Arc;
 
@@ -22,10 +23,22 @@ impl Durability {
             // A primary that takes its history from its peers neither reads nor writes a folder.
             return Ok(());
         }
-        if writes {
+        let names = names_of(&config)?;
+        let marked = self.read_mark(&config)?;
+        let keeps_duty = may_keep_duty(&config, role);
+        if let Some(heirs) = marked.filter(|_| keeps_duty) {
+            // What is in the folder is of the past: the history is where the duty of writing went.
+            tracing::warn!(
+                ?heirs,
+                "the files here end where this node handed its duty over: they are not loaded"
+            );
+            *self.heirs.lock() = heirs;
+            return Ok(());
+        }
+        let has_folder = self.disk.file_len(&names.manifest()).map_err(|error| error.to_string())?.is_some();
+        if writes || keeps_duty && has_folder {
             self.lock_folder(&config)?;
         }
-        let names = names_of(&config)?;
         let options = RecoverOptions {
             from: if appends || config.role_decides() { LoadFrom::Either } else { LoadFrom::Snapshot },
             may_cut: config.aof_load_truncated,
@@ -42,8 +55,13 @@ impl Durability {
         let begins = begins && !node.is_replica();
         let point =
             self.take_place(node, &recovered).or_else(|| begins.then(|| super::keeper::point_of(node)));
-        if let Some(point) = point.filter(|_| appends) {
+        let in_folder = matches!(recovered.source, LoadedFrom::Folder(_)) && recovered.point.is_some();
+        let keeps_duty = keeps_duty && in_folder;
+        if let Some(point) = point.filter(|_| appends || keeps_duty) {
             self.go_on(node, &recovered, point)?;
+            if keeps_duty {
+                self.keep_duty(point.offset);
+            }
         }
         self.status.lock().last_save_s = node.now_ms() / 1000;
         Ok(())
@@ -56,7 +74,7 @@ impl Durability {
         let found = recovered.source != LoadedFrom::Nothing;
         if node.is_replica() {
             let point = recovered.point?;
-            let history = History { lineage: point.lineage, previous: Lineage::NONE, previous_end: -1 };
+            let history = History::without_past(point.lineage, recovered.epoch);
             node.log.restart(history, point.offset, Some(point.db));
             node.role.set_has_history(true);
             return Some(point);
@@ -72,7 +90,9 @@ impl Durability {
             None => (Lineage::NONE, 0),
         };
         let previous_end = if previous.is_some() { offset as i64 } else { -1 };
-        node.log.restart(History { lineage, previous, previous_end }, offset, None);
+        // The epoch stays: whoever was promoted since this node's end has a higher one.
+        let epoch = if recovered.epoch.is_known() { recovered.epoch } else { Epoch::FIRST };
+        node.log.restart(History { lineage, previous, previous_end, epoch }, offset, None);
         node.role.set_has_history(true);
         Some(Point { lineage, offset, db: 0 })
     }

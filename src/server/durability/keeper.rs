@@ -247,6 +247,7 @@ impl Keeper {
             }
             node.set_durable_offset(None);
         }
+        durability.hand_over_if_due(node);
         drop(switching);
         // A snapshot that has just been received becomes a generation without any child's help.
         let installing = durability.installing.load(Ordering::Acquire) > 0;

@@ -4,14 +4,16 @@
 //! One thread, the keeper ([`keeper`]), starts children, looks after them and reconciles what is written
 //! with what the role and the configuration ask for.
 
+mod archive;
 pub mod boot;
+pub mod duty;
 pub mod info;
 pub mod keeper;
 pub mod publisher;
 pub mod reload;
 pub mod source;
 
-use super::config::{AppendFsync, Config, Role};
+use super::config::{Address, AppendFsync, Config, Role};
 use super::node::Node;
 use super::replication::intake::BaseFile;
 use crate::persistence::Point;
@@ -54,6 +56,12 @@ pub struct Durability {
     installing: Arc<AtomicU32>,
     /// The disk failed, and no new generation is whole since.
     broken: Arc<AtomicBool>,
+    /// A promoted node writes until a replica has fsynced past this offset.
+    duty: Mutex<Option<u64>>,
+    /// There is a mark that the duty was handed over.
+    marked: AtomicBool,
+    /// To whom, as found at the start.
+    heirs: Mutex<Vec<Address>>,
     /// The server is about to end: what is on disk is whole, and nothing new is begun there.
     ending: AtomicBool,
 }
@@ -80,6 +88,9 @@ impl Default for Durability {
             syncs: AtomicU64::new(0),
             installing: Arc::default(),
             broken: Arc::default(),
+            duty: Mutex::default(),
+            marked: AtomicBool::new(false),
+            heirs: Mutex::default(),
             ending: AtomicBool::new(false),
         }
     }

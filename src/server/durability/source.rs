@@ -51,7 +51,7 @@ impl LogSource for NodeLog {
             return Err(SourceError::Restarted);
         }
         let previous = u64::try_from(history.previous_end).ok().map(|end| (history.previous, end));
-        Ok(LogPosition { lineage: history.lineage, previous, end })
+        Ok(LogPosition { lineage: history.lineage, previous, epoch: history.epoch, end })
     }
 
     fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, SourceError> {

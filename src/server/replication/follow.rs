@@ -1,13 +1,68 @@
 //! What a replica asks of its primary, and what it makes of the answer.
 
+use super::takeover::own_history;
 use super::{Target, failover};
+use crate::replication::epoch::{self, LowerEpoch, Meeting};
 use crate::replication::guard::{self, Verdict};
-use crate::replication::handshake::{PsyncReply, info_fields, read_psync_reply};
+use crate::replication::handshake::{PsyncReply, history_told, offer_of, read_psync_reply};
+use crate::replication::log::History;
 use crate::replication::{Lineage, Offer, Place};
 use crate::server::Node;
 use crate::server::stats::add;
 use std::io;
 use std::sync::atomic::Ordering;
+
+/// What a replica has to tell a primary, or to do about it, before it asks it to sync. Words are arguments of REPLCONF.
+pub enum Hello {
+    /// Nothing: it is a stock node, or this one has no history.
+    Nothing,
+    /// Tell it of the history that this node holds.
+    Tell(Vec<String>),
+    /// Tell it that this node gives its epoch up to it; go on if it agrees.
+    Yield(Vec<String>),
+    /// Tell it, and do not follow it.
+    Refuse(LowerEpoch, Vec<String>),
+}
+
+/// Judges a primary by its INFO.
+pub fn hello(node: &Node, target: &Target, info: &str) -> Hello {
+    let own = own_history(node).filter(|own| own.epoch.is_known());
+    let (Some(own), Some(theirs)) = (own, history_told(info)) else { return Hello::Nothing };
+    let mut words = words_of(&own);
+    match epoch::meet(Some(&own), &theirs, target.ordered, node.role.held_epoch()) {
+        Meeting::Follow => Hello::Tell(words),
+        Meeting::Refuse(why) => Hello::Refuse(why, words),
+        Meeting::Yield => {
+            words.extend(["outrigger-yield", "yes"].map(String::from));
+            Hello::Yield(words)
+        }
+    }
+}
+
+/// A history as arguments of REPLCONF.
+pub fn words_of(history: &History) -> Vec<String> {
+    epoch::tell(history).into_iter().flat_map(|(word, value)| [word.to_owned(), value]).collect()
+}
+
+/// The node has what its primary has, and follows it from now on; an error when `order` is no longer in force.
+pub fn established(node: &Node, order: u64) -> io::Result<()> {
+    let _all = node.keyspace.lock_all();
+    if node.role.order() != order {
+        return Err(another_role());
+    }
+    node.role.order_fulfilled(order);
+    node.role.set_refusal(None);
+    node.role.set_sync_unfinished(false);
+    node.role.set_held_epoch(0);
+    // Whatever it waited for, or was no longer to serve, it has and serves as a replica now.
+    node.gate.change_fences(|fences| (fences.no_history, fences.superseded) = (None, None));
+    Ok(())
+}
+
+/// Takes note that a primary is refused for its epoch.
+pub fn refuse_lower(node: &Node, target: &Target, why: LowerEpoch) {
+    refuse(node, target, why.to_string());
+}
 
 /// What the answer to PSYNC comes to.
 pub enum Next {
@@ -43,12 +98,18 @@ pub fn judge_answer(
             if let Some(lineage) = renamed {
                 rename(node, lineage, target.order)?;
             }
+            learn_epoch(node, info);
             node.role.partial_syncs.fetch_add(1, Ordering::Relaxed);
             tracing::info!(primary = %target.address, offset = node.log.end(), "partial sync: going on");
             Ok(Next::Stream)
         }
         PsyncReply::FullResync(place) => {
             let offer = offer_of(place, info);
+            if history_told(info).is_some_and(|told| told.lineage != place.lineage) {
+                let text = "the primary's history has changed since it told of it";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+            }
+            let own = own.map(|place| (place, node.log.history().epoch));
             match guard::judge(own, &offer, target.ordered) {
                 Verdict::Accept(_) => Ok(Next::Snapshot(offer)),
                 Verdict::Refuse(refusal) => {
@@ -75,24 +136,22 @@ fn rename(node: &Node, lineage: Lineage, order: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes note of the epoch of a primary whose history this node has, where its beginning lies before this node's end. One that
+/// begins later comes with the stream.
+fn learn_epoch(node: &Node, info: &str) {
+    let told = history_told(info).filter(|told| told.lineage == node.log.history().lineage);
+    if let Some(told) = told.filter(|told| told.epoch.since <= node.log.end()) {
+        node.log.learn_epoch(told.epoch);
+    }
+}
+
 /// Why what was under way came to nothing.
 pub(super) fn another_role() -> io::Error {
     io::Error::other("this node was given another role meanwhile")
 }
 
-/// The offer of a full sync, with what the primary's INFO says of its past.
-pub(super) fn offer_of(place: Place, info: &str) -> Offer {
-    let fields = info_fields(info);
-    let previous = fields.get("master_replid2").and_then(|id| Lineage::parse(id.as_bytes()));
-    let second = fields.get("second_repl_offset").and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
-    Offer {
-        place,
-        previous: previous.unwrap_or(Lineage::NONE),
-        previous_end: if second > 0 { second - 1 } else { -1 },
-    }
-}
-
-fn refuse(node: &Node, target: &Target, text: String) {
+/// Takes note that this primary, or what it offers, is refused.
+pub fn refuse(node: &Node, target: &Target, text: String) {
     add(&node.stats.refused_syncs, 1);
     if node.role.refusal().as_deref() != Some(&text) {
         tracing::error!(primary = %target.address, "{text}");

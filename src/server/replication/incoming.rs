@@ -2,8 +2,12 @@
 
 use super::follow::another_role;
 use super::intake::{BaseFile, Intake, install};
+use super::recovery::Taking;
+use super::takeover::own_history;
 use crate::persistence::load::{Inserting, Staged};
+use crate::replication::epoch::are_related;
 use crate::replication::handshake::{BulkFrame, MarkFinder, read_bulk_frame};
+use crate::replication::log::History;
 use crate::replication::{Lineage, Offer};
 use crate::server::Node;
 use crate::server::stats::add;
@@ -111,35 +115,45 @@ pub async fn replace_history(
 ) -> io::Result<()> {
     let keys = received.keys();
     node.durability.leave_history().await;
-    let past = Some((offer.previous, offer.previous_end));
-    let installed = install(node, received.0, offer.place, past, order);
+    let installed = install(node, received.0, offer.place, history_of(node, offer), order);
     let (point, base) = installed.ok_or_else(another_role)?;
-    // A fenced node that was ordered to follow has its history now.
-    node.gate.unfence();
     node.durability.synced(node, point, base);
     node.role.full_syncs.fetch_add(1, Ordering::Relaxed);
     tracing::info!(keys, offset = offer.place.offset, "full sync: loaded");
     Ok(())
 }
 
-/// Gives a node without a history the one it received. Unless `keep_lineage`, what it writes from now on
-/// goes by another name: somebody may hold more of this lineage, or go on with it. An error when `order` is no
-/// longer in force; then nothing has changed.
+/// What this node knows of the history that it is given. A stock node tells no epoch; then the one that this node has seen of
+/// the same history counts.
+fn history_of(node: &Node, offer: &Offer) -> History {
+    let mut history = offer.history();
+    if let Some(own) = own_history(node)
+        && !history.epoch.is_known()
+        && are_related(&own, &history)
+    {
+        history.epoch = own.epoch;
+    }
+    history
+}
+
+/// Gives a node without a history the one it received, and takes it over: a higher epoch begins. Unless its lineage is to be
+/// kept, what the node writes from now on goes by another name: somebody may hold more of this lineage, or go on with it. An
+/// error when `order` is no longer in force; then nothing has changed.
 pub fn begin_history(
     node: &Arc<Node>,
     received: Received,
     offer: &Offer,
-    keep_lineage: bool,
+    taking: &Taking,
     order: u64,
 ) -> io::Result<()> {
-    let past = Some((offer.previous, offer.previous_end));
-    let installed = install(node, received.0, offer.place, past, order);
+    let installed = install(node, received.0, offer.place, offer.history(), order);
     let (point, _) = installed.ok_or_else(another_role)?;
-    if !keep_lineage {
-        node.log.change_lineage(Lineage::random(&mut crate::base::random::Rng::from_os()));
-    }
+    let fresh = || Lineage::random(&mut crate::base::random::Rng::from_os());
+    let above = taking.epoch.max(offer.epoch.number);
+    node.log.begin_epoch(above + 1, (!taking.keep_lineage).then(fresh));
+    node.role.set_held_epoch(node.log.history().epoch.number);
     node.log.forget_db();
     node.durability.synced(node, point, None);
-    node.gate.unfence();
+    node.gate.change_fences(|fences| fences.no_history = None);
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! INFO replication.
 
 use super::role::LinkPhase;
+use super::takeover::own_history;
+use crate::replication::Epoch;
 use crate::server::Node;
 use crate::server::stats::get;
 use std::fmt::Write;
@@ -122,6 +124,8 @@ fn own_lines(node: &Node, text: &mut String) {
     let history = if role.has_history() { "yes" } else { "no" };
     let durable = node.durable_offset().map_or(-1, |offset| offset as i64);
     let fenced = node.gate.has(crate::server::gate::bits::FENCED);
+    let epoch = own_history(node).map_or(Epoch::UNKNOWN, |own| own.epoch);
+    let _ = write!(text, "outrigger_epoch:{}\r\noutrigger_epoch_since:{}\r\n", epoch.number, epoch.since);
     let _ = write!(
         text,
         "outrigger_history:{history}\r\noutrigger_durable_offset:{durable}\r\noutrigger_fenced:{}\r\n\
@@ -132,7 +136,7 @@ fn own_lines(node: &Node, text: &mut String) {
         get(&node.stats.refused_syncs),
     );
     if fenced {
-        let _ = write!(text, "outrigger_fence_reason:{}\r\n", node.gate.fence_reason());
+        let _ = write!(text, "outrigger_fence_reason:{}\r\n", node.gate.fences().reason());
     }
     if let Some(refusal) = role.refusal() {
         let _ = write!(text, "outrigger_refused_sync_reason:{refusal}\r\n");

@@ -5,8 +5,8 @@ use crate::keyspace::SHARD_COUNT;
 use crate::keyspace::freeing::free_later;
 use crate::persistence::Point;
 use crate::persistence::load::{Inserting, Staged, Staging};
+use crate::replication::Place;
 use crate::replication::log::History;
-use crate::replication::{Lineage, Place};
 use crate::server::Node;
 use crate::sys::Disk;
 use bytes::Bytes;
@@ -70,14 +70,14 @@ fn decode(mut pieces: mpsc::Receiver<Bytes>, mut staging: Staging) -> Result<Sta
 }
 
 /// Puts a staged snapshot in place of the node's data, and the log at `place`, in one step that nobody sees
-/// half done. `previous` is the past of that lineage, where one is known. Gives back the place with its
+/// half done. `history` tells the past of that lineage, where one is known. Gives back the place with its
 /// database and the base file, if there is one; or nothing, when `order` is no longer in force: then nothing
 /// has changed.
 pub fn install(
     node: &Node,
     staged: Staged,
     place: Place,
-    previous: Option<(Lineage, i64)>,
+    history: History,
     order: u64,
 ) -> Option<(Point, Option<PathBuf>)> {
     let db = staged.facts.point.map_or(0, |point| point.db);
@@ -97,8 +97,6 @@ pub fn install(
             old.push(shard.put_db(db, fresh.take_db(db)));
         }
     }
-    let (previous, previous_end) = previous.unwrap_or((Lineage::NONE, -1));
-    let history = History { lineage: place.lineage, previous, previous_end };
     node.log.restart(history, place.offset, Some(db));
     node.acks.begin_term(place.offset, false, None);
     node.role.set_has_history(true);

@@ -13,11 +13,12 @@ pub mod replicas;
 pub mod role;
 pub mod stream;
 pub mod sync;
+pub mod takeover;
 pub mod wait;
 
 pub use intake::Intake;
 pub use replicas::{Replica, ReplicaStage, Replicas};
-pub use role::{LinkPhase, Role, Target};
+pub use role::{Claim, LinkPhase, Role, Target};
 
 use crate::replication::{Lineage, Place};
 
@@ -51,13 +52,18 @@ pub enum PsyncDecision {
     Full,
 }
 
-/// Decides what a replica that asks for `lineage` from `offset` on gets. `place` is what it has.
-pub fn decide_psync(log: &crate::replication::Log, asked: &[u8], offset: i64) -> PsyncDecision {
+/// Decides what a replica that asks for the lineage `asked` from `offset` on gets. `told_epoch` is what it said of its epoch.
+pub fn decide_psync(
+    log: &crate::replication::Log,
+    asked: &[u8],
+    offset: i64,
+    told_epoch: Option<u64>,
+) -> PsyncDecision {
     // A replica that has everything up to n asks for n + 1.
     let position = u64::try_from(offset - 1).ok();
     let going_on = || {
         let position = position?;
-        Some((position, log.lineage_after(Lineage::parse(asked)?, position)?))
+        Some((position, log.lineage_after(Lineage::parse(asked)?, position, told_epoch)?))
     };
     match going_on() {
         Some((position, lineage)) => PsyncDecision::Continue { position, lineage },

@@ -1,12 +1,83 @@
 //! A primary that boots without history: what it makes of its peers' answers.
 
-use super::follow::offer_of;
-use crate::replication::guard::{Choice, PeerAnswer, choose};
-use crate::replication::handshake::{PsyncReply, read_history, read_psync_reply};
+use crate::keyspace::Locked;
+use crate::replication::guard::{Choice, PeerAnswer, choose, choose_by_order};
+use crate::replication::handshake::{PsyncReply, offer_of, read_history, read_psync_reply};
 use crate::replication::{Offer, Place};
 use crate::server::Node;
 use crate::server::config::Address;
 use std::io;
+use tokio::sync::watch;
+
+/// How a history is chosen among the peers'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choosing {
+    /// By itself: only where nothing could be lost or contradicted by it.
+    Carefully,
+    /// By an operator's order: the furthest of those that answer.
+    Furthest,
+    /// The same among peers that the operator has named, whatever they do.
+    Named,
+}
+
+/// An order to recover a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The peers to ask.
+    pub peers: Vec<Address>,
+    /// How to choose.
+    pub choosing: Choosing,
+}
+
+/// What is being recovered, and what the last round of asking came to.
+pub struct Recovery {
+    asked: watch::Sender<(u64, Option<Ask>)>,
+    /// The order that was served, and why it has not succeeded yet.
+    outcome: watch::Sender<(u64, Option<String>)>,
+}
+
+impl Default for Recovery {
+    fn default() -> Recovery {
+        Recovery { asked: watch::Sender::new((0, None)), outcome: watch::Sender::new((0, None)) }
+    }
+}
+
+impl Recovery {
+    /// Gives an order, in place of any before it; its number.
+    pub fn ask(&self, ask: Ask) -> u64 {
+        let mut number = 0;
+        self.asked.send_modify(|asked| {
+            number = asked.0 + 1;
+            *asked = (number, Some(ask));
+        });
+        number
+    }
+
+    /// Gives an order and waits for the end of its first round.
+    ///
+    /// # Errors
+    /// Why the node has no history yet. It goes on asking.
+    pub async fn ask_and_wait(&self, ask: Ask) -> Result<(), String> {
+        let mut outcomes = self.outcome.subscribe();
+        let number = self.ask(ask);
+        let outcome = outcomes.wait_for(|outcome| outcome.0 >= number).await;
+        match outcome.map(|outcome| outcome.clone()) {
+            Ok((_, None)) => Ok(()),
+            Ok((_, Some(why))) => Err(why),
+            Err(_) => Err("the server is about to end".into()),
+        }
+    }
+
+    /// Tells of orders: their number, and what to do.
+    pub fn watch(&self) -> watch::Receiver<(u64, Option<Ask>)> {
+        self.asked.subscribe()
+    }
+
+    /// A round for this order has ended: the node has a history, or why it has not.
+    pub fn round_ended(&self, number: u64, why: Option<String>) {
+        self.outcome.send_replace((number, why));
+    }
+}
 
 /// What a round of asking came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,18 +97,31 @@ pub struct Taking {
     pub peer: usize,
     /// Where it said it stands.
     pub place: Place,
+    /// The highest epoch that any peer told.
+    pub epoch: u64,
     /// Nobody is ahead of it or goes on with it: its lineage may be gone on with.
     pub keep_lineage: bool,
 }
 
 /// Judges the peers' `INFO replication`, in the order of `peers`; `None` for one that did not answer.
-pub fn judge_round(peers: &[Address], infos: &[Option<String>]) -> Round {
+pub fn judge_round(peers: &[Address], infos: &[Option<String>], choosing: Choosing) -> Round {
     let answer = |info: &Option<String>| info.as_deref().map_or(PeerAnswer::Silent, read_history);
     let answers: Vec<PeerAnswer> = infos.iter().map(answer).collect();
     let names = || peers.iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
-    match choose(&answers) {
+    let choice = match choosing {
+        Choosing::Carefully => choose(&answers),
+        Choosing::Furthest => choose_by_order(&answers, false),
+        Choosing::Named => choose_by_order(&answers, true),
+    };
+    match choice {
         Choice::StartNew => Round::StartNew,
-        Choice::Take { peer, place, keep_lineage } => Round::Take(Taking { peer, place, keep_lineage }),
+        Choice::Take { peer, place, epoch, keep_lineage } => {
+            Round::Take(Taking { peer, place, epoch, keep_lineage })
+        }
+        Choice::Serving(peer) => Round::Wait(format!(
+            "{} serves this history as its primary; follow it with REPLICAOF",
+            peers[peer]
+        )),
         Choice::WaitForEnd => {
             Round::Wait(format!("the peers {} still follow a primary; waiting for its end", names()))
         }
@@ -51,13 +135,17 @@ pub fn judge_round(peers: &[Address], infos: &[Option<String>]) -> Round {
 
 /// Begins a history of this node's own, unless `order` is no longer in force.
 pub fn start_new(node: &Node, order: u64) {
-    let _all = node.keyspace.lock_all();
+    start_new_locked(node, &node.keyspace.lock_all(), order);
+}
+
+/// As [`start_new`], for a caller that holds all shards.
+pub fn start_new_locked(node: &Node, _all: &Locked<'_>, order: u64) {
     if node.role.order() != order {
         return;
     }
-    tracing::info!("no peer has a history: starting a new one");
+    tracing::info!("starting a new history");
     node.role.set_has_history(true);
-    node.gate.unfence();
+    node.gate.change_fences(|fences| fences.no_history = None);
 }
 
 /// Reads the chosen peer's answer to `PSYNC ? -1`; an error unless a snapshot of the history it told of follows. If the
@@ -101,26 +189,34 @@ mod tests {
             Address { host: "b".into(), port: 2 },
             Address { host: "c".into(), port: 3 },
         ];
-        let take =
-            |peer, offset, keep_lineage| Round::Take(Taking { peer, place: place(offset), keep_lineage });
+        let take = |peer, offset, keep_lineage| {
+            Round::Take(Taking { peer, place: place(offset), epoch: 0, keep_lineage })
+        };
         let all = [info(10), info(30), info(20)];
-        assert_eq!(judge_round(&peers, &all), take(1, 30, true));
+        assert_eq!(judge_round(&peers, &all, Choosing::Carefully), take(1, 30, true));
         let silent = [info(10), None, info(20)];
-        assert_eq!(judge_round(&peers, &silent), take(2, 20, false));
-        let none = judge_round(&peers, &[None, None, None]);
+        assert_eq!(judge_round(&peers, &silent, Choosing::Carefully), take(2, 20, false));
+        let none = judge_round(&peers, &[None, None, None], Choosing::Carefully);
         assert_eq!(none, Round::Wait("waiting for the history of a:1, b:2, c:3".into()));
         let growing = info(40).map(|text| text.replace("status:down", "status:up"));
-        let waiting = judge_round(&peers[..2], &[info(10), growing]);
+        let waiting = judge_round(&peers[..2], &[info(10), growing.clone()], Choosing::Furthest);
+        assert_eq!(waiting, Round::Take(Taking { peer: 0, place: place(10), epoch: 0, keep_lineage: false }));
+        let waiting = judge_round(&peers[..2], &[None, growing.clone()], Choosing::Furthest);
         assert_eq!(
             waiting,
             Round::Wait("the peers a:1, b:2 still follow a primary; waiting for its end".into())
         );
+        assert_eq!(judge_round(&peers[..2], &[info(10), growing], Choosing::Named), take(1, 40, false));
+        let serving = info(40).map(|text| text.replace("role:slave", "role:master"));
+        let waiting = judge_round(&peers[..2], &[None, serving], Choosing::Furthest);
+        let text = "b:2 serves this history as its primary; follow it with REPLICAOF";
+        assert_eq!(waiting, Round::Wait(text.into()));
     }
 
     #[test]
     fn only_a_full_sync_of_what_was_told_is_an_offer() {
         let text = format!("master_replid2:{ID}\r\nsecond_repl_offset:8\r\n");
-        let at = |place, keep_lineage| Taking { peer: 0, place, keep_lineage };
+        let at = |place, keep_lineage| Taking { peer: 0, place, epoch: 0, keep_lineage };
         let answer = format!("+FULLRESYNC {ID} 42");
         let offer = read_offer(&answer, &text, &at(place(42), true)).expect("an offer");
         assert_eq!((offer.place.offset, offer.previous_end), (42, 7));

@@ -94,6 +94,16 @@ impl Replica {
         self.received.load(Ordering::Acquire)
     }
 
+    /// The node's term in which it came.
+    pub fn term(&self) -> u32 {
+        self.term
+    }
+
+    /// Its last acknowledgement told what it has fsynced: its disk is well.
+    pub fn tells_durable(&self) -> bool {
+        self.is_durable.load(Ordering::Acquire)
+    }
+
     /// The offset it has fsynced.
     pub fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)

@@ -61,6 +61,18 @@ pub struct Role {
     /// Full syncs this replica took.
     pub full_syncs: AtomicU64,
     refusal: Mutex<Option<String>>,
+    held_epoch: AtomicU64,
+    sync_unfinished: AtomicBool,
+    claim: watch::Sender<Option<Claim>>,
+}
+
+/// What a promoted node has to tell the primary that it lost: that it holds a higher epoch now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The address of that primary.
+    pub address: Address,
+    /// The epoch that is claimed.
+    pub epoch: u64,
 }
 
 impl Default for Role {
@@ -77,6 +89,9 @@ impl Default for Role {
             partial_syncs: AtomicU64::new(0),
             full_syncs: AtomicU64::new(0),
             refusal: Mutex::new(None),
+            held_epoch: AtomicU64::new(0),
+            sync_unfinished: AtomicBool::new(false),
+            claim: watch::Sender::new(None),
         }
     }
 }
@@ -139,6 +154,46 @@ impl Role {
     /// Notes that it has.
     pub fn set_has_history(&self, has: bool) {
         self.has_history.store(has, Ordering::Release);
+    }
+
+    /// The epoch to which this node itself was promoted; 0: none, or it has given it up.
+    pub fn held_epoch(&self) -> u64 {
+        self.held_epoch.load(Ordering::Acquire)
+    }
+
+    /// Notes it.
+    pub fn set_held_epoch(&self, epoch: u64) {
+        self.held_epoch.store(epoch, Ordering::Release);
+    }
+
+    /// A full sync was begun and has not come to its end: what this node has is known to be older than its primary's.
+    pub fn is_sync_unfinished(&self) -> bool {
+        self.sync_unfinished.load(Ordering::Acquire)
+    }
+
+    /// Notes that one was begun, or that the node has what its primary has.
+    pub fn set_sync_unfinished(&self, unfinished: bool) {
+        self.sync_unfinished.store(unfinished, Ordering::Release);
+    }
+
+    /// Tells whoever brings it there about what is to be claimed.
+    pub fn watch_claim(&self) -> watch::Receiver<Option<Claim>> {
+        self.claim.subscribe()
+    }
+
+    /// Sets what is to be claimed.
+    pub fn set_claim(&self, claim: Option<Claim>) {
+        self.claim.send_replace(claim);
+    }
+
+    /// This claim has been heard.
+    pub fn claimed(&self, claim: &Claim) {
+        self.claim.send_if_modified(|pending| {
+            if pending.as_ref() == Some(claim) {
+                *pending = None;
+            }
+            false
+        });
     }
 
     /// Why the last full sync was refused, if it was.

@@ -2,6 +2,7 @@
 
 use crate::command::apply::{Applied, Applier, ApplyError};
 use crate::replication::acks::FSYNC_WORD;
+use crate::replication::{Epoch, epoch};
 use crate::resp::args::ArgSpans;
 use crate::resp::command_bytes::write_command;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
@@ -136,9 +137,14 @@ impl Stream {
                 self.ack_wanted = true;
                 self.fsync_wanted |= args[2].eq_ignore_ascii_case(FSYNC_WORD.as_bytes());
             }
+            let begins = epoch::read_record(&args);
             let may = || node.role.order() == self.order;
             let then = |db| {
+                let since = node.log.end();
                 node.log.append_raw(bytes, db);
+                if let Some(number) = begins {
+                    node.log.learn_epoch(Epoch { number, since });
+                }
             };
             let applied = self.applier.apply_if(&node.keyspace, &args, now_ms, may, then);
             drop(args);
