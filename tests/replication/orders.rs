@@ -178,12 +178,14 @@ fn begin_a_sync(listener: TcpListener, lineage: &str) -> TcpStream {
         let command = String::from_utf8_lossy(&bytes[..count]).to_ascii_uppercase();
         let info = format!("role:master\r\nmaster_replid:{lineage}\r\nmaster_repl_offset:9999\r\n");
         let answer = match () {
-            () if command.contains("PSYNC") => format!("+FULLRESYNC {lineage} 9999\r\n$1000\r\nREDIS0010"),
+            () if command.contains("$5\r\nPSYNC") => {
+                format!("+FULLRESYNC {lineage} 9999\r\n$1000\r\nREDIS0010")
+            }
             () if command.contains("INFO") => format!("${}\r\n{info}\r\n", info.len()),
             () => "+OK\r\n".to_owned(),
         };
         stream.write_all(answer.as_bytes()).expect("answer");
-        if command.contains("PSYNC") {
+        if command.contains("$5\r\nPSYNC") {
             return stream;
         }
     }
