@@ -46,12 +46,16 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     node.durability.boot(&node).map_err(io::Error::other)?;
     if !node.is_replica() && !node.role.has_history() {
         let peers = node.durability.recovery_peers(&node);
-        match peers.is_empty() || starts_new {
-            true => node.role.set_has_history(true),
-            false => {
+        match (starts_new, peers.is_empty()) {
+            (false, false) => {
                 node.gate.fence_without_history("waiting for the history of the peers".into());
                 node.recovery.ask(Ask { peers, choosing: Choosing::Carefully });
             }
+            (false, true) if node.durability.has_handed_over() => {
+                let reason = "this node's files are of the past, and nothing names who has the history";
+                node.gate.fence_without_history(reason.into());
+            }
+            _ => node.role.set_has_history(true),
         }
     }
     durability::keeper::start(&node)?;

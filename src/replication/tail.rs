@@ -27,6 +27,25 @@ pub fn db_after(mut bytes: &[u8], db: Option<u32>) -> Option<u32> {
     db
 }
 
+/// Do these bytes of a log, which begin with a command, change no data? A primary PINGs and asks for acknowledgements also
+/// when nobody writes.
+pub fn changes_nothing(mut bytes: &[u8]) -> bool {
+    let mut parser = RequestParser::new(RequestLimits { max_bulk_bytes: i64::MAX, authenticated: true });
+    let mut args = ArgSpans::new();
+    while !bytes.is_empty() {
+        let Ok(Parsed::Complete { consumed }) = parser.parse(bytes, &mut args) else { return false };
+        let view = args.view(bytes);
+        let is_idle = |name: &[u8]| {
+            ["ping", "replconf", "select"].iter().any(|idle| name.eq_ignore_ascii_case(idle.as_bytes()))
+        };
+        if !view.iter().next().is_some_and(is_idle) {
+            return false;
+        }
+        bytes = bytes.get(consumed..).unwrap_or_default();
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +57,14 @@ mod tests {
             write_command(&mut bytes, &words.split(' ').collect::<Vec<_>>());
         });
         bytes
+    }
+
+    #[test]
+    fn a_tail_of_pings_is_none() {
+        assert!(changes_nothing(b"") && changes_nothing(&log(&["PING", "REPLCONF GETACK *", "SELECT 3"])));
+        assert!(!changes_nothing(&log(&["PING", "DEL k", "PING"])));
+        let cut = log(&["PING"]);
+        assert!(!changes_nothing(&cut[..cut.len() - 1]));
     }
 
     #[test]

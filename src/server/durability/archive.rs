@@ -8,7 +8,7 @@ use crate::format::aof::seal::Sealer;
 use crate::persistence::snapshot::save;
 use crate::replication::epoch::fork;
 use crate::replication::log::{History, Mark};
-use crate::replication::tail::{db_after, file_stem};
+use crate::replication::tail::{changes_nothing, db_after, file_stem};
 use crate::replication::{Log, LogError, ReaderId};
 use crate::server::Node;
 use crate::server::replication::takeover::own_history;
@@ -64,7 +64,8 @@ impl Durability {
             Err(error) => Err(error.to_string()),
         };
         match written {
-            Ok(path) => {
+            Ok(None) => Ok(()),
+            Ok(Some(path)) => {
                 tracing::warn!(
                     from, to = end, file = %path.display(),
                     "what this node wrote past the place where its new primary took over is in a file"
@@ -79,16 +80,29 @@ impl Durability {
     }
 }
 
-fn write_tail(node: &Node, own: &History, from: u64, end: u64) -> Result<PathBuf, String> {
+fn write_tail(node: &Node, own: &History, from: u64, end: u64) -> Result<Option<PathBuf>, String> {
+    if is_idle(node, from, end) {
+        return Ok(None);
+    }
     let config = node.config();
     node.durability.lock_folder(&config)?;
     node.durability.disk.create_dir_all(&config.dir).map_err(|error| error.to_string())?;
     let stem = config.dir.join(file_stem(own.lineage, from, end));
-    match node.log.mark_before(from) {
-        Some(mark) => write_log(node, own, mark, [from, end], &stem.with_extension("aof")),
+    let path = match node.log.mark_before(from) {
+        Some(mark) => write_log(node, own, mark, [from, end], &stem.with_extension("aof"))?,
         // The log no longer reaches back so far; all of the data does.
-        None => write_snapshot(node, &stem.with_extension("rdb")),
+        None => write_snapshot(node, &stem.with_extension("rdb"))?,
+    };
+    Ok(Some(path))
+}
+
+/// Has nothing been written there? Only a short tail is looked at: what is long is kept in any case.
+fn is_idle(node: &Node, from: u64, end: u64) -> bool {
+    if end - from > CHUNK_BYTES as u64 {
+        return false;
     }
+    let read = Reader::new(&node.log, from).and_then(|reader| reader.read(end - from));
+    read.is_ok_and(|bytes| bytes.len() as u64 == end - from && changes_nothing(&bytes))
 }
 
 /// Writes the log between two offsets, as a file that the checker reads. `mark` is a beginning of a command before them.

@@ -134,6 +134,11 @@ impl Durability {
         }
     }
 
+    /// Its files are of the past: it has handed its duty over, and has not written since.
+    pub fn has_handed_over(&self) -> bool {
+        self.marked.load(Ordering::Acquire)
+    }
+
     /// Reads the mark, if there is one: who has the duty.
     pub(super) fn read_mark(&self, config: &Config) -> Result<Option<Vec<Address>>, String> {
         let reader = match self.disk.open_read(&mark_path(config)) {
@@ -167,4 +172,19 @@ fn parse_address(text: &str) -> Option<Address> {
 /// Does a primary of this configuration go on writing to append-only files that it finds?
 pub(super) fn may_keep_duty(config: &Config, role: Role) -> bool {
     role == Role::Primary && config.role_decides() && config.recover_from_peers.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_heirs_read_back() {
+        for (host, port) in [("10.0.0.7", 6379), ("::1", 1), ("replica.example", 65535)] {
+            let address = Address { host: host.into(), port };
+            assert_eq!(parse_address(&address.to_string()), Some(address));
+        }
+        assert_eq!(parse_address("nonsense"), None);
+        assert_eq!(parse_address("host:99999"), None);
+    }
 }
