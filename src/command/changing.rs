@@ -31,7 +31,7 @@ impl Context<'_, '_> {
         key: &[u8],
         edit: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<R, CommandError> {
-        let Some(entry) = self.lookup(key) else {
+        let Some(entry) = self.lookup_mut(key) else {
             let mut bytes = Vec::new();
             let result = edit(&mut bytes);
             bytes.shrink_to_fit();
@@ -65,7 +65,7 @@ impl Context<'_, '_> {
         len: usize,
         edit: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<(R, bool), CommandError> {
-        if let Some(bytes) = self.lookup(key).and_then(Entry::bytes_mut)
+        if let Some(bytes) = self.lookup_mut(key).and_then(Entry::bytes_mut)
             && bytes.len() >= len
         {
             return Ok((edit(bytes), false));

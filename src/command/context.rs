@@ -201,6 +201,13 @@ impl<'a, 'k> Context<'a, 'k> {
         }
     }
 
+    /// Would a change of the key have to show a snapshot that is being taken all of a heavy value? A reading command then
+    /// leaves alone what has expired; the periodic work removes it.
+    #[cold]
+    pub(super) fn is_held(&self, db: u32, hash: u64, key: &[u8]) -> bool {
+        self.keys.shard(hash).db(db).is_held(hash, key)
+    }
+
     #[cold]
     pub(super) fn drop_expired(&mut self, db: u32, hash: u64, key: &[u8]) {
         if self.expiry != ExpiryMode::Delete {
@@ -221,17 +228,32 @@ impl<'a, 'k> Context<'a, 'k> {
 
     /// The live entry of a key, touched (LRU/LFU) but not counted as hit or miss.
     #[inline]
-    pub fn lookup(&mut self, key: &[u8]) -> Option<&mut Entry> {
+    pub fn lookup(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.find_live::<false>(key).map(|entry| &*entry)
+    }
+
+    /// As [`Context::lookup`], for changing the entry: a snapshot that is being taken keeps what it was.
+    #[inline]
+    pub fn lookup_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        self.find_live::<true>(key)
+    }
+
+    #[inline]
+    fn find_live<const CHANGES: bool>(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let hash = self.hash_of(key);
         let db = self.db;
         let now_access = if self.settings.lfu { None } else { Some(super::access::lru_now(self.now_ms)) };
-        let entry: *mut Entry = self.keys.shard_mut(hash).db_mut(db).get_mut(hash, key)?;
+        let slice = self.keys.shard_mut(hash).db_mut(db);
+        let entry: *mut Entry =
+            if CHANGES { slice.get_mut(hash, key)? } else { slice.get_for_access(hash, key)? };
         // SAFETY: the pointer comes from a unique borrow of self.keys that lives as long as self; it is
         // turned back into a borrow of self on each way out, and not used after drop_expired. (The borrow
         // checker cannot yet see that the early return ends the loan.)
         let entry = unsafe { &mut *entry };
         if self.is_expired(entry) {
-            self.drop_expired(db, hash, key);
+            if CHANGES || !self.is_held(db, hash, key) {
+                self.drop_expired(db, hash, key);
+            }
             return None;
         }
         if self.no_touch {
@@ -494,7 +516,7 @@ macro_rules! typed_access {
             #[doc = concat!("The ", $what, " at a key for changing in place; refuses other types. After a change call")]
             /// [`Context::modified`]; after a removal also [`Context::remove_if_empty`].
             pub fn $get_mut(&mut self, key: &[u8]) -> Result<Option<&mut $type>, CommandError> {
-                match self.lookup(key) {
+                match self.lookup_mut(key) {
                     None => Ok(None),
                     Some(entry) => match entry.object_mut() {
                         Some(Value::$variant(it)) => Ok(Some(it)),
@@ -506,7 +528,7 @@ macro_rules! typed_access {
             #[doc = concat!("As the `_mut` form, adding an empty ", $what, " where the key is absent (and waking")]
             /// clients blocked on it). The caller puts something in, or calls [`Context::remove_if_empty`].
             pub fn $or_new(&mut self, key: &[u8]) -> Result<&mut $type, CommandError> {
-                let found: Option<*mut Entry> = self.lookup(key).map(std::ptr::from_mut);
+                let found: Option<*mut Entry> = self.lookup_mut(key).map(std::ptr::from_mut);
                 let entry: *mut Entry = match found {
                     Some(entry) => entry,
                     None => {

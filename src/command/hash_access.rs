@@ -34,7 +34,7 @@ impl<'a> Context<'a, '_> {
         // SAFETY: the entry comes from a borrow of self and nothing has been touched since. (The borrow checker cannot
         // yet see that the way on which it is not returned ends the loan.)
         let entry = unsafe { entry.as_ref() };
-        if self.is_to_be_swept(entry) {
+        if self.is_to_be_swept(entry) && !self.is_held(self.db, self.hash_of(key), key) {
             self.sweep_fields(key, std::iter::empty());
             return match self.peek(key).map(Entry::value) {
                 None => Ok(None),
@@ -130,11 +130,11 @@ impl<'a> Context<'a, '_> {
         key: &[u8],
         named: impl Iterator<Item = &'f [u8]>,
     ) -> Result<Option<NonNull<Hash>>, CommandError> {
-        let Some(mut entry) = self.lookup(key).map(NonNull::from) else { return Ok(None) };
+        let Some(mut entry) = self.lookup_mut(key).map(NonNull::from) else { return Ok(None) };
         // SAFETY: the entry comes from a unique borrow of self and nothing has been touched since.
         if self.is_to_be_swept(unsafe { entry.as_ref() }) {
             self.sweep_fields(key, named);
-            match self.lookup(key).map(NonNull::from) {
+            match self.lookup_mut(key).map(NonNull::from) {
                 Some(swept) => entry = swept,
                 None => return Ok(None),
             }

@@ -54,6 +54,15 @@ pub fn hashes_of(command: &Command, args: &[&[u8]], first: FirstHash) -> Option<
     Some(hashes)
 }
 
+/// Shows each key that a command names.
+pub fn each_key(command: &Command, args: &[&[u8]], mut visit: impl FnMut(&[u8])) {
+    if command.locks == Locks::Streams {
+        let keys = args.get(streams_option(args)).unwrap_or_default();
+        return keys.iter().for_each(|key| visit(key));
+    }
+    command.for_each_key(args, |at, _| visit(args[at]));
+}
+
 /// What a whole transaction needs: the union over its commands, or everything as soon as one of them walks
 /// the keyspace, holds all of it, or is run by the server.
 pub fn lock_for_all<'k, 'c>(

@@ -44,11 +44,11 @@ impl<'a, 'k> Context<'a, 'k> {
         (reading, &mut self.reply, self.rng)
     }
 
-    /// As [`Context::lookup`], together with the reply and the randomness: to write out what is then removed from the
+    /// As [`Context::lookup_mut`], together with the reply and the randomness: to write out what is then removed from the
     /// value.
     #[inline]
     pub fn lookup_with(&mut self, key: &[u8]) -> (Option<&mut Entry>, &mut Reply<'a>, &mut Rng) {
-        let entry: Option<*mut Entry> = self.lookup(key).map(std::ptr::from_mut);
+        let entry: Option<*mut Entry> = self.lookup_mut(key).map(std::ptr::from_mut);
         // SAFETY: the pointer comes from a unique borrow of self, which the result goes on with, and points into the
         // shards behind `self.keys`: not into the two other fields that are lent out, and `keys` itself is not.
         let entry = entry.map(|entry| unsafe { &mut *entry });

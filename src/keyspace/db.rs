@@ -1,8 +1,9 @@
 //! One database's slice in one shard.
 
+use super::capture::{Capture, Taken, Walked};
 use super::entry::Entry;
 use super::{SHARD_BITS, SHARD_COUNT, shard_of};
-use crate::value::table::Table;
+use crate::value::table::{Hashed, Table};
 use crate::value::{Hash, Value, hash_bytes};
 
 /// The keys of one database that belong to one shard.
@@ -12,6 +13,8 @@ pub struct Db {
     expiring: usize,
     /// Hashes whose fields carry times.
     timed: usize,
+    /// The snapshot that is being taken, if this slice is part of it.
+    capture: Option<Box<Capture>>,
 }
 
 /// Fields that were removed from a hash because their time had come.
@@ -32,6 +35,8 @@ pub struct Expired {
     pub fields: Vec<ExpiredFields>,
     /// Number of these fields.
     pub field_count: usize,
+    /// Something was left that a snapshot must have first: it is to be tried again in a while.
+    pub held: bool,
 }
 
 impl Expired {
@@ -43,7 +48,7 @@ impl Expired {
 
 impl Default for Db {
     fn default() -> Self {
-        Db { table: Table::new(SHARD_BITS), expiring: 0, timed: 0 }
+        Db { table: Table::new(SHARD_BITS), expiring: 0, timed: 0, capture: None }
     }
 }
 
@@ -79,6 +84,16 @@ impl Db {
     /// [`Db::field_times_changed`] after a change to the times of a hash's fields.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        let entry = self.table.find_mut(hash, |entry| entry.key() == key)?;
+        if let Some(capture) = &self.capture {
+            capture.before_change(hash, entry);
+        }
+        Some(entry)
+    }
+
+    /// As [`Db::get_mut`], for an access that changes nothing but the access field: no snapshot is told.
+    #[inline]
+    pub fn get_for_access(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
         self.table.find_mut(hash, |entry| entry.key() == key)
     }
 
@@ -88,6 +103,9 @@ impl Db {
         entry.set_timed(timed);
         self.timed += usize::from(timed);
         self.expiring += usize::from(entry.expire_at_ms().is_some());
+        if let Some(capture) = &self.capture {
+            capture.mark_new(hash, &mut entry);
+        }
         self.table.insert(hash, entry)
     }
 
@@ -105,9 +123,15 @@ impl Db {
             let mut entry = Entry::new_string(key, bytes, expire_at_ms);
             entry.set_access(access);
             self.expiring += usize::from(expire_at_ms.is_some());
+            if let Some(capture) = &self.capture {
+                capture.mark_new(hash, &mut entry);
+            }
             self.table.insert(hash, entry);
             return (None, true);
         };
+        if let Some(capture) = &self.capture {
+            capture.before_change(hash, entry);
+        }
         let had = entry.expire_at_ms();
         self.timed -= usize::from(entry.is_timed());
         let old = entry.set_string(bytes, expire_at_ms);
@@ -133,6 +157,9 @@ impl Db {
             self.insert(hash, entry);
             return (None, true);
         };
+        if let Some(capture) = &self.capture {
+            capture.before_change(hash, entry);
+        }
         let had = entry.expire_at_ms();
         self.timed -= usize::from(entry.is_timed());
         let old = entry.set_value(value, expire_at_ms);
@@ -144,7 +171,7 @@ impl Db {
 
     /// Sets or clears a key's expiry; false when there is no such key.
     pub fn set_expiry(&mut self, hash: u64, key: &[u8], expire_at_ms: Option<i64>) -> bool {
-        let Some(entry) = self.table.find_mut(hash, |entry| entry.key() == key) else { return false };
+        let Some(entry) = self.get_mut(hash, key) else { return false };
         let had = entry.expire_at_ms();
         entry.set_expiry(expire_at_ms);
         self.expiry_changed(hash, had, expire_at_ms);
@@ -173,9 +200,16 @@ impl Db {
 
     /// Removes a key and gives its entry back.
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let entry = self.table.remove(hash, |entry| entry.key() == key)?;
+        if self.capture.is_some() {
+            self.get_mut(hash, key)?;
+        }
+        let mut entry = self.table.remove(hash, |entry| entry.key() == key)?;
         self.timed -= usize::from(entry.is_timed());
         self.expiring -= usize::from(entry.expire_at_ms().is_some());
+        if self.capture.is_some() {
+            // It may go into a database of which no snapshot is taken.
+            entry.set_kept(false);
+        }
         Some(entry)
     }
 
@@ -207,16 +241,27 @@ impl Db {
         }
         let (mut keys, mut timed_lost) = (Vec::new(), 0);
         let mut room = limit.saturating_sub(expired.count());
+        let capture = self.capture.as_deref();
         let take = |entry: &mut Entry| {
             if room == 0 {
                 return false;
             }
-            if entry.expire_at_ms().is_some_and(|at| at < now_ms) {
+            let is_due = entry.expire_at_ms().is_some_and(|at| at < now_ms);
+            if !is_due && entry.soonest_field_ms() >= now_ms {
+                return false;
+            }
+            if let Some(capture) = capture {
+                let hash = entry.table_hash();
+                // It goes in a later round, when the snapshot has it.
+                if capture.hurry_if_held(hash, entry) {
+                    expired.held = true;
+                    return false;
+                }
+                capture.before_change(hash, entry);
+            }
+            if is_due {
                 room -= 1;
                 return true;
-            }
-            if entry.soonest_field_ms() >= now_ms {
-                return false;
             }
             room -= expire_fields(entry, now_ms, room, expired, &mut timed_lost);
             entry.hash().is_some_and(Hash::is_empty)
@@ -240,6 +285,75 @@ impl Db {
     /// Number of segments, for [`Db::expire_segment`].
     pub fn segment_count(&self) -> usize {
         self.table.segment_count()
+    }
+
+    /// Makes this slice part of the snapshot whose moment is now.
+    pub(super) fn begin_capture(&mut self, capture: Capture) {
+        self.capture = Some(Box::new(capture));
+    }
+
+    /// The number that this database had at the moment of the snapshot that is being taken; `None` where there is none, or
+    /// its walk has passed.
+    #[inline]
+    pub fn captured_db(&self) -> Option<u32> {
+        self.capture.as_ref().map(|capture| capture.db)
+    }
+
+    /// Is there a heavy value at the key that the snapshot which is being taken has not got? A change of it would have to
+    /// keep all of it first. It will soon be there, then.
+    pub fn is_held(&self, hash: u64, key: &[u8]) -> bool {
+        self.capture.as_ref().is_some_and(|capture| {
+            self.get(hash, key).is_some_and(|entry| capture.hurry_if_held(hash, entry))
+        })
+    }
+
+    /// The entry of a key, if the snapshot has not got it.
+    pub fn wanted(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        let capture = self.capture.as_ref()?;
+        self.get(hash, key).filter(|entry| capture.wants(hash, entry))
+    }
+
+    /// Says that the snapshot has the entry of a key now.
+    pub fn set_kept(&mut self, hash: u64, key: &[u8]) {
+        if self.capture.is_some()
+            && let Some(entry) = self.table.find_mut(hash, |entry| entry.key() == key)
+        {
+            entry.set_kept(true);
+        }
+    }
+
+    /// A step of the snapshot's walk: shows `take` what the snapshot has not got of the next segment.
+    pub fn walk_captured(&mut self, mut take: impl FnMut(&Entry) -> Taken) -> Walked {
+        let Some(capture) = &mut self.capture else { return Walked::All };
+        let from = capture.next;
+        let mut stopped = false;
+        let passed = self.table.visit_segment_mut(from, |entry| {
+            if entry.is_kept() {
+                return true;
+            }
+            let taken = take(entry);
+            entry.set_kept(taken != Taken::Begun);
+            stopped = taken != Taken::Whole;
+            !stopped
+        });
+        if stopped {
+            return Walked::Part;
+        }
+        // Behind the walk no entry is marked: the next snapshot finds them so.
+        self.table.visit_segment_mut(from, |entry| {
+            entry.set_kept(false);
+            true
+        });
+        match passed {
+            Some(next) => {
+                capture.next = next;
+                Walked::Part
+            }
+            None => {
+                self.capture = None;
+                Walked::All
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! (so that a small string can be overwritten in place by one of about its size):
 //!
 //! ```text
-//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry, 27 edited, 28 timed
+//! 0   u32  meta: bits 0..24 access field (LRU or LFU), 24..26 kind, 26 has-expiry, 27 edited, 28 timed, 29 kept
 //! 4   u32  key length in bytes
 //! 8   i64  expiry, unix ms                      (only with has-expiry)
 //! ..  payload: Int i64 | Inline u32 length | Object `Value`
@@ -29,6 +29,8 @@ const HAS_EXPIRY: u32 = 1 << 26;
 const EDITED: u32 = 1 << 27;
 /// A hash whose fields carry times, as the database was told.
 const TIMED: u32 = 1 << 28;
+/// The snapshot that is being taken has it already, or is not to have it; see [`super::capture`].
+const KEPT: u32 = 1 << 29;
 const HEADER_BYTES: usize = 8;
 const ALIGN: usize = 8;
 
@@ -454,6 +456,17 @@ impl Entry {
         self.set_meta(self.meta() & !TIMED | if timed { TIMED } else { 0 });
     }
 
+    /// Whether the snapshot that is being taken has this already, or is not to have it.
+    #[inline]
+    pub(super) fn is_kept(&self) -> bool {
+        self.meta() & KEPT != 0
+    }
+
+    /// Marks it as such, or takes the mark away.
+    pub(super) fn set_kept(&mut self, kept: bool) {
+        self.set_meta(self.meta() & !KEPT | if kept { KEPT } else { 0 });
+    }
+
     /// No field of the hash has its time before this (unix ms); the greatest number where none carries one.
     #[inline]
     pub fn soonest_field_ms(&self) -> i64 {
@@ -465,9 +478,9 @@ impl Entry {
         self.shape().layout().size()
     }
 
-    /// Installs `fresh`'s block here, keeping the access field; gives back the old object, if it was one.
+    /// Installs `fresh`'s block here, keeping the access field and a snapshot's mark; gives back the old object, if it was one.
     fn replace(&mut self, mut fresh: Entry) -> Option<Value> {
-        fresh.set_access(self.access());
+        fresh.set_meta(fresh.meta() & !(ACCESS_MASK | KEPT) | self.meta() & (ACCESS_MASK | KEPT));
         let old = std::mem::replace(self, fresh);
         (old.kind() == KIND_OBJECT).then(|| old.into_value())
     }

@@ -4,6 +4,7 @@
 //! of all databases. What touches several keys locks their shards in ascending order ([`Keyspace::lock`]);
 //! what walks everything takes one shard at a time, or all ([`Keyspace::lock_all`]).
 
+pub mod capture;
 pub mod db;
 pub mod entry;
 pub mod freeing;

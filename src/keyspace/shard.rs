@@ -43,6 +43,8 @@ impl Watcher {
 /// A slice of the keyspace behind one lock.
 pub struct Shard {
     dbs: Vec<Db>,
+    /// What was flushed or replaced, and is kept for a snapshot that is being taken.
+    set_aside: Vec<Db>,
     /// WATCHed keys, and who watches them.
     watched: HashMap<DbKey, Vec<Watcher>>,
     /// Keys that blocked clients wait for, with the number of waits.
@@ -53,7 +55,7 @@ impl Shard {
     /// An empty shard of `databases` databases.
     pub fn new(databases: u32) -> Shard {
         let dbs = (0..databases).map(|_| Db::default()).collect();
-        Shard { dbs, watched: HashMap::new(), awaited: HashMap::new() }
+        Shard { dbs, set_aside: Vec::new(), watched: HashMap::new(), awaited: HashMap::new() }
     }
 
     /// A database's slice; `db` must be below the number of databases.
@@ -73,14 +75,30 @@ impl Shard {
         self.dbs.iter().all(Db::is_empty)
     }
 
-    /// Takes a database's slice out and leaves an empty one.
+    /// Takes a database's slice out and leaves an empty one. What a snapshot that is being taken still needs is set aside,
+    /// and an empty slice comes back.
     pub fn take_db(&mut self, db: u32) -> Db {
-        std::mem::take(&mut self.dbs[db as usize])
+        self.put_db(db, Db::default())
     }
 
-    /// Puts a slice in place of another.
+    /// Puts a slice in place of another, which comes back as from [`Shard::take_db`].
     pub fn put_db(&mut self, db: u32, slice: Db) -> Db {
-        std::mem::replace(&mut self.dbs[db as usize], slice)
+        let old = std::mem::replace(&mut self.dbs[db as usize], slice);
+        if old.captured_db().is_none() {
+            return old;
+        }
+        self.set_aside.push(old);
+        Db::default()
+    }
+
+    /// The slices of all databases, and what is set aside.
+    pub(super) fn slices_mut(&mut self) -> impl Iterator<Item = &mut Db> {
+        self.dbs.iter_mut().chain(&mut self.set_aside)
+    }
+
+    /// Gives up what was set aside and is of no more use.
+    pub fn drain_set_aside(&mut self, all: bool) -> Vec<Db> {
+        self.set_aside.extract_if(.., |slice| all || slice.captured_db().is_none()).collect()
     }
 
     /// Swaps two databases' slices.

@@ -16,7 +16,7 @@ use crate::server::stats::add;
 use crate::server::{Node, Session, transaction};
 use smallvec::SmallVec;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -119,6 +119,8 @@ enum Step {
     Feed(crate::server::replication::FeedStart),
     /// A command must wait until a pause is over; it is still in the input.
     Paused,
+    /// A command must wait until a sync's snapshot has a value that it would change; it is still in the input.
+    Held(u64),
     /// Enough output for now; commands may be left in the input.
     Flush,
 }
@@ -187,6 +189,7 @@ impl Connection {
                     Step::Flush => {}
                     Step::Close => return Ok(()),
                     Step::Paused => self.wait_unpaused().await?,
+                    Step::Held(version) => self.wait_past(version).await?,
                     Step::Later(reply) => self.finish_later(reply).await?,
                     Step::Feed(start) => return self.feed(start).await,
                 }
@@ -212,8 +215,10 @@ impl Connection {
                 self.session.authenticated || !self.node.gate.has(bits::PASSWORD);
             match self.parser.parse(&self.input[self.taken..], &mut self.args) {
                 Ok(Parsed::Complete { consumed }) => {
-                    if self.node.gate.has(bits::PAUSED) && self.must_wait() {
-                        return Step::Paused;
+                    if self.node.gate.has(bits::PAUSED | bits::SYNCING)
+                        && let Some(step) = self.must_wait()
+                    {
+                        return step;
                     }
                     let next = self.run_one();
                     self.taken += consumed;
@@ -288,25 +293,44 @@ impl Connection {
         self.node.acks.settle(&self.node, &mut self.held, &mut self.output, timed_out)
     }
 
-    /// Must the parsed command wait for the end of a CLIENT PAUSE?
+    /// Must the parsed command wait, for the end of a CLIENT PAUSE or for a sync's snapshot?
     #[cold]
-    fn must_wait(&self) -> bool {
+    fn must_wait(&self) -> Option<Step> {
         let view = self.args.view(&self.input[self.taken..]);
         let args: SmallVec<[&[u8]; 8]> = view.iter().collect();
         let queued = self.session.transaction.as_ref().map(|transaction| &transaction.queue[..]);
-        self.session.info.kind() == ClientKind::Normal && self.node.pause.holds(&args, queued)
+        let gate = &self.node.gate;
+        if self.session.info.kind() != ClientKind::Normal {
+            return None;
+        }
+        if gate.has(bits::PAUSED) && self.node.pause.holds(&args, queued) {
+            return Some(Step::Paused);
+        }
+        let is_syncing = gate.has(bits::SYNCING);
+        let syncs = &self.node.replicas.syncs;
+        is_syncing.then(|| syncs.holds(&self.node, &self.session, &args)).flatten().map(Step::Held)
     }
 
-    /// Waits for the end of a pause while watching for the client's disconnect.
+    /// Waits until a sync's snapshot has taken in more.
+    async fn wait_past(&mut self, version: u64) -> io::Result<()> {
+        let node = self.node.clone();
+        self.wait_for(node.replicas.syncs.past(version)).await
+    }
+
+    /// Waits for the end of a pause.
     async fn wait_unpaused(&mut self) -> io::Result<()> {
         let node = self.node.clone();
         let _held_back = node.clients.hold_back(self.session.info.clone());
-        let pause = node.pause.wait(&node.gate, || node.now_ms());
-        tokio::pin!(pause);
+        self.wait_for(node.pause.wait(&node.gate, || node.now_ms())).await
+    }
+
+    /// Waits for something before a command may run, while watching for the client's disconnect.
+    async fn wait_for(&mut self, waited_for: impl Future<Output = ()>) -> io::Result<()> {
+        tokio::pin!(waited_for);
         loop {
             tokio::select! {
                 biased;
-                () = &mut pause => return Ok(()),
+                () = &mut waited_for => return Ok(()),
                 read = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes) => match read {
                     Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
                     Ok(_) => {}

@@ -1,18 +1,19 @@
 //! The primary's side of replication: a connection that turned out to be a replica's.
 
 use super::connection::Connection;
-use crate::server::Node;
+use crate::base::random::Rng;
 use crate::server::replication::feed::Feed;
-use crate::server::replication::sync::SyncSnapshot;
+use crate::server::replication::sync::{self, Piece};
 use crate::server::replication::{FeedStart, ReplicaStage};
 use crate::server::stats::add;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc::Receiver;
 
 /// Bytes taken from the log at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Length of the mark that ends a snapshot on the wire.
+const MARK_DIGITS: usize = 40;
 /// How often a replica that waits for its snapshot is told that we live.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
@@ -33,12 +34,13 @@ pub(super) async fn feed(connection: &mut Connection, start: FeedStart) -> io::R
 
 async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) -> io::Result<()> {
     let node = fed.node.clone();
-    let turn = wait_turn(connection, &node).await?;
-    let mut snapshot = SyncSnapshot::start(&node).map_err(io::Error::other)?;
-    fed.read_from(snapshot.place.offset, snapshot.place.lineage)?;
+    let mut snapshot = sync::join(&node);
+    let Piece::Begin(place) = next_piece(connection, &mut snapshot).await? else {
+        return Err(io::Error::other("the snapshot has no beginning"));
+    };
+    fed.read_from(place.offset, place.lineage)?;
     fed.replica.set_stage(ReplicaStage::SendSnapshot);
     add(&node.stats.sync_full, 1);
-    let place = snapshot.place;
     tracing::info!(replica = %fed.replica.ip, port = fed.replica.port, offset = place.offset, "full sync");
     if answer {
         connection
@@ -47,20 +49,17 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
     }
     let marked = connection.session().peer.capa_eof;
     if marked {
-        let mark = snapshot.mark.clone();
+        let mark = Rng::from_os().hex(MARK_DIGITS);
         connection.output().extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
         relay(connection, &mut snapshot).await?;
-        snapshot.finish().await.map_err(io::Error::other)?;
         connection.output().extend_from_slice(mark.as_bytes());
     } else {
         let whole = collect(connection, &mut snapshot).await?;
-        snapshot.finish().await.map_err(io::Error::other)?;
         connection.output().extend_from_slice(format!("${}\r\n", whole.len()).as_bytes());
         connection.flush().await?;
         connection.output().extend_from_slice(&whole);
     }
     connection.flush().await?;
-    drop(turn);
     if marked {
         // Nothing may follow the mark until the replica has seen it: it reads in large pieces.
         wait_for_ack(connection, fed).await?;
@@ -69,47 +68,44 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
     Ok(())
 }
 
-/// Waits until no other snapshot for a sync is being made, telling the replica now and then that we live.
-async fn wait_turn<'n>(
-    connection: &mut Connection,
-    node: &'n Arc<Node>,
-) -> io::Result<tokio::sync::MutexGuard<'n, ()>> {
-    let mut turn = std::pin::pin!(node.replicas.snapshot_turn.lock());
-    loop {
-        match tokio::time::timeout(SIGN_OF_LIFE, &mut turn).await {
-            Ok(turn) => return Ok(turn),
-            Err(_) => {
-                connection.output().push(b'\n');
-                connection.flush().await?;
-            }
-        }
-    }
+/// What comes next of a snapshot.
+async fn piece(snapshot: &mut Receiver<Piece>) -> io::Result<Piece> {
+    snapshot.recv().await.ok_or_else(|| io::Error::other("the snapshot was given up"))
 }
 
-async fn relay(connection: &mut Connection, snapshot: &mut SyncSnapshot) -> io::Result<()> {
+/// As [`piece`], telling the replica now and then that we live.
+async fn next_piece(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<Piece> {
     loop {
-        let output = connection.output();
-        let got = snapshot.pipe.read_buf(output).await?;
-        if got == 0 {
-            return Ok(());
-        }
-        add(&connection.node().stats.replication_output_bytes, got as u64);
         connection.flush().await?;
+        match tokio::time::timeout(SIGN_OF_LIFE, piece(snapshot)).await {
+            Ok(piece) => return piece,
+            Err(_) => connection.output().push(b'\n'),
+        }
     }
 }
 
-async fn collect(connection: &mut Connection, snapshot: &mut SyncSnapshot) -> io::Result<Vec<u8>> {
-    connection.flush().await?;
+async fn relay(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<()> {
+    loop {
+        connection.flush().await?;
+        match piece(snapshot).await? {
+            Piece::Bytes(bytes) => {
+                add(&connection.node().stats.replication_output_bytes, bytes.len() as u64);
+                connection.output().extend_from_slice(&bytes);
+            }
+            Piece::End => return Ok(()),
+            Piece::Begin(_) => return Err(io::Error::other("the snapshot began twice")),
+        }
+    }
+}
+
+/// Gathers a snapshot for a replica that must be told its length first.
+async fn collect(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<Vec<u8>> {
     let mut whole = Vec::new();
     loop {
-        match tokio::time::timeout(SIGN_OF_LIFE, snapshot.pipe.read_buf(&mut whole)).await {
-            Ok(Ok(0)) => return Ok(whole),
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => {
-                connection.output().push(b'\n');
-                connection.flush().await?;
-            }
+        match next_piece(connection, snapshot).await? {
+            Piece::Bytes(bytes) => whole.extend_from_slice(&bytes),
+            Piece::End => return Ok(whole),
+            Piece::Begin(_) => return Err(io::Error::other("the snapshot began twice")),
         }
     }
 }

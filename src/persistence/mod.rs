@@ -2,8 +2,10 @@
 //!
 //! * [`writer`]: a thread that takes what the log has, appends and seals it, and fsyncs by policy.
 //! * [`generation`]: the folder of files and its manifest; every change of it is whole or has not happened.
+//! * [`live`]: the snapshot of a full sync, taken from memory that goes on changing.
 
 pub mod generation;
+pub mod live;
 pub mod load;
 pub mod names;
 pub mod offline;

@@ -84,7 +84,7 @@ impl Rewrite {
         let temporary = names.temporary_base(tag);
         let options = SnapshotOptions { aof_base: true, ..options.clone() };
         let file = temporary.clone();
-        let target = Target::File { disk: Arc::clone(&disk), temporary: file, rename_to: None };
+        let target = Target { disk: Arc::clone(&disk), temporary: file, rename_to: None };
         let mut rotating = None;
         let place = || {
             let point = at();

@@ -1,20 +1,16 @@
 //! Snapshots: an RDB of the keyspace as of one place in its history.
 //!
 //! A snapshot is taken with all shards locked. [`SnapshotJob::start`] holds them just for the fork; the child has the
-//! memory of that moment to itself and writes it to a file or a descriptor. [`save`] writes in this process and holds
-//! them throughout. Keys that have expired are written like others: the log says itself when a key goes.
+//! memory of that moment to itself and writes it to a file. [`save`] writes in this process and holds them throughout;
+//! [`super::live`] writes in this process, too, and holds them just while the moment is marked. Keys that have expired
+//! are written like others: the log says itself when a key goes.
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::write;
 use thiserror::Error;
 
 use super::Point;
@@ -24,13 +20,11 @@ use crate::format::rdb::writer::{ReplicationPoint, Usage};
 use crate::format::rdb::{Header, RdbWriter, WriteOptions};
 use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
 use crate::sys::fork::{
-    ForkError, ForkHandle, ForkOptions, ForkOutcome, ForkProgress, ForkStatus, InheritedFds, fork_child,
+    ForkError, ForkHandle, ForkOptions, ForkOutcome, ForkProgress, ForkStatus, fork_child,
 };
 use crate::sys::{Disk, DiskError, DiskFile};
 use crate::value::Element;
 
-/// How long a child waits for a reader that does not read before it gives another sign of life.
-const SIGN_OF_LIFE_MS: u16 = 1_000;
 /// A file is fsynced each time this many bytes were written, so that the last fsync has little left to do.
 const SYNC_EVERY_BYTES: u64 = 32 << 20;
 
@@ -86,8 +80,8 @@ pub enum SnapshotError {
 }
 
 /// The moment of a snapshot, as far as its header tells it.
-struct Moment {
-    point: Option<Point>,
+pub(super) struct Moment {
+    pub(super) point: Option<Point>,
     unix_ms: u64,
     used_memory_bytes: u64,
 }
@@ -102,6 +96,34 @@ fn write_all<E>(
     sink: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Written, E> {
     let mut rdb = RdbWriter::new(options.format, sink);
+    write_header(&mut rdb, locked, databases, moment, options)?;
+    let now_ms = i64::try_from(moment.unix_ms).unwrap_or(i64::MAX);
+    let mut keys = 0u64;
+    for db in 0..databases {
+        let (in_db, expiring) = count(locked, db);
+        if in_db == 0 {
+            continue;
+        }
+        rdb.select_db(db, in_db, expiring)?;
+        for entry in locked.iter().flat_map(|(_, shard)| shard.db(db).iter()) {
+            write_entry(&mut rdb, entry, options.usage, now_ms)?;
+            keys += 1;
+            done.set(keys);
+            rest(options.key_delay_us, keys);
+        }
+    }
+    let (crc, bytes) = rdb.finish()?;
+    Ok(Written { keys, bytes, crc })
+}
+
+/// Writes what stands before the first database.
+pub(super) fn write_header<E, S: FnMut(&[u8]) -> Result<(), E>>(
+    rdb: &mut RdbWriter<S>,
+    locked: &Locked<'_>,
+    databases: u32,
+    moment: &Moment,
+    options: &SnapshotOptions,
+) -> Result<(), E> {
     rdb.header(&Header {
         redis_version: &options.redis_version,
         ctime_s: moment.unix_ms / 1000,
@@ -115,27 +137,13 @@ fn write_all<E>(
         }),
         ours: &[],
     })?;
-    for code in &options.functions {
-        rdb.function(code)?;
-    }
-    let now_ms = i64::try_from(moment.unix_ms).unwrap_or(i64::MAX);
-    let mut keys = 0u64;
-    for db in 0..databases {
-        let count = |of: fn(&Shard, u32) -> usize| locked.iter().map(|(_, shard)| of(shard, db) as u64).sum();
-        let in_db: u64 = count(|shard, db| shard.db(db).len());
-        if in_db == 0 {
-            continue;
-        }
-        rdb.select_db(db, in_db, count(|shard, db| shard.db(db).expiring()))?;
-        for entry in locked.iter().flat_map(|(_, shard)| shard.db(db).iter()) {
-            write_entry(&mut rdb, entry, options.usage, now_ms)?;
-            keys += 1;
-            done.set(keys);
-            rest(options.key_delay_us, keys);
-        }
-    }
-    let (crc, bytes) = rdb.finish()?;
-    Ok(Written { keys, bytes, crc })
+    options.functions.iter().try_for_each(|code| rdb.function(code))
+}
+
+/// Keys of a database, and how many of them carry an expiry. All shards are locked.
+pub(super) fn count(locked: &Locked<'_>, db: u32) -> (u64, u64) {
+    let sum = |of: fn(&Shard, u32) -> usize| locked.iter().map(|(_, shard)| of(shard, db) as u64).sum();
+    (sum(|shard, db| shard.db(db).len()), sum(|shard, db| shard.db(db).expiring()))
 }
 
 /// Rests for so many microseconds; a negative number rests for one after each so many keys.
@@ -149,7 +157,7 @@ fn rest(delay_us: i64, keys: u64) {
     }
 }
 
-fn write_entry<E, S: FnMut(&[u8]) -> Result<(), E>>(
+pub(super) fn write_entry<E, S: FnMut(&[u8]) -> Result<(), E>>(
     rdb: &mut RdbWriter<S>,
     entry: &Entry,
     usage: UsageKind,
@@ -168,7 +176,7 @@ fn write_entry<E, S: FnMut(&[u8]) -> Result<(), E>>(
     }
 }
 
-fn moment(point: Option<Point>, clock: &dyn Clock) -> Moment {
+pub(super) fn moment(point: Option<Point>, clock: &dyn Clock) -> Moment {
     let used = crate::sys::memory::allocator_figures().allocated;
     Moment { point, unix_ms: clock.unix_ms(), used_memory_bytes: used }
 }
@@ -195,19 +203,14 @@ pub fn save(
     Ok(written.map_err(|error| DiskError::new(crate::sys::DiskOp::Write, path, error))?)
 }
 
-/// Where a child writes.
-pub enum Target {
-    /// A file of its own in the folder of `temporary`, fsynced.
-    File {
-        /// The disk; it must be one that a child shares with its parent.
-        disk: Arc<dyn Disk>,
-        /// The file while it is being written. It must not exist; removed if the child fails.
-        temporary: PathBuf,
-        /// What it is renamed to, durably, once it is whole; `None` to leave that to the parent.
-        rename_to: Option<PathBuf>,
-    },
-    /// A pipe or socket, which the child makes non-blocking. The parent's copy is closed as soon as the child has its own.
-    Descriptor(OwnedFd),
+/// Where a child writes: to a file of its own in the folder of `temporary`, fsynced.
+pub struct Target {
+    /// The disk; it must be one that a child shares with its parent.
+    pub disk: Arc<dyn Disk>,
+    /// The file while it is being written. It must not exist; removed if the child fails.
+    pub temporary: PathBuf,
+    /// What it is renamed to, durably, once it is whole; `None` to leave that to the parent.
+    pub rename_to: Option<PathBuf>,
 }
 
 /// A child at work on a snapshot. Dropped before the end, it kills the child.
@@ -246,17 +249,8 @@ impl SnapshotJob {
         target: Target,
         clock: &dyn Clock,
         options: &SnapshotOptions,
-        mut fork: ForkOptions,
+        fork: ForkOptions,
     ) -> Result<SnapshotJob, SnapshotError> {
-        let temporary = match &target {
-            Target::File { disk, temporary, .. } => Some((Arc::clone(disk), temporary.clone())),
-            Target::Descriptor(fd) => {
-                if let InheritedFds::CloseAllBut(keep) = &mut fork.fds {
-                    keep.push(fd.as_raw_fd());
-                }
-                None
-            }
-        };
         let mut moment = moment(None, clock);
         let locked = keyspace.lock_all();
         moment.point = at();
@@ -268,30 +262,20 @@ impl SnapshotJob {
                 bytes_done += bytes as u64;
                 pipe.progress(keys.get(), bytes_done);
             };
-            let outcome = match &target {
-                Target::File { disk, temporary, rename_to } => {
-                    to_file(&**disk, temporary, rename_to.as_deref(), |file| {
-                        write_all(&locked, databases, &moment, options, &keys, |bytes| {
-                            alive(bytes.len());
-                            file.write(bytes)
-                        })
-                    })
-                    .map_err(|error| error.to_string())
-                }
-                Target::Descriptor(fd) => {
-                    // A write that blocks would pass for a child that hangs.
-                    let _ = fcntl(fd.as_fd(), FcntlArg::F_SETFL(OFlag::O_WRONLY | OFlag::O_NONBLOCK));
-                    let sink = |bytes: &[u8]| to_descriptor(fd.as_fd(), bytes, &mut alive);
-                    write_all(&locked, databases, &moment, options, &keys, sink)
-                        .map_err(|errno| format!("writing to the descriptor: {errno}"))
-                }
-            };
+            let Target { disk, temporary, rename_to } = &target;
+            let outcome = to_file(&**disk, temporary, rename_to.as_deref(), |file| {
+                write_all(&locked, databases, &moment, options, &keys, |bytes| {
+                    alive(bytes.len());
+                    file.write(bytes)
+                })
+            });
             match outcome {
                 Ok(written) => pipe.done(written.keys, written.bytes, written.crc),
-                Err(reason) => pipe.fail(&reason),
+                Err(error) => pipe.fail(&error.to_string()),
             }
         })?;
         drop(locked);
+        let temporary = Some((target.disk, target.temporary));
         Ok(SnapshotJob { handle, point: moment.point, temporary })
     }
 
@@ -384,29 +368,6 @@ impl PacedFile {
     pub(super) fn finish(mut self) -> Result<u64, DiskError> {
         self.file.sync_data()
     }
-}
-
-/// Writes all of `bytes`, however slowly the other end reads, and says so to `alive`: for how long a reader may be slow
-/// the parent decides.
-fn to_descriptor(fd: BorrowedFd<'_>, mut bytes: &[u8], alive: &mut dyn FnMut(usize)) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match write(fd, bytes) {
-            Ok(n) => {
-                bytes = bytes.get(n..).unwrap_or_default();
-                alive(n);
-            }
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
-                let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
-                match poll(&mut fds, PollTimeout::from(SIGN_OF_LIFE_MS)) {
-                    Ok(_) | Err(Errno::EINTR) => alive(0),
-                    Err(errno) => return Err(errno),
-                }
-            }
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }
 
 /// Encodes everything that is locked, which must be all shards, as a snapshot in memory.

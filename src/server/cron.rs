@@ -96,7 +96,7 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
     add(&node.stats.expired_keys, gone.keys.len() as u64);
     add(&node.stats.expired_subkeys, gone.field_count as u64);
     gone.keys.into_iter().for_each(release);
-    segments > 0
+    segments > 0 && !gone.held
 }
 
 /// Takes expired keys and fields out of one database, as far as the slice allows.

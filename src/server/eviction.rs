@@ -186,6 +186,10 @@ fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<
     if policy.volatile_only() && entry.expire_at_ms().is_none() {
         return None;
     }
+    // A sync's snapshot has not got it, and would have to take all of it in now.
+    if shard.db(candidate.db).is_held(hash, &candidate.key) {
+        return None;
+    }
     let entry = shard.db_mut(candidate.db).remove(hash, &candidate.key)?;
     let freed = entry_bytes(&entry, DEFAULT_SAMPLES);
     let word: &[u8] = if node.config().lazyfree_lazy_eviction { b"UNLINK" } else { b"DEL" };

@@ -36,6 +36,8 @@ pub mod bits {
     pub const MEMORY_DUE: u32 = 1 << 11;
     /// Somebody asks for durable acks: writes note their positions. Refuses nothing.
     pub const TRACKED: u32 = 1 << 12;
+    /// A snapshot for a full sync is being taken: a write to a heavy value may have to wait. Refuses nothing.
+    pub const SYNCING: u32 = 1 << 13;
 }
 
 /// The state of the gate.
@@ -82,7 +84,7 @@ impl Gate {
     /// The error for a command that may not pass; `None` lets it pass.
     #[inline]
     pub fn refuse(&self, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
-        let word = self.word.load(Ordering::Acquire) & !bits::TRACKED;
+        let word = self.word.load(Ordering::Acquire) & !(bits::TRACKED | bits::SYNCING);
         if word == 0 { None } else { self.refuse_slow(word, session, command) }
     }
 

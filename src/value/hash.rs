@@ -419,6 +419,28 @@ impl Hash {
         self.triples().map(|(field, value, due_ms)| (field, value, time(due_ms)))
     }
 
+    /// Number of parts that a table is walked in, one at a time ([`Hash::part`]); `None` for the small encodings.
+    pub fn parts(&self) -> Option<usize> {
+        match &self.form {
+            Form::Table(table) => Some(table.segment_count()),
+            Form::TimedTable(table) => Some(table.segment_count()),
+            _ => None,
+        }
+    }
+
+    /// The fields of one part, as from [`Hash::iter_timed`]. While the hash is not changed its parts are the same.
+    pub fn part(&self, index: usize) -> impl Iterator<Item = (Element<'_>, Element<'_>, Option<i64>)> {
+        let (table, timed) = match &self.form {
+            Form::Table(table) => (Some(table), None),
+            Form::TimedTable(timed) => (None, Some(timed)),
+            _ => (None, None),
+        };
+        let pairs = table.into_iter().flat_map(move |table| table.segment_items(index));
+        let pairs = pairs.map(|pair| (Element::Bytes(pair.field()), Element::Bytes(pair.value()), None));
+        let timed = timed.into_iter().flat_map(move |timed| timed.segment(index));
+        pairs.chain(timed.map(|(field, value, due_ms)| (field, value, time(due_ms))))
+    }
+
     fn random_triple(&self, rng: &mut Rng) -> Option<(Element<'_>, Element<'_>, i64)> {
         match &self.form {
             Form::Listpack(listpack) => {

@@ -247,6 +247,24 @@ impl Set {
         ints.chain(listpack.into_iter().flatten()).chain(blobs)
     }
 
+    /// Number of parts that a table is walked in, one at a time ([`Set::part`]); `None` for the small encodings.
+    pub fn parts(&self) -> Option<usize> {
+        match &self.form {
+            Form::Table(table) => Some(table.segment_count()),
+            _ => None,
+        }
+    }
+
+    /// The members of one part. While the set is not changed its parts are the same.
+    pub fn part(&self, index: usize) -> impl Iterator<Item = Element<'_>> {
+        let table = match &self.form {
+            Form::Table(table) => Some(table),
+            _ => None,
+        };
+        let blobs = table.into_iter().flat_map(move |table| table.segment_items(index));
+        blobs.map(|blob| Element::Bytes(blob.bytes()))
+    }
+
     /// A member chosen at random; `None` if there is none.
     pub fn random(&self, rng: &mut Rng) -> Option<Element<'_>> {
         match &self.form {

@@ -9,6 +9,7 @@ mod fence;
 mod field_times;
 mod guard;
 mod interop;
+mod live_sync;
 mod orders;
 mod replica;
 mod roles;

@@ -4,6 +4,7 @@ pub mod dump;
 pub mod error;
 mod input;
 pub mod legacy;
+pub mod pieces;
 pub mod reader;
 mod stream;
 mod value_reader;

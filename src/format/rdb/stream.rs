@@ -17,7 +17,7 @@ use super::value_reader::listpack;
 use super::value_type;
 use super::value_writer::Output;
 use crate::value::Stream;
-use crate::value::stream::{Consumer, Group, StreamError, StreamId};
+use crate::value::stream::{Group, StreamError, StreamId};
 
 /// Reads a stream written as type `kind`.
 pub(super) fn read<R: BufRead>(
@@ -117,42 +117,135 @@ pub(super) fn write<E, S: FnMut(&[u8]) -> Result<(), E>>(
     out: &mut Output<S>,
     stream: &Stream,
 ) -> Result<(), E> {
-    let entries = stream.entries();
-    out.length(entries.node_count() as u64)?;
-    for (id, pack) in entries.nodes() {
-        out.blob(&id.to_bytes())?;
-        out.blob(pack.as_bytes())?;
-    }
-    out.length(entries.len())?;
-    for id in [entries.last_id, entries.first_id, entries.max_deleted_id] {
-        write_id(out, id)?;
-    }
-    out.length(entries.added)?;
-    out.length(stream.groups().len() as u64)?;
-    for (name, group) in stream.groups() {
-        out.string(name)?;
-        write_id(out, group.last_id)?;
-        out.length(group.entries_read.unwrap_or(u64::MAX))?;
-        out.length(group.pending().len() as u64)?;
-        for (id, pending) in group.pending() {
-            out.put(&id.to_bytes())?;
-            out.put(&pending.delivered_ms.to_le_bytes())?;
-            out.length(pending.deliveries)?;
-        }
-        out.length(group.consumers().len() as u64)?;
-        group.consumers().try_for_each(|consumer| write_consumer(out, consumer))?;
+    let mut at = Some(StreamAt::Start);
+    while let Some(here) = at {
+        at = write_piece(out, stream, here)?;
     }
     Ok(())
 }
 
-fn write_consumer<E, S: FnMut(&[u8]) -> Result<(), E>>(
+/// What of a stream is to be written next. Groups and consumers go by name, in that order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StreamAt {
+    Start,
+    /// The first node that is not before this.
+    Node(StreamId),
+    /// What follows the nodes.
+    Facts,
+    /// The group behind the one of this name, or the first.
+    Group(Option<Name>),
+    /// Pending entries of a group from this one on.
+    Pending(Name, StreamId),
+    Consumers(Name),
+    /// The consumer behind the one of this name, or the first.
+    Consumer(Name, Option<Name>),
+    /// What is pending for a consumer from this id on.
+    Owned(Name, Name, StreamId),
+}
+
+type Name = Box<[u8]>;
+
+/// Ids that are written as one piece.
+const IDS_A_PIECE: usize = 512;
+
+/// Writes a piece, and says where the next begins; `None` after the last.
+pub(super) fn write_piece<E, S: FnMut(&[u8]) -> Result<(), E>>(
     out: &mut Output<S>,
-    consumer: &Consumer,
-) -> Result<(), E> {
-    out.string(consumer.name())?;
-    out.put(&consumer.seen_ms.to_le_bytes())?;
-    out.length(consumer.pending().len() as u64)?;
-    consumer.pending().iter().try_for_each(|id| out.put(&id.to_bytes()))
+    stream: &Stream,
+    at: StreamAt,
+) -> Result<Option<StreamAt>, E> {
+    let entries = stream.entries();
+    Ok(Some(match at {
+        StreamAt::Start => {
+            out.length(entries.node_count() as u64)?;
+            StreamAt::Node(StreamId::MIN)
+        }
+        StreamAt::Node(from) => {
+            let mut nodes = entries.nodes_from(from);
+            let Some((id, pack)) = nodes.next() else { return Ok(Some(StreamAt::Facts)) };
+            out.blob(&id.to_bytes())?;
+            out.blob(pack.as_bytes())?;
+            nodes.next().map_or(StreamAt::Facts, |(next, _)| StreamAt::Node(next))
+        }
+        StreamAt::Facts => {
+            out.length(entries.len())?;
+            for id in [entries.last_id, entries.first_id, entries.max_deleted_id] {
+                write_id(out, id)?;
+            }
+            out.length(entries.added)?;
+            out.length(stream.groups().len() as u64)?;
+            StreamAt::Group(None)
+        }
+        StreamAt::Group(behind) => {
+            let Some((name, group)) = stream.group_behind(behind.as_deref()) else { return Ok(None) };
+            out.string(name)?;
+            write_id(out, group.last_id)?;
+            out.length(group.entries_read.unwrap_or(u64::MAX))?;
+            out.length(group.pending().len() as u64)?;
+            StreamAt::Pending(name.into(), StreamId::MIN)
+        }
+        at => match stream.group(at.group()) {
+            Some(group) => write_group_piece(out, group, at)?,
+            None => return Ok(None),
+        },
+    }))
+}
+
+impl StreamAt {
+    fn group(&self) -> &[u8] {
+        match self {
+            StreamAt::Pending(name, _)
+            | StreamAt::Consumers(name)
+            | StreamAt::Consumer(name, _)
+            | StreamAt::Owned(name, _, _) => name,
+            StreamAt::Start | StreamAt::Node(_) | StreamAt::Facts | StreamAt::Group(_) => &[],
+        }
+    }
+}
+
+/// As [`write_piece`], of a group whose head is written.
+fn write_group_piece<E, S: FnMut(&[u8]) -> Result<(), E>>(
+    out: &mut Output<S>,
+    group: &Group,
+    at: StreamAt,
+) -> Result<StreamAt, E> {
+    Ok(match at {
+        StreamAt::Pending(name, from) => {
+            let mut pending = group.pending().range(from..);
+            for (id, pending) in pending.by_ref().take(IDS_A_PIECE) {
+                out.put(&id.to_bytes())?;
+                out.put(&pending.delivered_ms.to_le_bytes())?;
+                out.length(pending.deliveries)?;
+            }
+            match pending.next() {
+                Some((next, _)) => StreamAt::Pending(name, *next),
+                None => StreamAt::Consumers(name),
+            }
+        }
+        StreamAt::Consumers(name) => {
+            out.length(group.consumers().len() as u64)?;
+            StreamAt::Consumer(name, None)
+        }
+        StreamAt::Consumer(name, behind) => match group.consumer_behind(behind.as_deref()) {
+            None => StreamAt::Group(Some(name)),
+            Some(consumer) => {
+                out.string(consumer.name())?;
+                out.put(&consumer.seen_ms.to_le_bytes())?;
+                out.length(consumer.pending().len() as u64)?;
+                StreamAt::Owned(name, consumer.name().into(), StreamId::MIN)
+            }
+        },
+        StreamAt::Owned(name, owner, from) => {
+            let Some(id) = group.find_consumer(&owner) else { return Ok(StreamAt::Group(Some(name))) };
+            let mut owned = group.consumer(id).pending().range(from..);
+            owned.by_ref().take(IDS_A_PIECE).try_for_each(|id| out.put(&id.to_bytes()))?;
+            match owned.next() {
+                Some(next) => StreamAt::Owned(name, owner, *next),
+                None => StreamAt::Consumer(name, Some(owner)),
+            }
+        }
+        at => at,
+    })
 }
 
 fn write_id<E, S: FnMut(&[u8]) -> Result<(), E>>(out: &mut Output<S>, id: StreamId) -> Result<(), E> {

@@ -5,7 +5,7 @@ use crate::base::crc::crc64;
 use crate::format::lzf::Compressor;
 use crate::value::list::NodeRef;
 use crate::value::set::SetForm;
-use crate::value::{Element, Hash, Listpack, Value};
+use crate::value::{Element, Hash, Listpack, Set, Value};
 
 /// Bytes that are gathered before the sink gets them.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -25,6 +25,8 @@ pub(super) struct Output<S> {
     checksum: bool,
     compressor: Option<Compressor>,
     packed: Vec<u8>,
+    /// Bytes that are gathered before the sink gets them.
+    chunk_bytes: usize,
 }
 
 impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
@@ -37,7 +39,41 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
             checksum,
             compressor: compress.then(Compressor::new),
             packed: Vec::new(),
+            chunk_bytes: CHUNK_BYTES,
         }
+    }
+
+    /// As [`Output::new`], but all bytes stay in the buffer until they are taken; nothing is compressed.
+    pub(super) fn gathering(sink: S, checksum: bool) -> Self {
+        Output {
+            buffer: Vec::new(),
+            sink,
+            crc: 0,
+            flushed: 0,
+            checksum,
+            compressor: None,
+            packed: Vec::new(),
+            chunk_bytes: usize::MAX,
+        }
+    }
+
+    /// Takes everything gathered.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        if self.checksum {
+            self.crc = crc64(self.crc, &self.buffer);
+        }
+        self.flushed += self.buffer.len() as u64;
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// The checksum of all that was taken.
+    pub(super) fn taken_crc(&self) -> u64 {
+        self.crc
+    }
+
+    /// Bytes that are gathered.
+    pub(super) fn gathered(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Hands everything gathered to the sink.
@@ -66,9 +102,9 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
 
     #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
-        if self.buffer.len() + bytes.len() > CHUNK_BYTES {
+        if self.buffer.len() + bytes.len() > self.chunk_bytes {
             self.flush()?;
-            if bytes.len() > CHUNK_BYTES {
+            if bytes.len() > self.chunk_bytes {
                 if self.checksum {
                     self.crc = crc64(self.crc, bytes);
                 }
@@ -152,33 +188,13 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
             Value::Str(string) => self.element(string.element()),
             Value::List(list) => {
                 if let Some(whole) = list.merged() {
-                    self.length(1)?;
-                    self.length(node_container::PACKED)?;
-                    return self.blob(whole.as_bytes());
+                    return self.merged_list(&whole);
                 }
-                let nodes = list.nodes();
+                let mut nodes = list.nodes();
                 self.length(nodes.len() as u64)?;
-                for node in nodes {
-                    match node {
-                        NodeRef::Packed(listpack) => {
-                            self.length(node_container::PACKED)?;
-                            self.blob(listpack.as_bytes())?;
-                        }
-                        NodeRef::Plain(bytes) => {
-                            self.length(node_container::PLAIN)?;
-                            self.blob(bytes)?;
-                        }
-                    }
-                }
-                Ok(())
+                nodes.try_for_each(|node| self.list_node(node))
             }
-            Value::Set(set) => {
-                if let SetForm::Intset(intset) = set.form() {
-                    return self.blob(intset.as_bytes());
-                }
-                self.length(set.len() as u64)?;
-                set.iter().try_for_each(|member| self.element(member))
-            }
+            Value::Set(set) => self.set(set),
             Value::Hash(hash) => self.hash(hash),
             Value::ZSet(zset) => {
                 if let Some(listpack) = zset.as_listpack() {
@@ -186,12 +202,8 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
                 }
                 self.length(zset.len() as u64)?;
                 // From the last on, as stock servers write them: that is the order they load fastest.
-                zset.iter_range(zset.len().saturating_sub(1), zset.len(), true).try_for_each(
-                    |(member, score)| {
-                        self.element(member)?;
-                        self.put(&score.to_le_bytes())
-                    },
-                )
+                zset.iter_range(zset.len().saturating_sub(1), zset.len(), true)
+                    .try_for_each(|pair| self.scored(pair))
             }
             Value::Stream(stream) => super::stream::write(self, stream),
         }
@@ -199,8 +211,23 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
 }
 
 impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
+    /// A list that is one listpack.
+    pub(super) fn merged_list(&mut self, whole: &Listpack) -> Result<(), E> {
+        self.length(1)?;
+        self.length(node_container::PACKED)?;
+        self.blob(whole.as_bytes())
+    }
+
+    pub(super) fn set(&mut self, set: &Set) -> Result<(), E> {
+        if let SetForm::Intset(intset) = set.form() {
+            return self.blob(intset.as_bytes());
+        }
+        self.length(set.len() as u64)?;
+        set.iter().try_for_each(|member| self.element(member))
+    }
+
     /// A hash. Only if a field carries a time, a form that Redis before 7.4 does not know.
-    fn hash(&mut self, hash: &Hash) -> Result<(), E> {
+    pub(super) fn hash(&mut self, hash: &Hash) -> Result<(), E> {
         if let Some(listpack) = hash.as_listpack() {
             return self.blob(listpack.as_bytes());
         }
@@ -229,11 +256,38 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
         let soonest_ms = hash.iter_timed().filter_map(|(_, _, time)| time).min().unwrap_or(0);
         self.put(&soonest_ms.to_le_bytes())?;
         self.length(hash.len() as u64)?;
-        hash.iter_timed().try_for_each(|(field, value, time)| {
-            self.length(time.map_or(0, |at_ms| (at_ms - soonest_ms + 1) as u64))?;
-            self.element(field)?;
-            self.element(value)
-        })
+        hash.iter_timed().try_for_each(|field| self.timed_field(soonest_ms, field))
+    }
+
+    /// A field of such a hash.
+    pub(super) fn timed_field(
+        &mut self,
+        soonest_ms: i64,
+        (field, value, time): (Element<'_>, Element<'_>, Option<i64>),
+    ) -> Result<(), E> {
+        self.length(time.map_or(0, |at_ms| (at_ms - soonest_ms + 1) as u64))?;
+        self.element(field)?;
+        self.element(value)
+    }
+
+    /// A member of a large sorted set.
+    pub(super) fn scored(&mut self, (member, score): (Element<'_>, f64)) -> Result<(), E> {
+        self.element(member)?;
+        self.put(&score.to_le_bytes())
+    }
+
+    /// A node of a list.
+    pub(super) fn list_node(&mut self, node: NodeRef<'_>) -> Result<(), E> {
+        match node {
+            NodeRef::Packed(listpack) => {
+                self.length(node_container::PACKED)?;
+                self.blob(listpack.as_bytes())
+            }
+            NodeRef::Plain(bytes) => {
+                self.length(node_container::PLAIN)?;
+                self.blob(bytes)
+            }
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Writing snapshots.
 
+use super::pieces::Pieces;
 use super::value_writer::{Output, type_of};
 use super::{FIELD_TIMES_VERSION, MAGIC, WRITTEN_VERSION, opcode, value_type};
 use crate::format::aof::seal::Lineage;
 use crate::value::{Element, Value};
+use std::convert::Infallible;
 
 /// How a snapshot is written.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +135,12 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
         self.out.length(expires)
     }
 
+    /// Says that the entries which follow are of this database, which was begun before.
+    pub fn continue_db(&mut self, db: u32) -> Result<(), E> {
+        self.out.put(&[opcode::SELECT_DB])?;
+        self.out.length(db.into())
+    }
+
     /// Writes a key and its value, which must not be an empty collection: readers leave those out.
     pub fn entry(
         &mut self,
@@ -141,8 +149,7 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
         expire_at_ms: Option<i64>,
         usage: Usage,
     ) -> Result<(), E> {
-        let has_times = matches!(value, Value::Hash(hash) if hash.has_times());
-        debug_assert!(self.field_times || !has_times, "times that the header did not announce");
+        self.check_times(value);
         self.attributes(expire_at_ms, usage)?;
         self.out.put(&[type_of(value)])?;
         self.out.string(key)?;
@@ -161,6 +168,11 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
         self.out.put(&[value_type::STRING])?;
         self.out.string(key)?;
         self.out.element(value)
+    }
+
+    fn check_times(&self, value: &Value) {
+        let has_times = matches!(value, Value::Hash(hash) if hash.has_times());
+        debug_assert!(self.field_times || !has_times, "times that the header did not announce");
     }
 
     /// Writes what stands before a key.
@@ -190,8 +202,75 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
         Ok((crc, self.out.len()))
     }
 
+    /// Begins an entry of a value that is then written by [`RdbWriter::piece`]; as [`RdbWriter::entry`].
+    pub fn begin_entry(&mut self, key: &[u8], value: &Value, expire_at_ms: Option<i64>) -> Result<(), E> {
+        self.check_times(value);
+        self.attributes(expire_at_ms, Usage::None)?;
+        self.out.put(&[type_of(value)])?;
+        self.out.string(key)
+    }
+
+    /// Writes the next piece of such a value; true when it was the last.
+    pub fn piece(&mut self, pieces: &mut Pieces, value: &Value) -> Result<bool, E> {
+        pieces.write(&mut self.out, value)
+    }
+
+    /// As [`RdbWriter::begin_entry`], for a string that is not at hand as a value.
+    pub fn begin_string(&mut self, key: &[u8], expire_at_ms: Option<i64>) -> Result<(), E> {
+        self.attributes(expire_at_ms, Usage::None)?;
+        self.out.put(&[value_type::STRING])?;
+        self.out.string(key)
+    }
+
+    /// As [`RdbWriter::piece`], for such a string.
+    pub fn string_piece(&mut self, pieces: &mut Pieces, bytes: &[u8]) -> Result<bool, E> {
+        pieces.write_bytes(&mut self.out, bytes)
+    }
+
+    /// Writes whole records that another writer has encoded.
+    pub fn records(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.out.put(bytes)
+    }
+
     /// Bytes written so far.
     pub fn bytes_written(&self) -> u64 {
         self.out.len()
+    }
+}
+
+/// The sink of a [`GatheringWriter`], which gets nothing.
+pub type NoSink = fn(&[u8]) -> Result<(), Infallible>;
+
+/// A writer whose bytes are taken from it. It compresses nothing: it is for those who cannot wait.
+pub type GatheringWriter = RdbWriter<NoSink>;
+
+impl RdbWriter<NoSink> {
+    /// A writer that has written nothing; with `checksum` its end will hold that of all that was taken.
+    pub fn gathering(checksum: bool) -> Self {
+        RdbWriter { out: Output::gathering(|_| Ok(()), checksum), checksum, field_times: false }
+    }
+
+    /// A writer of records for the snapshot whose header this one has written.
+    pub fn for_records(&self) -> Self {
+        RdbWriter { field_times: self.field_times, ..RdbWriter::gathering(false) }
+    }
+
+    /// Takes what was written since the last time.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.out.take()
+    }
+
+    /// Bytes that [`RdbWriter::take`] would give.
+    pub fn gathered_bytes(&self) -> usize {
+        self.out.gathered()
+    }
+
+    /// Writes the end, and takes all that is left.
+    pub fn end(&mut self) -> Vec<u8> {
+        let Ok(()) = self.out.put(&[opcode::EOF]);
+        let mut bytes = self.out.take();
+        let crc = if self.checksum { self.out.taken_crc() } else { 0 };
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
     }
 }

@@ -334,7 +334,7 @@ settings! {
     repl_backlog_size_bytes: u64 = MIB,
     repl_backlog_ttl_seconds: u64 = 3600,
     repl_diskless_sync: bool = true,
-    repl_diskless_sync_delay_seconds: u32 = 5,
+    repl_diskless_sync_delay_seconds: u32 = 0,
     repl_diskless_load: DisklessLoad = DisklessLoad::Disabled,
     repl_disable_tcp_nodelay: bool = false,
     min_replicas_to_write: u32 = 0,

@@ -456,7 +456,7 @@ fn snapshot(node: &Arc<Node>, at: impl FnOnce() -> Point) -> Result<Work, String
     let disk = node.durability.disk.clone();
     let temporary = config.dir.join(format!("temp-{}.rdb", crate::sys::process::pid()));
     let _ = disk.remove_file(&temporary);
-    let target = Target::File { disk, temporary, rename_to: Some(snapshot_path(&config)) };
+    let target = Target { disk, temporary, rename_to: Some(snapshot_path(&config)) };
     let options = snapshot_options(node, false);
     let at = || Some(at());
     let (keyspace, clock, fork) = (&node.keyspace, node.clock(), node.fork_options());

@@ -86,7 +86,7 @@ impl Feed {
 }
 
 /// Bytes a replica may be behind before it is cut off: `client-output-buffer-limit replica`'s hard limit.
-fn limit_bytes(node: &Node) -> u64 {
+pub(super) fn limit_bytes(node: &Node) -> u64 {
     match node.config().client_output_buffer_limit.replica.hard_bytes {
         0 => u64::MAX,
         bytes => bytes,

@@ -135,6 +135,15 @@ fn own_lines(node: &Node, text: &mut String) {
         get(&role.full_syncs),
         get(&node.stats.refused_syncs),
     );
+    let syncs = &node.replicas.syncs;
+    let _ = write!(
+        text,
+        "outrigger_sync_snapshots:{}\r\noutrigger_sync_snapshot_running:{}\r\n\
+         outrigger_sync_snapshot_waiting_peak_bytes:{}\r\n",
+        get(&syncs.taken),
+        u8::from(syncs.is_running()),
+        get(&syncs.peak_bytes),
+    );
     if fenced {
         let _ = write!(text, "outrigger_fence_reason:{}\r\n", node.gate.fences().reason());
     }

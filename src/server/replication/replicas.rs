@@ -1,5 +1,6 @@
 //! Who follows this node, and how far each is.
 
+use super::sync::Syncs;
 use crate::server::clients::ClientInfo;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -116,8 +117,8 @@ pub struct Replicas {
     all: Mutex<Vec<Arc<Replica>>>,
     /// Told at each acknowledgement.
     pub acked: Notify,
-    /// Only one snapshot for a sync is made at a time.
-    pub snapshot_turn: tokio::sync::Mutex<()>,
+    /// Those that need a snapshot.
+    pub syncs: Syncs,
 }
 
 impl Replicas {

@@ -1,38 +1,157 @@
-//! The snapshot that a full sync sends: written by a fork child into a pipe.
+//! Full syncs served from memory: one snapshot at a time, which all replicas share that asked before it began.
+//!
+//! The snapshot ([`LiveSnapshot`]) is walked by a task of an I/O thread, a slice at a time, and goes to each replica
+//! through a short queue; the slowest sets the pace. A replica that asks meanwhile waits for the next one. The log is
+//! held from the snapshot's place on until every replica has a reader of its own.
 
+use crate::base::time::Clock;
+use crate::command::locking::each_key;
+use crate::command::registry;
+use crate::command::table::{Command, flags};
+use crate::keyspace::db::locate;
 use crate::persistence::Point;
-use crate::persistence::snapshot::{SnapshotJob, SnapshotOptions, SnapshotStatus, Target};
-use crate::replication::Place;
-use crate::server::Node;
+use crate::persistence::live::{LiveSnapshot, Step};
+use crate::persistence::snapshot::SnapshotOptions;
+use crate::replication::{Place, ReaderId};
+use crate::server::gate::bits;
 use crate::server::stats::add;
-use std::io;
-use std::sync::atomic::Ordering;
+use crate::server::{Node, Session};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::yield_now;
+use tokio::time::Instant;
 
-/// How often the child is looked after.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Bytes that are gathered before they are sent.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// How long steps may be taken before the thread's other connections are served, in microseconds.
+const TURN_US: u64 = 300;
+/// Chunks that wait for one replica.
+const QUEUED_CHUNKS: usize = 4;
+/// What may wait in memory to be sent, at least, in bytes.
+const WAITING_MIN_BYTES: u64 = 64 << 20;
+/// And as a part of the memory in use.
+const WAITING_SHARE: u64 = 16;
 
-/// A snapshot on its way.
-pub struct SyncSnapshot {
-    /// Where it stands.
-    pub place: Place,
-    /// Its bytes.
-    pub pipe: pipe::Receiver,
-    /// Forty random characters that end it on the wire.
-    pub mark: String,
-    job: SnapshotJob,
+/// What a replica that waits for a snapshot gets: the beginning, bytes, the end. If the end does not come, it was given up.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// It is the snapshot of this place.
+    Begin(Place),
+    /// Some of it.
+    Bytes(Bytes),
+    /// It is whole.
+    End,
 }
 
-impl SyncSnapshot {
-    /// Forks. Must be called on an I/O thread, which outlives the child.
-    pub fn start(node: &Node) -> Result<SyncSnapshot, String> {
-        let (reader, writer) = io::pipe().map_err(|error| error.to_string())?;
+/// The full syncs that a node serves.
+#[derive(Default)]
+pub struct Syncs {
+    hub: Mutex<Hub>,
+    /// A snapshot is on its way.
+    running: AtomicBool,
+    /// There is something to do for the task, although its replicas are slow.
+    work: Arc<Notify>,
+    /// Rises when commands that were held back are to look again.
+    version: AtomicU64,
+    moved: Notify,
+    /// Snapshots that were begun.
+    pub taken: AtomicU64,
+    /// The most bytes that the last snapshot had waiting.
+    pub peak_bytes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Hub {
+    waiting: Vec<Sender<Piece>>,
+    /// There is a task.
+    running: bool,
+}
+
+/// Asks for a snapshot. Must be called on an I/O thread.
+pub fn join(node: &Arc<Node>) -> Receiver<Piece> {
+    let (sender, receiver) = channel(QUEUED_CHUNKS);
+    let mut hub = node.replicas.syncs.hub.lock();
+    hub.waiting.push(sender);
+    if !std::mem::replace(&mut hub.running, true) {
+        tokio::task::spawn_local(serve_all(node.clone()));
+    }
+    receiver
+}
+
+async fn serve_all(node: Arc<Node>) {
+    loop {
+        let delay_s = node.config().repl_diskless_sync_delay_seconds;
+        if delay_s > 0 {
+            tokio::time::sleep(Duration::from_secs(delay_s.into())).await;
+        }
+        let guests = {
+            let mut hub = node.replicas.syncs.hub.lock();
+            hub.waiting.retain(|guest| !guest.is_closed());
+            if hub.waiting.is_empty() {
+                hub.running = false;
+                return;
+            }
+            std::mem::take(&mut hub.waiting)
+        };
+        serve(&node, guests).await;
+    }
+}
+
+/// Why a snapshot was not finished.
+#[derive(Debug, thiserror::Error)]
+enum Unfinished {
+    #[error("every replica that waited for it is gone")]
+    Alone,
+    #[error("more had to be kept for it than may wait in memory ({0} bytes): the replicas are too slow")]
+    TooMuch(u64),
+}
+
+async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
+    let mut course = Course::begin(node, guests);
+    let outcome = course.run().await;
+    let syncs = &node.replicas.syncs;
+    syncs.peak_bytes.store(course.live.peak_bytes() as u64, Ordering::Relaxed);
+    if let Err(why) = outcome {
+        tracing::warn!(%why, "a snapshot for a full sync was given up; the replicas will ask again");
+        course.guests.clear();
+        course.live.give_up();
+        syncs.moved();
+        while !course.live.sweep(&node.keyspace) {
+            yield_now().await;
+        }
+    }
+    syncs.running.store(false, Ordering::Release);
+    node.gate.set(bits::SYNCING, false);
+    syncs.moved();
+    if let Some(reader) = course.holder {
+        node.log.remove_reader(reader);
+    }
+}
+
+/// One snapshot and those who get it.
+struct Course<'n> {
+    node: &'n Arc<Node>,
+    live: LiveSnapshot,
+    guests: Vec<Sender<Piece>>,
+    /// Holds the log until the replicas read it themselves.
+    holder: Option<ReaderId>,
+    limit_bytes: u64,
+    heavy_done: u64,
+}
+
+impl<'n> Course<'n> {
+    fn begin(node: &'n Arc<Node>, guests: Vec<Sender<Piece>>) -> Course<'n> {
         let options = SnapshotOptions {
             redis_version: crate::server::REDIS_VERSION.into(),
             ..SnapshotOptions::default()
         };
-        let mut place = None;
+        let limit_bytes = WAITING_MIN_BYTES.max(node.memory.sample().allocated / WAITING_SHARE);
+        let mut holder = None;
         let at = || {
             let (history, offset, db) = node.log.position();
             // The stream that a primary's new replica gets begins with a SELECT. A replica hands on its primary's
@@ -40,35 +159,157 @@ impl SyncSnapshot {
             if !node.is_replica() {
                 node.log.forget_db();
             }
-            place = Some(Place { lineage: history.lineage, offset });
+            holder = node.log.add_reader(offset, super::feed::limit_bytes(node), Box::new(|| ())).ok();
             Some(Point { lineage: history.lineage, offset, db: db.unwrap_or(0) })
         };
-        let job = SnapshotJob::start(
-            "sync",
-            &node.keyspace,
-            at,
-            Target::Descriptor(writer.into()),
-            node.clock(),
-            &options,
-            node.fork_options(),
-        )
-        .map_err(|error| error.to_string())?;
-        add(&node.stats.forks, 1);
-        node.stats.last_fork_us.store(job.child().fork_us(), Ordering::Relaxed);
-        let pipe = pipe::Receiver::from_owned_fd(reader.into()).map_err(|error| error.to_string())?;
-        let place = place.ok_or("the snapshot has no place in the history")?;
-        let mark = crate::base::random::Rng::from_os().hex(40);
-        Ok(SyncSnapshot { place, pipe, mark, job })
+        let syncs = &node.replicas.syncs;
+        let work = syncs.work.clone();
+        let wake = Box::new(move || work.notify_one());
+        let live =
+            LiveSnapshot::begin(&node.keyspace, at, node.clock(), &options, limit_bytes as usize, wake);
+        add(&syncs.taken, 1);
+        syncs.running.store(true, Ordering::Release);
+        node.gate.set(bits::SYNCING, true);
+        Course { node, live, guests, holder, limit_bytes, heavy_done: 0 }
     }
 
-    /// After the last byte: whether the child says that it wrote everything.
-    pub async fn finish(mut self) -> Result<(), String> {
+    async fn run(&mut self) -> Result<(), Unfinished> {
+        if let Some(point) = self.live.point() {
+            let place = Place { lineage: point.lineage, offset: point.offset };
+            self.deliver(Piece::Begin(place)).await?;
+        }
         loop {
-            match self.job.check() {
-                SnapshotStatus::Running(_) => tokio::time::sleep(LOOK_EVERY).await,
-                SnapshotStatus::Done { .. } => return Ok(()),
-                SnapshotStatus::Failed(reason) => return Err(reason),
+            let step = self.take_turn();
+            self.look_at_heavy();
+            let bytes = self.live.take();
+            if step == Step::Over {
+                return Err(Unfinished::TooMuch(self.limit_bytes));
+            }
+            if !bytes.is_empty() {
+                self.deliver(Piece::Bytes(bytes.into())).await?;
+            }
+            if step == Step::Ended {
+                return self.deliver(Piece::End).await;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Takes steps for a while.
+    fn take_turn(&mut self) -> Step {
+        let begun_us = self.node.clock().monotonic_us();
+        loop {
+            let step = self.live.step(&self.node.keyspace);
+            let is_enough = self.live.gathered_bytes() >= CHUNK_BYTES
+                || self.node.clock().monotonic_us().saturating_sub(begun_us) >= TURN_US;
+            if step != Step::Going || is_enough {
+                return step;
             }
         }
+    }
+
+    /// Lets commands look again that waited for a heavy value.
+    fn look_at_heavy(&mut self) {
+        let done = self.live.heavy_done();
+        if std::mem::replace(&mut self.heavy_done, done) != done {
+            self.node.replicas.syncs.moved();
+        }
+    }
+
+    /// Gives every replica a piece. While one is slow, values that commands ask for are written nevertheless.
+    async fn deliver(&mut self, piece: Piece) -> Result<(), Unfinished> {
+        let work = self.node.replicas.syncs.work.clone();
+        let patience = Duration::from_secs(u64::from(self.node.config().repl_timeout_seconds).max(1));
+        let mut index = 0;
+        let mut until = Instant::now() + patience;
+        while let Some(guest) = self.guests.get(index) {
+            let sent = tokio::select! {
+                biased;
+                permit = guest.reserve() => Some(permit.map(|permit| permit.send(piece.clone())).is_ok()),
+                () = work.notified() => None,
+                () = tokio::time::sleep_until(until) => {
+                    tracing::warn!("a replica takes nothing more of its snapshot, and is given up");
+                    Some(false)
+                }
+            };
+            match sent {
+                Some(true) => index += 1,
+                Some(false) => drop(self.guests.remove(index)),
+                None => {
+                    self.write_asked().await?;
+                    continue;
+                }
+            }
+            until = Instant::now() + patience;
+        }
+        if self.guests.is_empty() { Err(Unfinished::Alone) } else { Ok(()) }
+    }
+
+    async fn write_asked(&mut self) -> Result<(), Unfinished> {
+        loop {
+            let step = self.live.step_asked(&self.node.keyspace);
+            self.look_at_heavy();
+            match step {
+                Step::Going => yield_now().await,
+                Step::Ended => return Ok(()),
+                Step::Over => return Err(Unfinished::TooMuch(self.limit_bytes)),
+            }
+        }
+    }
+}
+
+impl Syncs {
+    fn moved(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.moved.notify_waiters();
+    }
+
+    /// Whether the command must wait, because it would change a heavy value that the snapshot has not got: then for what
+    /// [`Syncs::past`] is to be told.
+    pub fn holds(&self, node: &Node, session: &Session, args: &[&[u8]]) -> Option<u64> {
+        let version = self.version.load(Ordering::Acquire);
+        let (command, sub) = registry::resolve(args)?;
+        let command = sub.unwrap_or(command);
+        if !command.arity_fits(args.len()) {
+            return None;
+        }
+        let holds = |command: &Command, args: &[&[u8]]| {
+            let mut held = false;
+            if command.has(flags::WRITE) {
+                each_key(command, args, |key| {
+                    let (index, hash) = locate(key);
+                    held |= node.keyspace.lock_shard(index).db(session.db).is_held(hash, key);
+                });
+            }
+            held
+        };
+        let held = match &session.transaction {
+            None => holds(command, args),
+            Some(transaction) if command.name == "exec" => transaction.queue.iter().any(|(command, args)| {
+                let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+                holds(command, &args)
+            }),
+            Some(_) => false,
+        };
+        held.then_some(version)
+    }
+
+    /// Waits until there is reason to look again.
+    pub async fn past(&self, version: u64) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // Registered before the look, so that nothing is missed in between.
+            moved.as_mut().enable();
+            if self.version.load(Ordering::Acquire) != version {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Whether a snapshot is on its way.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
     }
 }

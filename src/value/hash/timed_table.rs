@@ -60,6 +60,14 @@ impl TimedTable {
         self.table.len()
     }
 
+    pub(super) fn segment_count(&self) -> usize {
+        self.table.segment_count()
+    }
+
+    pub(super) fn segment(&self, index: usize) -> impl Iterator<Item = (Element<'_>, Element<'_>, i64)> {
+        self.table.segment_items(index).map(TimedPair::triple)
+    }
+
     /// Whether a field carries a time.
     pub(super) fn has_times(&self) -> bool {
         self.timed > 0

@@ -230,6 +230,11 @@ impl Entries {
         self.nodes.iter().map(|(id, pack)| (*id, pack))
     }
 
+    /// As [`Entries::nodes`], from the first on that is not before `id`.
+    pub fn nodes_from(&self, id: StreamId) -> impl Iterator<Item = (StreamId, &Listpack)> {
+        self.nodes.range(id..).map(|(id, pack)| (*id, pack))
+    }
+
     /// Adds a node that was read from elsewhere, after checking it; false if there is one with its id.
     ///
     /// # Errors

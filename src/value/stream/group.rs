@@ -2,7 +2,7 @@
 
 use super::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 /// What an entry of an ordered map or set takes besides its content: the free room of its nodes.
@@ -81,6 +81,13 @@ impl Group {
     /// The consumers, by name.
     pub fn consumers(&self) -> impl ExactSizeIterator<Item = &Consumer> {
         self.names.values().map(|id| self.consumer(*id))
+    }
+
+    /// The consumer that comes behind the one of this name, by name; without a name the first.
+    pub fn consumer_behind(&self, name: Option<&[u8]>) -> Option<&Consumer> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let (_, id) = self.names.range::<[u8], _>((from, Bound::Unbounded)).next()?;
+        Some(self.consumer(*id))
     }
 
     /// A consumer by its number.

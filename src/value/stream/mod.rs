@@ -14,6 +14,7 @@ pub use id::{IdText, StreamId};
 pub use node::{Entry, NodeError};
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// A stream. It stays in the keyspace when it is empty.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +89,13 @@ impl Stream {
     /// The group of this name.
     pub fn group(&self, name: &[u8]) -> Option<&Group> {
         self.body.groups.get(name)
+    }
+
+    /// The group that comes behind the one of this name, by name; without a name the first.
+    pub fn group_behind(&self, name: Option<&[u8]>) -> Option<(&[u8], &Group)> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let (name, group) = self.body.groups.range::<[u8], _>((from, Bound::Unbounded)).next()?;
+        Some((name, group))
     }
 
     /// The group of this name, to be changed, with the entries that it reads.

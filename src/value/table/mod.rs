@@ -299,6 +299,22 @@ impl<T: Hashed> Table<T> {
         self.segment_end(segment, from)
     }
 
+    /// Shows `visit`, unsorted, the items at or after position `from` of the one segment that holds it, until it says
+    /// false. Items may be changed, but not their hashes. Returns the next segment's first position, or `None` after the
+    /// last.
+    pub fn visit_segment_mut(&mut self, from: u64, mut visit: impl FnMut(&mut T) -> bool) -> Option<u64> {
+        let segment = self.segment_of(from)?;
+        let from_start = self.segment_start(segment, from) >= from;
+        let end = self.segment_end(segment, from);
+        let segment = self.segment_of_mut(from)?;
+        for item in segment.items.items_mut() {
+            if (from_start || item.table_hash() >= from) && !visit(item) {
+                break;
+            }
+        }
+        end
+    }
+
     fn range_shift(&self, segment: &Segment<T>) -> u32 {
         64 - self.skip_bits - segment.depth
     }

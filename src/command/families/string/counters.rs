@@ -26,7 +26,7 @@ pub(super) fn decrby(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
 }
 
 fn add(ctx: &mut Context<'_, '_>, key: &[u8], increment: i64) -> CommandResult {
-    let Some(entry) = ctx.lookup(key) else {
+    let Some(entry) = ctx.lookup_mut(key) else {
         ctx.set_value(key, Value::Str(Str::Int(increment)), None);
         ctx.reply.int(increment);
         return DONE;
