@@ -99,6 +99,8 @@ struct Shared {
     ahead_bytes: AtomicUsize,
     /// Bytes that the walk has written and not handed on.
     written_bytes: AtomicUsize,
+    /// Bytes that were taken and wait to be sent.
+    queued_bytes: AtomicUsize,
     peak_bytes: AtomicUsize,
     limit_bytes: usize,
     /// Taken out by the walk while that holds the shard of its key: nobody else could use it then.
@@ -121,7 +123,8 @@ impl Shared {
 
     /// Gives it up if more waits than may.
     fn check_limit(&self) {
-        let waiting = self.ahead_bytes.load(Ordering::Relaxed) + self.written_bytes.load(Ordering::Relaxed);
+        let bytes = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let waiting = bytes(&self.ahead_bytes) + bytes(&self.written_bytes) + bytes(&self.queued_bytes);
         self.peak_bytes.fetch_max(waiting, Ordering::Relaxed);
         if waiting > self.limit_bytes && !self.is_over() {
             self.give_up();
@@ -214,6 +217,7 @@ impl LiveSnapshot {
             ahead: Mutex::new(ahead),
             ahead_bytes: AtomicUsize::new(0),
             written_bytes: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
             peak_bytes: AtomicUsize::new(0),
             limit_bytes,
             heavy: Mutex::new(None),
@@ -271,6 +275,12 @@ impl LiveSnapshot {
         let bytes = self.rdb.take();
         self.shared.written_bytes.store(0, Ordering::Relaxed);
         bytes
+    }
+
+    /// Tells how many bytes that were taken wait to be sent: they count as those that were not.
+    pub fn note_queued(&self, bytes: usize) {
+        self.shared.queued_bytes.store(bytes, Ordering::Relaxed);
+        self.shared.check_limit();
     }
 
     /// Gives the snapshot up.

@@ -18,6 +18,7 @@ use crate::server::stats::add;
 use crate::server::{Node, Session};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -119,6 +120,7 @@ async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
     if let Err(why) = outcome {
         tracing::warn!(%why, "a snapshot for a full sync was given up; the replicas will ask again");
         course.guests.clear();
+        course.queue.clear();
         course.live.give_up();
         syncs.moved();
         while !course.live.sweep(&node.keyspace) {
@@ -138,6 +140,8 @@ struct Course<'n> {
     node: &'n Arc<Node>,
     live: LiveSnapshot,
     guests: Vec<Sender<Piece>>,
+    /// Chunks that were written while a replica was slow, to be sent next.
+    queue: VecDeque<Bytes>,
     /// Holds the log until the replicas read it themselves.
     holder: Option<ReaderId>,
     limit_bytes: u64,
@@ -170,7 +174,7 @@ impl<'n> Course<'n> {
         add(&syncs.taken, 1);
         syncs.running.store(true, Ordering::Release);
         node.gate.set(bits::SYNCING, true);
-        Course { node, live, guests, holder, limit_bytes, heavy_done: 0 }
+        Course { node, live, guests, queue: VecDeque::new(), holder, limit_bytes, heavy_done: 0 }
     }
 
     async fn run(&mut self) -> Result<(), Unfinished> {
@@ -179,6 +183,10 @@ impl<'n> Course<'n> {
             self.deliver(Piece::Begin(place)).await?;
         }
         loop {
+            while let Some(bytes) = self.queue.pop_front() {
+                self.note_queued();
+                self.deliver(Piece::Bytes(bytes)).await?;
+            }
             let step = self.take_turn();
             self.look_at_heavy();
             let bytes = self.live.take();
@@ -245,10 +253,19 @@ impl<'n> Course<'n> {
         if self.guests.is_empty() { Err(Unfinished::Alone) } else { Ok(()) }
     }
 
+    fn note_queued(&self) {
+        self.live.note_queued(self.queue.iter().map(Bytes::len).sum());
+    }
+
     async fn write_asked(&mut self) -> Result<(), Unfinished> {
         loop {
             let step = self.live.step_asked(&self.node.keyspace);
             self.look_at_heavy();
+            // No long buffer, which would be moved as it grows.
+            if self.live.gathered_bytes() >= CHUNK_BYTES {
+                self.queue.push_back(self.live.take().into());
+                self.note_queued();
+            }
             match step {
                 Step::Going => yield_now().await,
                 Step::Ended => return Ok(()),
