@@ -93,6 +93,8 @@ impl Ahead {
     }
 }
 
+type Asked = (u32, u64, Box<[u8]>);
+
 /// What commands and the walk share.
 struct Shared {
     ahead: Mutex<Ahead>,
@@ -105,7 +107,8 @@ struct Shared {
     limit_bytes: usize,
     /// Taken out by the walk while that holds the shard of its key: nobody else could use it then.
     heavy: Mutex<Option<Heavy>>,
-    asked: Mutex<VecDeque<(u32, u64, Box<[u8]>)>>,
+    /// Heavy values that are to come first: database, hash and key.
+    asked: Mutex<VecDeque<Asked>>,
     over: AtomicBool,
     wake: Wake,
 }

@@ -73,7 +73,7 @@ fn writers(server: &Server, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
                 format!("SADD large:set new-{n}"),
                 format!("HDEL large:hash field-{n}"),
                 format!("ZADD large:zset {n} new-{n}"),
-                format!("LPOP large:list"),
+                "LPOP large:list".into(),
                 format!("XADD large:stream * field {n}"),
                 format!("APPEND large:string {n}"),
                 format!("EXPIRE large:hash {}", 1_000 + n),
