@@ -3,11 +3,19 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use thiserror::Error;
 
 /// The name of the lock file in a data folder.
 pub const LOCK_FILE: &str = "outrigger.lock";
+/// How long a lock whose holder is dead is waited for.
+const DEAD_HOLDER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const DEAD_HOLDER_LOOK: Duration = Duration::from_millis(10);
 /// No process id is longer than this.
 const PID_TEXT_BYTES: u64 = 20;
 
@@ -47,7 +55,8 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Takes the folder, or says who has it. Does not wait.
+    /// Takes the folder, or says who has it. Waits only where the process that had it is dead: a child that it had just forked
+    /// shares the lock until it has closed its copy, or has been ended in its turn.
     pub fn acquire(folder: &Path) -> Result<FolderLock, LockError> {
         let fail = |source| LockError::Io { folder: folder.to_owned(), source };
         let path = folder.join(LOCK_FILE);
@@ -58,12 +67,18 @@ impl FolderLock {
             .truncate(false)
             .open(&path)
             .map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(source)) => return Err(fail(source)),
-            Err(TryLockError::WouldBlock) => {
-                let pid = read_pid(&mut file);
-                return Err(LockError::Held { folder: folder.to_owned(), pid });
+        let until = Instant::now() + DEAD_HOLDER_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(source)) => return Err(fail(source)),
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file).map_err(fail)?;
+                    if !pid.is_some_and(is_dead) || Instant::now() >= until {
+                        return Err(LockError::Held { folder: folder.to_owned(), pid });
+                    }
+                    std::thread::sleep(DEAD_HOLDER_LOOK);
+                }
             }
         }
         write_pid(&mut file).map_err(fail)?;
@@ -83,10 +98,16 @@ impl Drop for FolderLock {
     }
 }
 
-fn read_pid(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(PID_TEXT_BYTES).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+fn read_pid(file: &mut File) -> io::Result<Option<u32>> {
+    file.rewind()?;
+    let mut text = Vec::new();
+    file.take(PID_TEXT_BYTES).read_to_end(&mut text)?;
+    Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()))
+}
+
+/// Is there no such process any more?
+fn is_dead(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {
@@ -139,6 +160,24 @@ mod tests {
             "{taken:?}"
         );
         FolderLock::acquire(dir.path()).unwrap();
+    }
+
+    /// A child that the dead process had just forked has its copy of the lock for a moment longer.
+    #[test]
+    fn the_lock_of_a_dead_process_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        let pid = dead.id();
+        dead.wait().unwrap();
+        let mut copy = File::create(dir.path().join(LOCK_FILE)).unwrap();
+        copy.try_lock().unwrap();
+        writeln!(copy, "{pid}").unwrap();
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(copy);
+        });
+        FolderLock::acquire(dir.path()).unwrap();
+        child.join().unwrap();
     }
 
     #[test]
