@@ -88,6 +88,12 @@ pub struct Counts {
 /// A key that blocked clients wait for and that became ready: database and name.
 pub type ReadyKey = (u32, Box<[u8]>);
 
+/// A key that was found past its time: database and name.
+pub type PastDue = (u32, Box<[u8]>);
+
+/// Most of them that one command leaves to be removed.
+const PAST_DUE_MAX: usize = 1_000;
+
 /// Everything a handler may use. `'k` is the borrow of the keyspace.
 pub struct Context<'a, 'k> {
     /// The selected database.
@@ -112,12 +118,12 @@ pub struct Context<'a, 'k> {
     pub no_touch: bool,
     /// Awaited keys that became ready.
     pub ready: &'a mut Vec<ReadyKey>,
+    /// Keys that were found past their time by a command that holds no lock: to be removed after it.
+    pub past_due: &'a mut Vec<PastDue>,
     /// How expired keys are seen.
     pub expiry: ExpiryMode,
     /// Whether the client may be made to wait.
     pub may_block: bool,
-    /// The key that became ready, where the client has waited for it and its command is run again.
-    pub woken_by: Option<&'a [u8]>,
     /// The hash that dispatch took of the first key, so that it is not taken again: the key's address and
     /// length, and the hash.
     pub first_hash: (usize, usize, u64),
@@ -206,6 +212,16 @@ impl<'a, 'k> Context<'a, 'k> {
     #[cold]
     pub(super) fn is_held(&self, db: u32, hash: u64, key: &[u8]) -> bool {
         self.keys.shard(hash).db(db).is_held(hash, key)
+    }
+
+    /// Has a key removed that was met past its time: at once where this command holds it, else after the command. Whoever
+    /// removes it looks at it again.
+    pub fn met_expired(&mut self, key: Box<[u8]>) {
+        if !self.keys.is_none() {
+            self.expire_if_due(&key);
+        } else if self.expiry == ExpiryMode::Delete && self.past_due.len() < PAST_DUE_MAX {
+            self.past_due.push((self.db, key));
+        }
     }
 
     #[cold]

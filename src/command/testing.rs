@@ -4,7 +4,7 @@
 //! doubles as `,1.5`, booleans `#t`, big numbers `(12`, verbatim text `=txt:…`, a blocked command as `blocked 100 [k]`.
 
 use super::access::lru_now;
-use super::context::{Context, Counts, ExpiryMode, ReadyKey, Settings};
+use super::context::{Context, Counts, ExpiryMode, PastDue, ReadyKey, Settings};
 use super::effect::Effects;
 use super::locking::lock_for;
 use super::registry;
@@ -35,12 +35,12 @@ pub struct Harness {
     pub expiry: ExpiryMode,
     /// Whether commands may block (then the reply is shown as `blocked …`).
     pub may_block: bool,
-    /// The key by which a client that waited was woken.
-    pub woken_by: Option<Vec<u8>>,
     /// Figures.
     pub counts: Counts,
     /// Awaited keys that became ready, since it was last emptied.
     pub ready: Vec<ReadyKey>,
+    /// Keys that were met past their time, since it was last emptied.
+    pub past_due: Vec<PastDue>,
     /// What the last command added to its `dirty` count.
     pub dirty: u64,
     effects: Effects,
@@ -64,9 +64,9 @@ impl Harness {
             settings: Settings::default(),
             expiry: ExpiryMode::Delete,
             may_block: true,
-            woken_by: None,
             counts: Counts::default(),
             ready: Vec::new(),
+            past_due: Vec::new(),
             dirty: 0,
             effects: Effects::default(),
             rng: Rng::from_seed(7),
@@ -113,9 +113,9 @@ impl Harness {
             counts: &mut self.counts,
             no_touch: false,
             ready: &mut self.ready,
+            past_due: &mut self.past_due,
             expiry: self.expiry,
             may_block: self.may_block,
-            woken_by: self.woken_by.as_deref(),
             first_hash,
             dirty: 0,
             logged: false,
@@ -144,9 +144,9 @@ impl Harness {
                     counts: &mut self.counts,
                     no_touch: false,
                     ready: &mut self.ready,
+                    past_due: &mut self.past_due,
                     expiry: self.expiry,
                     may_block: false,
-                    woken_by: None,
                     first_hash: super::locking::NO_HASH,
                     dirty: 0,
                     logged: true,

@@ -542,6 +542,8 @@ impl Connection {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // All of it, as it is not given back piece by piece.
+                    self.session.info.output_bytes.store(output.capacity(), Ordering::Relaxed);
                     let has_room = self.input.len() < ahead_max(self.max_query_bytes);
                     tokio::select! {
                         writable = self.stream.writable() => writable?,
@@ -555,10 +557,17 @@ impl Connection {
             }
         }
         output.clear();
-        self.output = output;
+        // A replica that is in step needs little.
+        if output.capacity() <= REPLICA_OUTPUT_KEPT_BYTES {
+            self.output = output;
+        }
+        self.session.info.output_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 }
+
+/// The largest buffer for output to a replica that is kept from one piece of the stream to the next.
+const REPLICA_OUTPUT_KEPT_BYTES: usize = 64 * 1024;
 
 /// How much input is read ahead of a command that waits, in bytes.
 fn ahead_max(max_query_bytes: usize) -> usize {

@@ -1,5 +1,6 @@
 //! The socket side of MIGRATE: what [`Migration`] decides is sent to the target, and its replies are read.
 
+use super::migrate_sockets::{self, Target};
 use super::peer::Peer;
 use crate::resp::reply::Reply;
 use crate::resp::value::RespValue;
@@ -34,24 +35,54 @@ pub fn start(migration: Migration, resp3: bool) -> LaterReply {
 async fn run(mut migration: Migration) -> Result<(), Failure> {
     let order = migration.order();
     let address = Address { host: order.host.clone(), port: order.port };
-    let connected = Peer::open(&address, order.patience).await;
+    let target = Target { address, credentials: order.credentials.clone() };
+    let mut peer = open(&migration, &target).await?;
+    send_all(&mut migration, &mut peer).await?;
+    // Where something went wrong, replies may still be to come.
+    migrate_sockets::keep(migration.node(), target, peer);
+    Ok(())
+}
+
+/// A connection on which the target has accepted the password and the database: one that was kept, or a new one.
+async fn open(migration: &Migration, target: &Target) -> Result<Peer, Failure> {
+    let patience = migration.order().patience;
+    while let Some(mut peer) = migrate_sockets::take(migration.node(), target) {
+        peer.set_patience(patience);
+        match greet(migration, &mut peer).await {
+            Ok(()) => return Ok(peer),
+            // The target may have closed it.
+            Err(Failure::Writing | Failure::Reading) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let connected = Peer::open(&target.address, patience).await;
     let mut peer = connected.map_err(|error| {
-        tracing::debug!(%address, %error, "MIGRATE cannot connect");
+        tracing::debug!(address = %target.address, %error, "MIGRATE cannot connect");
         // Where nobody listens, Redis finds out when it writes.
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Failure::Writing,
             _ => Failure::Connecting,
         }
     })?;
+    greet(migration, &mut peer).await?;
+    Ok(peer)
+}
+
+async fn greet(migration: &Migration, peer: &mut Peer) -> Result<(), Failure> {
     for command in migration.opening() {
         peer.send_bytes(&command).await.map_err(writing)?;
-        confirmation(&mut peer).await?;
+        confirmation(peer).await?;
     }
+    Ok(())
+}
+
+/// Sends the keys, time and again where they are written to meanwhile.
+async fn send_all(migration: &mut Migration, peer: &mut Peer) -> Result<(), Failure> {
     let mut parcels = migration.take_parcels();
     for _ in 0..ROUNDS_MAX {
         let mut again = Vec::new();
         while !parcels.is_empty() {
-            let (confirmed, failure) = send_batch(&mut peer, &mut parcels).await;
+            let (confirmed, failure) = send_batch(peer, &mut parcels).await;
             let settled = migration.settle(confirmed);
             if let Some(failure) = failure {
                 return Err(failure);

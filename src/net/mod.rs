@@ -9,6 +9,7 @@ mod feed;
 mod hold;
 pub mod link;
 mod migrate;
+mod migrate_sockets;
 mod peer;
 pub mod recover;
 mod slow_reader;

@@ -52,6 +52,11 @@ impl Peer {
         Ok(Peer { stream, input: BytesMut::new(), patience })
     }
 
+    /// Sets how long the peer is waited for from now on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// Sends what may be long: the peer must take some of it, time and again.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         for piece in bytes.chunks(PIECE_BYTES) {

@@ -3,7 +3,8 @@
 //! On a primary it is the backlog that replicas read; on a replica it holds the primary's bytes as they
 //! came, for its own replicas and for the writer of the append-only file. Every reader has a position; the
 //! log keeps what its slowest reader still needs (up to a limit) and, beyond that, the last
-//! `backlog_bytes` for replicas that come back.
+//! `backlog_bytes` for replicas that come back. As long as nobody can come back, as nobody was ever told of this history,
+//! it keeps nothing and only counts ([`Log::keep`]).
 //!
 //! Offsets are those of the replication protocol: the first byte ever appended to a lineage has offset 1,
 //! and [`Log::end`] is the offset of the last byte. A position `p` means "everything up to `p` is had".
@@ -84,6 +85,8 @@ struct Inner {
     start: u64,
     end: u64,
     backlog_bytes: u64,
+    /// Somebody may want what is appended; else nothing is held, and `start` is `end`.
+    kept: bool,
     readers: Vec<Reader>,
     next_reader: u64,
     history: History,
@@ -124,6 +127,7 @@ impl Log {
             start: offset,
             end: offset,
             backlog_bytes,
+            kept: false,
             readers: Vec::new(),
             next_reader: 1,
             history,
@@ -187,6 +191,8 @@ impl Log {
     /// database selected after them.
     pub fn append_raw(&self, bytes: &[u8], db: u32) -> u64 {
         let mut inner = self.inner.lock();
+        // The history is its primary's, who tells others of it.
+        inner.kept = true;
         inner.mark();
         inner.append(bytes);
         inner.db = Some(db);
@@ -215,6 +221,29 @@ impl Log {
         self.inner.lock().db = None;
     }
 
+    /// Keeps what is appended from now on: somebody is about to be told where the history stands, and may come for what
+    /// follows. So does every reader, and [`Log::restart`].
+    pub fn keep(&self) {
+        self.inner.lock().kept = true;
+    }
+
+    /// Gives up everything, and keeps nothing until somebody is told of the history again; not while it has readers.
+    pub fn let_go(&self) {
+        let mut inner = self.inner.lock();
+        if inner.readers.is_empty() {
+            inner.kept = false;
+            inner.blocks = VecDeque::new();
+            inner.marks = VecDeque::new();
+            inner.next_mark = inner.end;
+            inner.start = inner.end;
+        }
+    }
+
+    /// Whether it keeps what is appended.
+    pub fn is_kept(&self) -> bool {
+        self.inner.lock().kept
+    }
+
     /// Starts another history at `offset`: everything held is dropped, and readers are cut off.
     pub fn restart(&self, history: History, offset: u64, db: Option<u32>) {
         let mut inner = self.inner.lock();
@@ -222,6 +251,7 @@ impl Log {
         inner.readers.clear();
         inner.start = offset;
         inner.end = offset;
+        inner.kept = true;
         inner.history = history;
         inner.db = db;
         inner.marks.clear();
@@ -251,6 +281,7 @@ impl Log {
         }
         let number = number.max(inner.history.epoch.number + 1);
         inner.history.epoch = Epoch { number, since: inner.end };
+        inner.kept = true;
         inner.mark();
         inner.append(&epoch::record(number));
         self.finish(inner);
@@ -292,6 +323,11 @@ impl Log {
     pub fn held_bytes(&self) -> u64 {
         let inner = self.inner.lock();
         inner.end - inner.start
+    }
+
+    /// Bytes of the blocks that hold them.
+    pub fn allocated_bytes(&self) -> u64 {
+        (self.inner.lock().blocks.len() * BLOCK_BYTES) as u64
     }
 
     /// True when a replica of `lineage` that has everything up to `position` can go on from this log.
@@ -347,6 +383,7 @@ impl Log {
         inner.check(position)?;
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
+        inner.kept = true;
         inner.readers.push(Reader { id, position, limit_bytes, lineage });
         drop(inner);
         self.wakes.lock().push((id, wake));
@@ -439,7 +476,7 @@ impl Inner {
     /// Notes that a command begins here, unless another one that is near was noted.
     #[inline]
     fn mark(&mut self) {
-        if self.end >= self.next_mark {
+        if self.kept && self.end >= self.next_mark {
             self.marks.push_back(Mark { position: self.end, db: self.db });
             self.next_mark = self.end + BLOCK_BYTES as u64;
         }
@@ -455,6 +492,10 @@ impl Inner {
 
     fn append(&mut self, mut bytes: &[u8]) {
         self.end += bytes.len() as u64;
+        if !self.kept {
+            self.start = self.end;
+            return;
+        }
         while !bytes.is_empty() {
             let room = self.blocks.back().map_or(0, |block| BLOCK_BYTES - block.len());
             if room == 0 {
@@ -550,6 +591,37 @@ mod tests {
              *1\r\n$5\r\nMULTI\r\ncd*1\r\n$4\r\nEXEC\r\n"
         );
         assert_eq!(log.end(), text.len() as u64);
+    }
+
+    #[test]
+    fn keeps_nothing_before_anybody_knows_of_it() {
+        let log = Log::new(lineage(1), 0, 100_000);
+        let append = || log.append_effects(1, [(0, &[b'x'; 1_000][..])].into_iter());
+        let end = append();
+        assert_eq!((log.end(), log.start(), log.held_bytes(), log.is_kept()), (end, end, 0, false));
+        log.keep();
+        let told = log.end();
+        append();
+        let late = log.add_reader(told, 1 << 20, Box::new(|| ())).unwrap();
+        assert_eq!(read_all(&log, late, 400).unwrap(), [b'x'; 1_000]);
+        assert_eq!(
+            log.mark_before(log.end()).map(|mark| mark.position),
+            Some(told),
+            "a command begins there"
+        );
+        // A reader has it kept; what comes after the last one is kept for those that come back.
+        log.let_go();
+        assert!(log.is_kept());
+        log.remove_reader(late);
+        append();
+        assert!(log.can_continue(lineage(1), told));
+        log.let_go();
+        append();
+        assert_eq!((log.start(), log.held_bytes(), log.mark_before(log.end())), (log.end(), 0, None));
+        assert!(!log.can_continue(lineage(1), told) && log.can_continue(lineage(1), log.end()));
+        let id = log.add_reader(log.end(), 1 << 20, Box::new(|| ())).unwrap();
+        append();
+        assert_eq!(read_all(&log, id, 1 << 20).unwrap().len(), 1_000);
     }
 
     #[test]

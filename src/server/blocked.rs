@@ -176,14 +176,15 @@ pub fn awaited_streams(shard: &Shard, db: u32, gone: &[Entry]) -> Vec<ReadyKey> 
 }
 
 /// Whether a waiter's command can do anything with what a ready key holds: BLPOP goes on waiting when the key becomes
-/// a set, although BLPOP of a set is an error.
+/// a set, although BLPOP of a set is an error. Readers of a group are told whatever becomes of their stream.
 fn is_of_use(command: &Command, locked: &Locked<'_>, (db, key): &ReadyKey) -> bool {
     let hash = hash_bytes(key);
     match (command.group, locked.shard(hash).db(*db).get(hash, key).map(Entry::value)) {
         ("list", Some(ValueRef::Object(value))) => value.type_name() == "list",
         ("sorted-set", Some(ValueRef::Object(value))) => value.type_name() == "zset",
+        ("stream", Some(ValueRef::Object(value))) if command.name == "xread" => value.type_name() == "stream",
         ("list" | "sorted-set", Some(_)) => false,
-        // Readers of a group are told when their stream is gone; XREAD itself sees that there is nothing for it.
+        ("stream", Some(_)) => command.name != "xread",
         _ => true,
     }
 }
@@ -210,8 +211,7 @@ fn try_waiter(
     let outcome = if waiter.ended.load(Ordering::Acquire) || !is_of_use(command, &locked, slot) {
         None
     } else {
-        let woken_by = Some(&*slot.1);
-        let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true, woken_by };
+        let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
         match run_handler(&mut call, command, &args, &mut reply) {
             None => Some(true),
             // What one reader of a stream has seen already another may not have.
@@ -241,13 +241,17 @@ mod tests {
     #[test]
     fn a_waiter_ignores_keys_of_other_types() {
         let mut h = Harness::new();
-        for line in ["RPUSH list a", "SADD set a", "SET string a"] {
+        for line in ["RPUSH list a", "SADD set a", "SET string a", "XADD stream 1 f v"] {
             h.run(line);
         }
-        let (blpop, _) = registry::resolve(&[b"blpop"]).expect("a known command");
         let locked = h.keyspace.lock_all();
-        let useful = |key: &str| is_of_use(blpop, &locked, &(0, key.as_bytes().into()));
-        assert!(useful("list") && useful("none"));
-        assert!(!useful("set") && !useful("string"));
+        let of_use_to = |name: &str| {
+            let (command, _) = registry::resolve(&[name.as_bytes()]).expect("a known command");
+            let useful = |key: &&str| is_of_use(command, &locked, &(0, key.as_bytes().into()));
+            ["list", "set", "string", "stream", "none"].into_iter().filter(useful).collect::<Vec<_>>()
+        };
+        assert_eq!(of_use_to("blpop"), ["list", "none"]);
+        assert_eq!(of_use_to("xread"), ["stream", "none"]);
+        assert_eq!(of_use_to("xreadgroup"), ["list", "set", "string", "stream", "none"]);
     }
 }

@@ -134,6 +134,12 @@ impl ClientInfo {
         }
     }
 
+    /// What it takes, with its buffers.
+    pub fn memory_bytes(&self) -> usize {
+        let buffers = [&self.query_bytes, &self.query_free_bytes, &self.output_bytes];
+        size_of::<ClientInfo>() + buffers.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<usize>()
+    }
+
     /// Changes its kind.
     pub fn set_kind(&self, kind: ClientKind) {
         self.kind.store(kind as u32, Ordering::Relaxed);

@@ -171,7 +171,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     fn node() -> Node {
-        Node::new(Config::default())
+        let node = Node::new(Config::default());
+        node.log.keep();
+        node
     }
 
     fn put(node: &Node, db: u32, key: &str, expire_at_ms: Option<i64>) {

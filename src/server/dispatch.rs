@@ -8,6 +8,7 @@ use super::eviction;
 use super::gate::bits;
 use super::later;
 use super::node::Node;
+use super::removal::remove_past_due;
 use super::replication::acks;
 use super::session::Session;
 use super::slowlog;
@@ -185,8 +186,6 @@ pub struct Ran<'a, 'k> {
     pub ready: &'a mut Vec<ReadyKey>,
     /// Whether the client may be made to wait.
     pub may_block: bool,
-    /// The key that became ready, where the client has waited for it.
-    pub woken_by: Option<&'a [u8]>,
 }
 
 /// What is left to do after a handler.
@@ -240,9 +239,9 @@ pub fn run_unlogged<'k>(
         counts: &mut session.counts,
         no_touch: session.no_touch,
         ready: call.ready,
+        past_due: &mut session.past_due,
         expiry: expiry_mode(call.node),
         may_block: call.may_block,
-        woken_by: call.woken_by,
         first_hash,
         dirty: 0,
         logged: false,
@@ -307,8 +306,7 @@ fn run_keyspace(
         let text = text.into_owned().into_bytes().into();
         return refuse(node, session, out, Refusal { command: Some(command), text });
     }
-    let mut call =
-        Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true, woken_by: None };
+    let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);
     let tracked = append_effects(node, session);
     if tracked || session.acks.wanted > 0 {
@@ -329,6 +327,9 @@ fn run_keyspace(
     drop(locked);
     if !ready.is_empty() {
         serve_ready(node, session, ready);
+    }
+    if !session.past_due.is_empty() {
+        remove_past_due(node, &mut session.past_due);
     }
     later.map_or(Next::Continue, Next::Later)
 }
@@ -424,9 +425,11 @@ fn walked_reply(node: &Arc<Node>, session: &Session, mut walk: Box<dyn Walk>) ->
         let mut out = Vec::new();
         let nothing = &mut Locked::none();
         while !with_context(&node, &mut session, nothing, &mut out, |context| walk.step(context)) {
+            remove_past_due(&node, &mut session.past_due);
             tokio::task::yield_now().await;
         }
         with_context(&node, &mut session, nothing, &mut out, |context| walk.finish(context));
+        remove_past_due(&node, &mut session.past_due);
         node.take_counts(&mut session);
         out
     })
@@ -464,9 +467,9 @@ pub fn with_context<'k, R>(
         counts: &mut session.counts,
         no_touch: session.no_touch,
         ready: &mut Vec::new(),
+        past_due: &mut session.past_due,
         expiry: expiry_mode(node),
         may_block: false,
-        woken_by: None,
         first_hash: NO_HASH,
         dirty: 0,
         logged: true,

@@ -9,10 +9,10 @@
 //! seen so far, and the best of the pool that still qualifies is evicted.
 
 use super::Node;
-use super::blocked::{awaited_streams, serve_ready_of_node};
 use super::config::MaxmemoryPolicy;
-use super::cron::log_removals;
 use super::gate::bits;
+use super::removal::remove_key;
+use super::replication::Replica;
 use super::stats::add;
 use crate::base::random::Rng;
 use crate::command::Settings;
@@ -24,6 +24,7 @@ use crate::keyspace::{Db, Entry, SHARD_COUNT};
 use crate::sys::memory::thread_net_bytes;
 use parking_lot::Mutex;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Candidates kept from one eviction to the next.
@@ -31,7 +32,7 @@ const POOL_MAX: usize = 16;
 /// Keys evicted at one go on a serving thread; what is left to evict is done by the commands that follow.
 const KEYS_AT_ONCE: usize = 64;
 /// The least and the most that may be allocated from one look at the allocator to the next, in bytes.
-const BUDGET_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 20;
+const BUDGET_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 20;
 /// Draws for one key that qualifies, before the keys are gone through one after the other.
 const DRAWS_A_SAMPLE: u32 = 8;
 
@@ -145,10 +146,16 @@ pub fn make_room(node: &Node) -> Room {
     settle(node, if to_free > 0 { Room::Making } else { Room::Enough })
 }
 
-/// What the log holds beyond the backlog, because a replica or the disk is behind. It does not count: keys that went for
-/// it would make the log longer still, until none was left.
+/// What is held because a replica or the disk is behind: by the log, beyond the backlog, and by the connections of
+/// replicas. It does not count: keys that went for it would make the log longer still, until none was left.
 pub(super) fn held_for_readers(node: &Node, backlog_bytes: u64) -> u64 {
-    node.log.held_bytes().saturating_sub(backlog_bytes)
+    let of_connection = |replica: &Arc<Replica>| replica.client.output_bytes.load(Ordering::Relaxed) as u64;
+    beyond_backlog(node, backlog_bytes) + node.replicas.list().iter().map(of_connection).sum::<u64>()
+}
+
+/// What the log holds beyond the backlog.
+pub(super) fn beyond_backlog(node: &Node, backlog_bytes: u64) -> u64 {
+    node.log.allocated_bytes().saturating_sub(backlog_bytes)
 }
 
 /// Sets the gate by what was found.
@@ -175,28 +182,23 @@ fn evict_one(node: &Node, policy: MaxmemoryPolicy, samples: u32, work: &mut Work
 /// Removes the candidate's key, if it is still there and may still go.
 fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<usize> {
     let (_, hash) = locate(&candidate.key);
-    let mut locked = node.keyspace.lock_one(hash);
+    let locked = node.keyspace.lock_one(hash);
     // Under the lock: a change of role takes them all, and once CONFIG SET has answered that there is no limit, no key
     // that a client writes afterwards may go.
     if node.is_replica() || !node.eviction.is_on() {
         return None;
     }
-    let shard = locked.shard_mut(hash);
-    let entry = shard.db(candidate.db).get(hash, &candidate.key)?;
+    let entry = locked.shard(hash).db(candidate.db).get(hash, &candidate.key)?;
     if policy.volatile_only() && entry.expire_at_ms().is_none() {
         return None;
     }
     // A sync's snapshot has not got it, and would have to take all of it in now.
-    if shard.db(candidate.db).is_held(hash, &candidate.key) {
+    if locked.shard(hash).db(candidate.db).is_held(hash, &candidate.key) {
         return None;
     }
-    let entry = shard.db_mut(candidate.db).remove(hash, &candidate.key)?;
-    let freed = entry_bytes(&entry, DEFAULT_SAMPLES);
     let word: &[u8] = if node.config().lazyfree_lazy_eviction { b"UNLINK" } else { b"DEL" };
-    log_removals(node, shard, candidate.db, std::slice::from_ref(&entry), word);
-    let awaited = awaited_streams(shard, candidate.db, std::slice::from_ref(&entry));
-    drop(locked);
-    serve_ready_of_node(node, awaited);
+    let entry = remove_key(node, locked, hash, (candidate.db, &candidate.key), word)?;
+    let freed = entry_bytes(&entry, DEFAULT_SAMPLES);
     add(&node.stats.evicted_keys, 1);
     release(entry);
     Some(freed)

@@ -38,7 +38,13 @@ impl MemoryWatch {
 
     /// Fresh figures.
     pub fn figures(&self) -> MemoryFigures {
-        let allocator = self.sample();
+        self.sample();
+        self.last_figures()
+    }
+
+    /// The figures of the last sample.
+    pub fn last_figures(&self) -> MemoryFigures {
+        let allocator = *self.last.lock();
         MemoryFigures {
             allocator,
             peak: self.peak_bytes.load(Ordering::Relaxed),

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What proves to the target who is connected.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user, where one is named.
     pub user: Option<Vec<u8>>,
@@ -114,6 +115,11 @@ impl Migration {
         (found > 0).then_some(migration)
     }
 
+    /// The node whose keys they are.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// Where the keys go.
     pub fn order(&self) -> &Order {
         &self.order
@@ -204,8 +210,7 @@ impl Migration {
         let mut args: Vec<&[u8]> = vec![b"DEL"];
         args.extend(keys.iter().map(|key| &**key));
         let (session, mut ready) = (&mut self.session, Vec::new());
-        let mut call =
-            Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: false, woken_by: None };
+        let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: false };
         run_unlogged(&mut call, command, &args, &mut Vec::new(), NO_HASH);
         if append_effects(node, &mut self.session) {
             acks::note_written(node, command, &args, self.session.last_write);

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod migration;
 pub mod node;
 pub mod pause;
+mod removal;
 pub mod replication;
 pub mod session;
 pub mod shutdown;

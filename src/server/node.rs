@@ -30,7 +30,7 @@ use crate::value::Limits;
 use parking_lot::RwLock;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// All that one server is.
@@ -81,6 +81,8 @@ pub struct Node {
     pub durability: Durability,
     /// Its orderly end.
     pub shutdown: Shutdown,
+    /// Connections of MIGRATE that are kept for the next one.
+    pub migrate_sockets: AtomicUsize,
     /// Told when that offset moves.
     pub durable_moved: Notify,
     /// Changes since the last snapshot.
@@ -127,6 +129,7 @@ impl Node {
             durable: AtomicU64::new(u64::MAX),
             durability: Durability::default(),
             shutdown: Shutdown::default(),
+            migrate_sockets: AtomicUsize::new(0),
             durable_moved: Notify::new(),
             changes: AtomicU64::new(0),
             run_id: rng.hex(40),

@@ -6,6 +6,7 @@ use super::later::Waiting;
 use super::replication::acks::SessionAcks;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
+use crate::command::context::PastDue;
 use crate::command::{Counts, Effects, Settings};
 use crate::replication::epoch::Told;
 use std::sync::Arc;
@@ -99,6 +100,8 @@ pub struct Session {
     pub rng: Rng,
     /// Effects of the command at hand; empty between commands.
     pub effects: Effects,
+    /// Keys that the command at hand found past their time; empty between commands.
+    pub past_due: Vec<PastDue>,
 }
 
 impl Session {
@@ -125,6 +128,7 @@ impl Session {
             last_command: usize::MAX,
             rng: Rng::from_os(),
             effects: Effects::default(),
+            past_due: Vec::new(),
         }
     }
 

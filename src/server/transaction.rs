@@ -199,7 +199,7 @@ fn run_queued<'k>(
             }
         };
     };
-    let mut call = Ran { node, session, locked, ready, may_block: false, woken_by: None };
+    let mut call = Ran { node, session, locked, ready, may_block: false };
     match run_unlogged(&mut call, command, args, out, NO_HASH) {
         None => {}
         Some(Unfinished::Walk(walk)) => walk_at_once(node, session, locked, walk, out),

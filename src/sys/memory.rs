@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::Read;
 use std::sync::OnceLock;
 
-use tikv_jemalloc_ctl::{background_thread, epoch, stats, thread};
+use tikv_jemalloc_ctl::{background_thread, epoch, raw, stats, thread};
 use tikv_jemalloc_sys::mallctl;
 
 /// Enough for the files of `/proc` read here; what lies beyond is not looked at.
@@ -21,7 +21,7 @@ const PROBE_BYTES: usize = 64 << 10;
 pub struct AllocatorFigures {
     /// True if these are jemalloc's; false if all are the resident size of the process.
     pub is_jemalloc: bool,
-    /// Handed out to the program, rounded up to size classes.
+    /// Handed out to the program, rounded up to size classes. What is kept at hand for its threads does not count.
     pub allocated: u64,
     /// In pages that hold anything handed out.
     pub active: u64,
@@ -145,13 +145,22 @@ fn jemalloc_figures() -> Option<AllocatorFigures> {
     epoch::advance().ok()?;
     Some(AllocatorFigures {
         is_jemalloc: true,
-        allocated: stats::allocated::read().ok()? as u64,
+        allocated: (stats::allocated::read().ok()? as u64).saturating_sub(kept_for_threads()),
         active: stats::active::read().ok()? as u64,
         resident: stats::resident::read().ok()? as u64,
         metadata: stats::metadata::read().ok()? as u64,
         mapped: stats::mapped::read().ok()? as u64,
         retained: stats::retained::read().ok()? as u64,
     })
+}
+
+/// What threads have freed, or not taken yet, and the allocator keeps at hand for them, which it counts as allocated: some
+/// KiB of each size that a thread uses. As of the last look at its counters.
+fn kept_for_threads() -> u64 {
+    // 4096 stands for all arenas.
+    const NAME: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
+    // SAFETY: the name ends in a zero, and this control gives a number of the size of a pointer.
+    unsafe { raw::read::<usize>(NAME) }.unwrap_or(0) as u64
 }
 
 /// Bytes that this thread has taken from the allocator so far, less those that it has given back (which other threads

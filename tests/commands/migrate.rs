@@ -150,6 +150,50 @@ fn passwords() {
     }
 }
 
+/// A connection is kept for the next MIGRATE to the same target with the same password, and no other.
+#[test]
+fn connections_are_kept_for_a_while() {
+    let (source, target) = (Server::ours(DEBUG), Server::ours(DEBUG));
+    let mut client = source.client();
+    let kept = |client: &mut Client| client.info("migrate_cached_sockets").expect("a figure");
+    let accepted =
+        || target.client().info("total_connections_received").expect("a figure").parse::<i64>().unwrap();
+    let migrate = |client: &mut Client, words: &str| {
+        client.ok("SET k v");
+        client.ok(&format!("MIGRATE 127.0.0.1 {} k {words}", target.port()));
+        assert_eq!(client.int("EXISTS k"), 0);
+    };
+    assert_eq!(kept(&mut client), "0");
+    migrate(&mut client, "0 5000 REPLACE");
+    let before = accepted();
+    for db in ["1", "0", "1"] {
+        migrate(&mut client, &format!("{db} 5000 REPLACE"));
+    }
+    assert_eq!(
+        (kept(&mut client), accepted() - before),
+        ("1".to_string(), 1),
+        "but for that of the question"
+    );
+    assert_eq!(target.client().int("DBSIZE"), 1);
+    target.client().ok("CONFIG SET requirepass secret");
+    migrate(&mut client, "0 5000 REPLACE AUTH secret");
+    assert_eq!(kept(&mut client), "2");
+    // The password is asked for each time.
+    let mut owner = target.client();
+    owner.ok("AUTH secret");
+    owner.ok("CONFIG SET requirepass other");
+    client.ok("SET k v");
+    let refused = client.error(&format!("MIGRATE 127.0.0.1 {} k 0 5000 AUTH secret", target.port()));
+    assert!(refused.contains("WRONGPASS"), "{refused}");
+    assert_eq!(kept(&mut client), "1");
+    // One that the target has closed meanwhile does no harm.
+    owner.command(&["CONFIG", "SET", "requirepass", ""]);
+    owner.cmd("CLIENT KILL TYPE normal SKIPME yes");
+    migrate(&mut client, "0 5000 REPLACE");
+    wait_for("the connections to be given up", Duration::from_secs(60), || kept(&mut client) == "0");
+    migrate(&mut client, "0 5000 REPLACE");
+}
+
 /// The removal of keys that went reaches a replica.
 #[test]
 fn replicas_lose_what_went() {

@@ -3,7 +3,7 @@
 use super::{primary, replica};
 use crate::support::nodes::{figure, in_step, is_linked, order, send, wait_linked};
 use crate::support::traffic::Traffic;
-use crate::support::{Server, scaled, wait_for};
+use crate::support::{Client, Server, scaled, wait_for};
 use std::time::Duration;
 
 /// Batches of random commands between two looks.
@@ -103,6 +103,34 @@ fn a_backlog_that_does_not_reach_back_means_a_full_sync_of_the_same_history() {
     assert_eq!(figure(&mut replica, "outrigger_full_syncs"), 1);
     assert_eq!(figure(&mut replica, "outrigger_refused_syncs"), 0);
     assert_eq!(figure(&mut client, "sync_partial_err"), 1);
+}
+
+/// Before the first replica nobody can come back, and long after the last one nobody is expected to.
+#[test]
+fn a_backlog_that_nobody_can_want_is_not_kept() {
+    let primary = primary(&["--repl-backlog-ttl", "1"]);
+    let mut client = primary.client();
+    let backlog = |client: &mut Client| {
+        ["repl_backlog_active", "repl_backlog_histlen"].map(|field| figure(client, field) > 0)
+    };
+    client.ok("SET key before");
+    assert_eq!(backlog(&mut client), [false, false]);
+    assert!(figure(&mut client, "master_repl_offset") > 0);
+    let mut replica = replica(&primary, &[]);
+    client.ok("SET key during");
+    in_step(&primary, &replica);
+    assert_eq!(backlog(&mut client), [true, true]);
+    replica.kill();
+    wait_for("the backlog to be given up", Duration::from_secs(60), || {
+        backlog(&mut client) == [false, false]
+    });
+    client.ok("SET key after");
+    let histories = [figure(&mut client, "repl_backlog_histlen"), figure(&mut client, "sync_full")];
+    assert_eq!(histories, [0, 1]);
+    replica.restart();
+    in_step(&primary, &replica);
+    assert_eq!(replica.client().text("GET key"), "after");
+    assert_eq!(figure(&mut replica.client(), "outrigger_refused_syncs"), 0);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod traffic;
 pub use client::Client;
 pub use server::{Server, free_port};
 
+use outrigger::resp::RespValue;
 use std::time::{Duration, Instant};
 
 /// `OUTRIGGER_TEST_SCALE`: how many times longer than by default the long tests run; 1 by default.
@@ -43,4 +44,29 @@ pub fn show(bytes: &[u8]) -> String {
         text.push_str(&format!("…({} bytes)", bytes.len()));
     }
     text
+}
+
+/// A reply without the pairs of these names, in flat arrays and in maps.
+pub fn without_pairs(reply: &RespValue, names: &[&str]) -> RespValue {
+    let is_named = |name: &RespValue| {
+        name.as_bytes().is_some_and(|name| names.iter().any(|other| other.as_bytes() == name))
+    };
+    match reply {
+        RespValue::Array(items) => {
+            let mut kept = Vec::new();
+            let mut items = items.iter();
+            while let Some(item) = items.next() {
+                match is_named(item) {
+                    true => drop(items.next()),
+                    false => kept.push(without_pairs(item, names)),
+                }
+            }
+            RespValue::Array(kept)
+        }
+        RespValue::Map(pairs) => {
+            let kept = pairs.iter().filter(|(name, _)| !is_named(name));
+            RespValue::Map(kept.map(|(name, value)| (name.clone(), without_pairs(value, names))).collect())
+        }
+        other => other.clone(),
+    }
 }

@@ -7,7 +7,7 @@
 //! acknowledged). Times are ms of unix time, eight bytes, little endian.
 //!
 //! Type 15 (before 7.0) lacks first id, greatest deleted id, entries added and entries read; type 21 (7.2) has of each
-//! consumer another time, that of its last success.
+//! consumer another time, when it last got entries, or -1. Where that is lacking, the time when it was seen has to do.
 
 use std::io::BufRead;
 
@@ -92,10 +92,12 @@ fn read_group<R: BufRead>(
     for _ in 0..input.length()? {
         input.text_into(name)?;
         let seen_ms = i64::from_le_bytes(input.array()?);
-        if kind == value_type::STREAM_3 {
-            input.array::<8>()?;
-        }
+        let active_ms = match kind {
+            value_type::STREAM_3 => i64::from_le_bytes(input.array()?),
+            _ => seen_ms,
+        };
         let (consumer, is_new) = group.consumer_or_new(name, seen_ms);
+        group.active(consumer, (active_ms != -1).then_some(active_ms));
         if !is_new {
             return Err(input.error(StreamError::ConsumerTwice));
         }
@@ -112,7 +114,8 @@ fn read_id<R: BufRead>(input: &mut Input<R>) -> Result<StreamId, RdbError> {
     Ok(StreamId::new(input.length()?, input.length()?))
 }
 
-/// Writes a stream as type 19, which Redis 7.0 and everything after it loads.
+/// Writes a stream as type 19, which Redis 7.0 and everything after it loads. It has no room for when consumers last got
+/// entries.
 pub(super) fn write<E, S: FnMut(&[u8]) -> Result<(), E>>(
     out: &mut Output<S>,
     stream: &Stream,

@@ -43,6 +43,7 @@ pub(in crate::format::rdb) fn stream_contents(stream: &Stream) -> Vec<Vec<u8>> {
         }
         for consumer in group.consumers() {
             let name = consumer.name().escape_ascii();
+            // The types that are written have no room for when it was active.
             lines.push(format!("{name} {} {:?}", consumer.seen_ms, consumer.pending()));
         }
     }
@@ -141,6 +142,22 @@ fn streams_of_older_and_newer_servers_are_read() {
     assert_eq!(present.unwrap(), expected);
     let new = decoded(21, &[b"\x01", NODE, FACTS, group, b"\x02", &pending, TIME, &owned]);
     assert_eq!(new.unwrap(), expected);
+}
+
+#[test]
+fn when_consumers_were_active_is_read_where_it_is_told() {
+    let consumer = [b"\x01g\x03\0\x02\0\x01\x01c", TIME].concat();
+    let active_ms = |kind: u8, active: &[u8]| {
+        let bytes = payload(kind, &[b"\x01", NODE, FACTS, b"\x01", &consumer, active, b"\0"]);
+        let Ok(Value::Stream(stream)) = dump::decode(&bytes, &ReadOptions::default()) else {
+            panic!("{bytes:?}")
+        };
+        let group = stream.group(b"g").unwrap();
+        group.consumers().map(|consumer| (consumer.seen_ms, consumer.active_ms)).collect::<Vec<_>>()
+    };
+    assert_eq!(active_ms(19, b""), [(5, Some(5))]);
+    assert_eq!(active_ms(21, b"\x03\0\0\0\0\0\0\0"), [(5, Some(3))]);
+    assert_eq!(active_ms(21, &[0xff; 8]), [(5, None)]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
     let (input, free) = (client.query_bytes.load(Relaxed), client.query_free_bytes.load(Relaxed));
     let output = client.output_bytes.load(Relaxed);
-    let memory = size_of::<ClientInfo>() + input + free + output;
+    let memory = client.memory_bytes();
     let command = registry::name_at(client.last_command.load(Relaxed));
     let mut line = String::with_capacity(400);
     // Writing to a String cannot fail.

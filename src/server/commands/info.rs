@@ -3,13 +3,16 @@
 
 use super::Call;
 use crate::keyspace::{SHARD_COUNT, Shard};
+use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
 use crate::server::memory::human;
 use crate::server::stats::get;
-use crate::server::{Node, REDIS_VERSION, durability, replication};
+use crate::server::{Node, REDIS_VERSION, durability, eviction, replication};
 use crate::sys::{cpu, process};
 use crate::value::hash::shared_name_bytes;
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// When a section is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,8 @@ fn is_wanted((name, shown, _): &Section, words: &[&[u8]]) -> bool {
 /// INFO [section …].
 pub(super) fn info(call: &mut Call<'_, '_>) -> Next {
     let words = &call.args[1..];
+    // Before the text takes some itself.
+    call.node.memory.sample();
     let mut text = String::with_capacity(8 * 1024);
     for section in SECTIONS.iter().filter(|section| is_wanted(section, words)) {
         if !text.is_empty() {
@@ -123,7 +128,7 @@ fn clients(call: &mut Call<'_, '_>, out: &mut String) {
 }
 
 fn memory(node: &Node, out: &mut String) {
-    let figures = node.memory.figures();
+    let figures = node.memory.last_figures();
     let allocator = figures.allocator;
     let config = node.config();
     let (used, rss) = (allocator.allocated, figures.rss);
@@ -132,6 +137,8 @@ fn memory(node: &Node, out: &mut String) {
     let dataset = used.saturating_sub(figures.startup + names);
     let total = crate::sys::memory::total_system_bytes().unwrap_or(0);
     let (pending, freed) = crate::keyspace::freeing::figures();
+    let not_counted = eviction::held_for_readers(node, config.repl_backlog_size_bytes);
+    let (of_replicas, of_others) = client_bytes(node, config.repl_backlog_size_bytes);
     fields!(out,
         "used_memory": used,
         "used_memory_human": human(used),
@@ -160,13 +167,27 @@ fn memory(node: &Node, out: &mut String) {
         "rss_overhead_bytes": rss as i64 - allocator.resident as i64,
         "mem_fragmentation_ratio": format_args!("{:.2}", ratio(rss, used)),
         "mem_fragmentation_bytes": rss as i64 - used as i64,
-        "mem_not_counted_for_evict": crate::server::eviction::held_for_readers(node, config.repl_backlog_size_bytes),
+        "mem_not_counted_for_evict": not_counted,
         "mem_replication_backlog": node.log.held_bytes(),
+        "mem_clients_slaves": of_replicas,
+        "mem_clients_normal": of_others,
         "mem_allocator": if allocator.is_jemalloc { "jemalloc" } else { "system" },
         "active_defrag_running": 0,
         "lazyfree_pending_objects": pending,
         "lazyfreed_objects": freed,
     );
+}
+
+/// What buffers of clients take: of replicas, with what the log holds for them beyond the backlog, and of the others.
+fn client_bytes(node: &Node, backlog_bytes: u64) -> (u64, u64) {
+    let clients = node.clients.list();
+    let (replicas, others): (Vec<_>, Vec<_>) =
+        clients.iter().partition(|client| client.kind() == ClientKind::Replica);
+    let sum = |clients: Vec<&Arc<ClientInfo>>| {
+        clients.iter().map(|client| client.memory_bytes() as u64).sum::<u64>()
+    };
+    let held = if replicas.is_empty() { 0 } else { eviction::beyond_backlog(node, backlog_bytes) };
+    (sum(replicas) + held, sum(others))
 }
 
 fn persistence(call: &mut Call<'_, '_>, out: &mut String) {
@@ -199,7 +220,7 @@ fn stats(node: &Node, out: &mut String) {
         "expired_keys": get(&stats.expired_keys),
         "evicted_keys": get(&stats.evicted_keys),
         "evicted_clients": 0,
-        "migrate_cached_sockets": 0,
+        "migrate_cached_sockets": node.migrate_sockets.load(Ordering::Relaxed),
         "keyspace_hits": get(&stats.keyspace_hits),
         "keyspace_misses": get(&stats.keyspace_misses),
         "pubsub_channels": 0,

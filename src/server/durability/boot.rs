@@ -53,11 +53,11 @@ impl Durability {
         let begins = config.recover_from_peers.is_empty() || config.start_new_history;
         // A primary that starts with nothing begins a history here; a replica is given one.
         let begins = begins && !node.is_replica();
-        let point =
-            self.take_place(node, &recovered).or_else(|| begins.then(|| super::keeper::point_of(node)));
         let in_folder = matches!(recovered.source, LoadedFrom::Folder(_)) && recovered.point.is_some();
         let keeps_duty = keeps_duty && in_folder;
-        if let Some(point) = point.filter(|_| appends || keeps_duty) {
+        let writes = appends || keeps_duty;
+        let point = self.take_place(node, &recovered).filter(|_| writes);
+        if let Some(point) = point.or_else(|| (begins && writes).then(|| super::keeper::point_of(node))) {
             self.go_on(node, &recovered, point)?;
             if keeps_duty {
                 self.keep_duty(point.offset);

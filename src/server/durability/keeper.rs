@@ -193,8 +193,9 @@ pub(super) fn is_settled(node: &Node) -> bool {
     }
 }
 
-/// Where the log stands; call it with all shards locked.
+/// Where the log stands, for files that will tell of it; call it with all shards locked.
 pub(super) fn point_of(node: &Node) -> Point {
+    node.log.keep();
     let (history, offset, db) = node.log.position();
     Point { lineage: history.lineage, offset, db: db.unwrap_or(0) }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 /// How often it is done.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Runs for ever: PINGs replicas, watches over `min-replicas-to-write`, and takes a failover on.
+/// Runs for ever: PINGs replicas, watches over `min-replicas-to-write` and the backlog, and takes a failover on.
 pub async fn run(node: Arc<Node>) {
     let mut last_ping_ms = node.now_ms();
+    let mut followed_ms = last_ping_ms;
     loop {
         tokio::time::sleep(EVERY).await;
         let config = node.config();
@@ -28,5 +29,23 @@ pub async fn run(node: Arc<Node>) {
         let lag_ms = i64::from(config.min_replicas_max_lag_seconds) * 1000;
         let few = wanted > 0 && lag_ms > 0 && node.replicas.count_good(now_ms, lag_ms) < wanted;
         node.gate.set(bits::FEW_REPLICAS, few && !node.is_replica());
+        if node.is_replica() || !node.replicas.is_empty() {
+            followed_ms = now_ms;
+        }
+        let ttl_s = config.repl_backlog_ttl_seconds;
+        if ttl_s > 0 && now_ms.saturating_sub(followed_ms) / 1000 >= i64::try_from(ttl_s).unwrap_or(i64::MAX)
+        {
+            let_go_of_log(&node);
+        }
+    }
+}
+
+/// Frees the backlog of a primary that nobody has followed for long. Its offset goes on counting, so its lineage stays
+/// true, and a replica that has everything may still go on from it.
+fn let_go_of_log(node: &Node) {
+    // A change of role takes all shards: a replica's log must stay.
+    let _shard = node.keyspace.lock_shard(0);
+    if !node.is_replica() && node.replicas.is_empty() {
+        node.log.let_go();
     }
 }

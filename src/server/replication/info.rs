@@ -48,17 +48,18 @@ pub fn section(node: &Node, now_ms: i64) -> String {
         );
     }
     let second = if history.previous_end >= 0 { history.previous_end + 1 } else { -1 };
-    let held = node.log.held_bytes();
+    let (held, is_kept) = (node.log.held_bytes(), node.log.is_kept());
+    let first = if is_kept { node.log.start() + 1 } else { 0 };
     let _ = write!(
         text,
         "master_failover_state:{}\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\n\
-         master_repl_offset:{offset}\r\nsecond_repl_offset:{second}\r\nrepl_backlog_active:1\r\n\
-         repl_backlog_size:{}\r\nrepl_backlog_first_byte_offset:{}\r\nrepl_backlog_histlen:{held}\r\n",
+         master_repl_offset:{offset}\r\nsecond_repl_offset:{second}\r\nrepl_backlog_active:{}\r\n\
+         repl_backlog_size:{}\r\nrepl_backlog_first_byte_offset:{first}\r\nrepl_backlog_histlen:{held}\r\n",
         node.failover.word(),
         history.lineage,
         history.previous,
+        u8::from(is_kept),
         config.repl_backlog_size_bytes,
-        node.log.start() + 1,
     );
     own_lines(node, &mut text);
     durable_acks_lines(node, &mut text);

@@ -157,6 +157,7 @@ impl<'n> Course<'n> {
         let limit_bytes = WAITING_MIN_BYTES.max(node.memory.sample().allocated / WAITING_SHARE);
         let mut holder = None;
         let at = || {
+            node.log.keep();
             let (history, offset, db) = node.log.position();
             // The stream that a primary's new replica gets begins with a SELECT. A replica hands on its primary's
             // bytes, among which it can put none; there the snapshot tells the database.

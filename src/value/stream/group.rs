@@ -30,8 +30,10 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub struct Consumer {
     name: Arc<[u8]>,
-    /// When it was last heard of, unix time in ms.
+    /// When it last asked for entries, unix time in ms.
     pub seen_ms: i64,
+    /// When it last got some that were new to it.
+    pub active_ms: Option<i64>,
     pending: BTreeSet<StreamId>,
 }
 
@@ -108,14 +110,21 @@ impl Group {
         self.names.get(name).copied()
     }
 
-    /// Notes that a consumer was heard of.
+    /// Notes that a consumer asked for entries.
     pub fn seen(&mut self, id: ConsumerId, now_ms: i64) {
         if let Some(consumer) = self.consumer_mut(id) {
             consumer.seen_ms = now_ms;
         }
     }
 
-    /// The consumer of this name, which was heard of now, and whether it had to be created.
+    /// Notes when a consumer last got entries.
+    pub fn active(&mut self, id: ConsumerId, at_ms: Option<i64>) {
+        if let Some(consumer) = self.consumer_mut(id) {
+            consumer.active_ms = at_ms;
+        }
+    }
+
+    /// The consumer of this name, which asks for entries now, and whether it had to be created.
     pub fn consumer_or_new(&mut self, name: &[u8], now_ms: i64) -> (ConsumerId, bool) {
         match self.find_consumer(name) {
             Some(id) => {
@@ -137,7 +146,8 @@ impl Group {
 
     fn add_consumer(&mut self, name: &[u8], seen_ms: i64) -> ConsumerId {
         let name: Arc<[u8]> = name.into();
-        let consumer = Some(Consumer { name: name.clone(), seen_ms, pending: BTreeSet::new() });
+        let pending = BTreeSet::new();
+        let consumer = Some(Consumer { name: name.clone(), seen_ms, active_ms: None, pending });
         let id = match self.free.pop() {
             Some(id) => {
                 self.consumers[id.0 as usize] = consumer;

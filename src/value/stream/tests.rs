@@ -284,6 +284,9 @@ fn pending_entries_belong_to_one_consumer() {
     let (alice, is_new) = group.consumer_or_new(b"alice", 10);
     let (bob, _) = group.consumer_or_new(b"bob", 20);
     assert!(is_new && !group.create_consumer(b"bob", 30) && group.consumer(bob).seen_ms == 20);
+    assert_eq!(group.consumer(bob).active_ms, None);
+    group.active(bob, Some(25));
+    assert_eq!((group.consumer(bob).active_ms, group.consumer(alice).active_ms), (Some(25), None));
     let pending = |consumer, deliveries| Pending { delivered_ms: 5, deliveries, consumer };
     (1..=4).for_each(|n| group.assign(id(n, 0), pending(alice, 1)));
     group.assign(id(2, 0), pending(bob, 2));

@@ -1,6 +1,6 @@
 //! What a run does, a step at a time: a command, one that meets an expired key, a transaction.
 
-use super::compare::{Replies, Verdict};
+use super::compare::{Replies, Verdict, consumers_asking};
 use super::grammar::{self, Arg};
 use super::table::Mode;
 use super::{Run, atoms, differences, history, newer, shown};
@@ -87,6 +87,8 @@ impl Run {
         for _ in 0..1 + self.rng.index(5) {
             let (mode, args) = self.command(false);
             if fits_transaction(mode, &args) && !newer::is_told_apart(self.options, &args) {
+                // Consumers that ask in vain come to be on ours alone.
+                sent.extend(consumers_asking(&args).into_iter().map(|creation| (Mode::Exact, creation)));
                 sent.push((mode, args));
             }
         }
@@ -156,10 +158,12 @@ impl Run {
 /// Can the command be compared by its reply in EXEC alone?
 fn fits_transaction(mode: Mode, args: &[Arg]) -> bool {
     let name = args[0].to_ascii_uppercase();
-    // One that only ours queues would make the transactions differ as a whole; SORT needs a look before and after it.
+    // One that only ours queues would make the transactions differ as a whole; SORT needs a look before and after it; and an
+    // XSETID that only ours refuses would make them go on with different streams.
     let is_ours_alone = args.len() == 4 && name.ends_with(b"RANK");
     !is_ours_alone
         && !name.starts_with(b"SORT")
+        && name != b"XSETID"
         && matches!(mode, Mode::Exact | Mode::Unordered | Mode::Pairs | Mode::Near(_) | Mode::Times)
 }
 

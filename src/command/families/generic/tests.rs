@@ -205,6 +205,36 @@ fn random_keys() {
 }
 
 #[test]
+fn scans_and_draws_have_expired_keys_removed() {
+    let mut h = Harness::new();
+    for line in ["SET a v PX 1", "RPUSH b v", "PEXPIRE b 1", "SET other v PX 1", "SET c v"] {
+        h.run(line);
+    }
+    h.now_ms += 2;
+    let met = |h: &mut Harness| {
+        let met: BTreeSet<_> =
+            h.past_due.drain(..).map(|(_, key)| String::from_utf8_lossy(&key).into_owned()).collect();
+        met.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    h.expiry = ExpiryMode::Hide;
+    assert_eq!((scanned(&mut h, "COUNT 100").0.join(" "), met(&mut h)), ("c".into(), "".into()));
+    h.run("RANDOMKEY");
+    assert_eq!(met(&mut h), "");
+    h.expiry = ExpiryMode::Delete;
+    assert_eq!((scanned(&mut h, "COUNT 100").0.join(" "), met(&mut h)), ("c".into(), "a b other".into()));
+    // The pattern counts, and the type does not.
+    scanned(&mut h, "MATCH ? TYPE string");
+    assert_eq!(met(&mut h), "a b");
+    scanned(&mut h, "MATCH ? COUNT 2000");
+    assert_eq!(met(&mut h), "a b");
+    h.run("DEL c");
+    h.check("RANDOMKEY", "nil");
+    assert_eq!(met(&mut h), "a b other");
+    h.run("KEYS *");
+    assert_eq!(met(&mut h), "");
+}
+
+#[test]
 fn flushing() {
     let mut h = harness();
     h.check("SET a 1", "+OK");

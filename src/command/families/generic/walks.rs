@@ -1,6 +1,7 @@
 //! Commands that look through the whole keyspace, a shard's lock at a time: KEYS, SCAN, RANDOMKEY.
 //!
-//! None of them removes the expired keys that it meets: it holds no lock for long enough to log that. They are skipped.
+//! Expired keys are skipped. SCAN and RANDOMKEY have those that they come upon removed (see `Context::met_expired`), as
+//! Redis does.
 
 use super::keys::type_name;
 use crate::base::glob::{glob_match, is_literal};
@@ -187,12 +188,14 @@ struct ScanWalk {
 }
 
 impl ScanWalk {
-    fn wants(&self, entry: &Entry) -> bool {
+    fn is_named(&self, entry: &Entry) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| glob_match(pattern, entry.key()))
-            && self
-                .type_wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name(entry).as_bytes()))
+    }
+
+    fn is_of_type(&self, entry: &Entry) -> bool {
+        self.type_wanted
+            .as_deref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name(entry).as_bytes()))
     }
 }
 
@@ -202,16 +205,23 @@ impl Walk for ScanWalk {
         let liveness = Liveness::of(ctx);
         let db = ctx.db;
         let index = shard_of(position);
-        let mut visited = 0;
+        let (mut visited, mut expired) = (0, Vec::new());
         let next = ctx.with_shard(index, |shard| {
             shard.db(db).scan(position, self.left.min(SCAN_AT_ONCE), |entry| {
                 visited += 1;
-                if self.wants(entry) && liveness.is_live(entry) {
-                    write_bulk(&mut self.encoded, entry.key());
-                    self.found += 1;
+                match liveness.is_live(entry) {
+                    true if self.is_named(entry) && self.is_of_type(entry) => {
+                        write_bulk(&mut self.encoded, entry.key());
+                        self.found += 1;
+                    }
+                    true => {}
+                    // Whatever its type, as in Redis.
+                    false if self.is_named(entry) => expired.push(Box::from(entry.key())),
+                    false => {}
                 }
             })
         });
+        expired.into_iter().for_each(|key| ctx.met_expired(key));
         self.position = next.or_else(|| (index + 1 < SHARD_COUNT).then(|| shard_start(index + 1)));
         self.left = self.left.saturating_sub(visited);
         self.rounds_left -= 1;
@@ -260,12 +270,18 @@ fn random_in(ctx: &mut Context<'_, '_>, index: usize) -> Option<Box<[u8]>> {
     let liveness = Liveness::of(ctx);
     let db = ctx.db;
     let mut rng = ctx.rng.clone();
-    let key = ctx.with_shard(index, |shard| {
+    let found = ctx.with_shard(index, |shard| {
         let entry = shard.db(db).random(|| rng.next_u64())?;
-        liveness.is_live(entry).then(|| Box::from(entry.key()))
+        Some((liveness.is_live(entry), Box::from(entry.key())))
     });
     *ctx.rng = rng;
-    key
+    match found? {
+        (true, key) => Some(key),
+        (false, key) => {
+            ctx.met_expired(key);
+            None
+        }
+    }
 }
 
 /// The first live key from some shard on: for a database in which nearly all has expired.

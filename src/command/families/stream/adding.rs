@@ -299,7 +299,14 @@ pub(super) fn xsetid(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
             return Err(CommandError::Syntax);
         }
     }
+    // A log may come from a server that let this pass, as 7.0 does.
+    let is_logged = ctx.expiry == ExpiryMode::Ignore;
     let entries = ctx.stream_mut(args[1])?.ok_or(CommandError::NoSuchKey)?.entries_mut();
+    if id < entries.max_deleted_id && !is_logged {
+        return Err(CommandError::text(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
     if entries.last_live_id().is_some_and(|last| id < last) {
         return Err(CommandError::text(
             "ERR The ID specified in XSETID is smaller than the target stream top item",

@@ -2,7 +2,7 @@
 
 use super::groups::naming_two;
 use super::ids;
-use super::propagation::{Claim, log_group_id};
+use super::propagation::{Claim, log_consumer, log_group_id};
 use super::ranges::{count, write_entry};
 use super::reading::stream_of;
 use crate::base::num::parse_i64;
@@ -10,7 +10,7 @@ use crate::command::args::int;
 use crate::command::error::quoting;
 use crate::command::{CommandError, CommandResult, Context, DONE};
 use crate::resp::reply::Reply;
-use crate::value::stream::{Entries, Group, Pending, StreamId};
+use crate::value::stream::{ConsumerId, Entries, Group, Pending, StreamId};
 
 /// How many pending entries XAUTOCLAIM looks at for each that it may claim.
 const LOOKS_A_CLAIM: usize = 10;
@@ -111,8 +111,8 @@ fn write_pending(reply: &mut Reply<'_>, group: &Group, range: &PendingRange<'_>,
 }
 
 /// How entries change hands.
-struct Terms<'a> {
-    consumer: &'a [u8],
+struct Terms {
+    consumer: ConsumerId,
     min_idle_ms: i64,
     delivered_ms: i64,
     /// Deliveries to set; else one is added, unless `just_ids`.
@@ -131,15 +131,14 @@ enum Claimed {
     Yes(Pending),
 }
 
-impl Terms<'_> {
-    /// Claims an entry if it may be, and writes it. `new_consumers` counts a consumer that had to be created.
+impl Terms {
+    /// Claims an entry if it may be, and writes it.
     fn claim(
         &self,
         reply: &mut Reply<'_>,
         (entries, group): (&Entries, &mut Group),
         id: StreamId,
         now_ms: i64,
-        new_consumers: &mut u64,
     ) -> Claimed {
         let before = group.pending_entry(id).copied();
         let Some(entry) = entries.get(id) else {
@@ -160,14 +159,13 @@ impl Terms<'_> {
                 pending.deliveries
             }
         };
-        let (consumer, is_new) = group.consumer_or_new(self.consumer, now_ms);
-        *new_consumers += u64::from(is_new);
         let deliveries = match self.deliveries {
             Some(deliveries) => deliveries,
             None => deliveries.wrapping_add(u64::from(!self.just_ids)),
         };
-        let pending = Pending { delivered_ms: self.delivered_ms, deliveries, consumer };
+        let pending = Pending { delivered_ms: self.delivered_ms, deliveries, consumer: self.consumer };
         group.assign(id, pending);
+        group.active(self.consumer, Some(now_ms));
         if self.just_ids {
             reply.bulk(id.text());
         } else {
@@ -281,17 +279,18 @@ pub(super) fn xclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     let now_ms = ctx.now_ms;
     let options = ClaimOptions::parse(&args[5 + wanted.len()..], now_ms)?;
     let ClaimOptions { delivered_ms, deliveries, force, just_ids, last_id } = options;
-    let terms = Terms { consumer, min_idle_ms, delivered_ms, deliveries, force, just_ids };
     let (entry, reply, _) = ctx.lookup_with(key);
     let Some((entries, group)) = stream_of(entry)?.and_then(|stream| stream.group_mut(name)) else {
         return Err(no_group(key, name));
     };
     let moved = last_id > group.last_id;
     group.last_id = group.last_id.max(last_id);
-    let (mut logged, mut claimed, mut new_consumers) = (Vec::new(), 0, 0);
+    let (claimer, is_new) = group.consumer_or_new(consumer, now_ms);
+    let terms = Terms { consumer: claimer, min_idle_ms, delivered_ms, deliveries, force, just_ids };
+    let (mut logged, mut claimed) = (Vec::new(), 0);
     let deferred = reply.deferred_array();
     for id in wanted {
-        match terms.claim(reply, (entries, group), id, now_ms, &mut new_consumers) {
+        match terms.claim(reply, (entries, group), id, now_ms) {
             Claimed::No => {}
             Claimed::Gone(pending) => logged.push(forget(group, id, pending)),
             Claimed::Yes(pending) => {
@@ -302,9 +301,7 @@ pub(super) fn xclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     }
     reply.finish_array(deferred, claimed);
     let read_to = (group.last_id, group.entries_read);
-    ctx.log_nothing();
-    ctx.dirty += logged.len() as u64 + new_consumers;
-    logged.iter().for_each(|logged| logged.log(ctx, key, name, consumer));
+    log_claims(ctx, (key, name, consumer), &logged, is_new);
     if moved && logged.is_empty() {
         log_group_id(ctx, key, name, read_to.0, read_to.1);
         ctx.dirty += 1;
@@ -323,13 +320,14 @@ pub(super) fn xautoclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         return Err(no_group(key, name));
     }
     let now_ms = ctx.now_ms;
-    let terms =
-        Terms { consumer, min_idle_ms, delivered_ms: now_ms, deliveries: None, force: false, just_ids };
     let (entry, reply, _) = ctx.lookup_with(key);
     let Some((entries, group)) = stream_of(entry)?.and_then(|stream| stream.group_mut(name)) else {
         return Err(no_group(key, name));
     };
-    let (mut logged, mut gone, mut new_consumers) = (Vec::new(), Vec::new(), 0);
+    let (claimer, is_new) = group.consumer_or_new(consumer, now_ms);
+    let (delivered_ms, deliveries, force) = (now_ms, None, false);
+    let terms = Terms { consumer: claimer, min_idle_ms, delivered_ms, deliveries, force, just_ids };
+    let (mut logged, mut gone) = (Vec::new(), Vec::new());
     let (mut claimed, mut left, mut next) = (0, count, Some(start));
     let mut looks = count.saturating_mul(LOOKS_A_CLAIM);
     let pending_from =
@@ -341,7 +339,7 @@ pub(super) fn xautoclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         let Some(id) = pending_from(group, next) else { break };
         looks -= 1;
         next = id.next();
-        match terms.claim(&mut out, (entries, group), id, now_ms, &mut new_consumers) {
+        match terms.claim(&mut out, (entries, group), id, now_ms) {
             Claimed::No => continue,
             Claimed::Gone(pending) => {
                 logged.push(forget(group, id, pending));
@@ -360,10 +358,23 @@ pub(super) fn xautoclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     reply.raw(&body);
     reply.array(gone.len());
     gone.iter().for_each(|id| reply.bulk(id.text()));
-    ctx.log_nothing();
-    ctx.dirty += logged.len() as u64 + new_consumers;
-    logged.iter().for_each(|logged| logged.log(ctx, key, name, consumer));
+    log_claims(ctx, (key, name, consumer), &logged, is_new);
     DONE
+}
+
+/// Logs what a claim came to, and a claimer that is new, though it got nothing.
+fn log_claims(
+    ctx: &mut Context<'_, '_>,
+    (key, group, claimer): (&[u8], &[u8], &[u8]),
+    logged: &[Logged],
+    is_new: bool,
+) {
+    ctx.log_nothing();
+    ctx.dirty += logged.len() as u64 + u64::from(is_new);
+    if is_new && logged.iter().all(|it| it.other.is_some()) {
+        log_consumer(ctx, key, group, claimer);
+    }
+    logged.iter().for_each(|it| it.log(ctx, key, group, claimer));
 }
 
 fn autoclaim_options(mut rest: &[&[u8]]) -> Result<(usize, bool), CommandError> {

@@ -120,10 +120,11 @@ fn write_delivery(reply: &mut Reply<'_>, pending: &Pending) {
 }
 
 fn write_consumer(reply: &mut Reply<'_>, group: &Group, consumer: &Consumer, most: usize) {
-    reply.map(4);
+    reply.map(5);
     reply.bulk("name");
     reply.bulk(consumer.name());
     write_int(reply, "seen-time", consumer.seen_ms);
+    write_int(reply, "active-time", consumer.active_ms.unwrap_or(-1));
     write_int(reply, "pel-count", consumer.pending().len() as i64);
     reply.bulk("pending");
     reply.array(consumer.pending().len().min(most));
@@ -157,11 +158,13 @@ pub(super) fn consumers(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
     let group = stream.group(args[3]).ok_or_else(|| no_such_group(args[2], args[3]))?;
     reply.array(group.consumers().len());
     for consumer in group.consumers() {
-        reply.map(3);
+        let since = |ms: i64| now_ms.wrapping_sub(ms).max(0);
+        reply.map(4);
         reply.bulk("name");
         reply.bulk(consumer.name());
         write_int(reply, "pending", consumer.pending().len() as i64);
-        write_int(reply, "idle", now_ms.wrapping_sub(consumer.seen_ms).max(0));
+        write_int(reply, "idle", since(consumer.seen_ms));
+        write_int(reply, "inactive", consumer.active_ms.map_or(-1, since));
     }
     DONE
 }

@@ -53,7 +53,7 @@ impl GroupChange<'_> {
     /// Logs it.
     pub(super) fn log(&self, ctx: &mut Context<'_, '_>, key: &[u8], group: &[u8], consumer: &[u8]) {
         if let Some(name) = self.new_consumer {
-            ctx.log(&[b"XGROUP", b"CREATECONSUMER", key, group, name]);
+            log_consumer(ctx, key, group, name);
         }
         for claim in &self.claims {
             claim.log(ctx, key, group, consumer);
@@ -62,6 +62,11 @@ impl GroupChange<'_> {
             log_group_id(ctx, key, group, last_id, entries_read);
         }
     }
+}
+
+/// Logs that there is a consumer.
+pub(super) fn log_consumer(ctx: &mut Context<'_, '_>, key: &[u8], group: &[u8], consumer: &[u8]) {
+    ctx.log(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
 }
 
 /// Logs how far a group is.

@@ -1,11 +1,11 @@
 //! XREAD and XREADGROUP.
 //!
-//! A client that waits has its command run again for each of its keys that becomes ready, and is answered with what that
-//! one key has; `$` was resolved when it began to wait.
+//! A client that waits has its whole command run again when one of its keys becomes ready; `$` was resolved when it began
+//! to wait. A consumer comes to be when it first asks, whether or not it gets something.
 
 use super::groups::naming_two;
 use super::ids::{self, until_nul};
-use super::propagation::{Claim, GroupChange};
+use super::propagation::{Claim, GroupChange, log_consumer};
 use super::ranges::{count, write_entry};
 use crate::base::num::parse_i64;
 use crate::command::table::TimeoutReply;
@@ -14,9 +14,6 @@ use crate::keyspace::Entry as KeyEntry;
 use crate::resp::reply::Reply;
 use crate::value::stream::{ConsumerId, Entries, Group, Pending, StreamId};
 use crate::value::{Stream, Value};
-
-/// How many entries a client gets that had to wait and did not say how many it wants.
-const AWAITED_COUNT: usize = 1000;
 
 pub(super) fn xread(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let options = Options::parse(args, false)?;
@@ -82,9 +79,14 @@ impl<'a, 'b> Options<'a, 'b> {
             }
         }
         if options.keys.len() != options.ids.len() {
-            return Err(CommandError::text(
-                "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
-            ));
+            return Err(CommandError::text(match grouped {
+                false => {
+                    "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."
+                }
+                true => {
+                    "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
+                }
+            }));
         }
         if !found {
             return Err(CommandError::Syntax);
@@ -120,9 +122,6 @@ fn no_group(key: &[u8], group: &[u8]) -> CommandError {
 }
 
 fn read(ctx: &mut Context<'_, '_>, args: &[&[u8]], options: &Options<'_, '_>) -> CommandResult {
-    if let Some(key) = ctx.woken_by {
-        return read_awaited(ctx, args, options, key);
-    }
     let mut starts = Vec::new();
     for (key, id) in options.keys.iter().zip(options.ids) {
         starts.push(resolve(ctx, options, key, id)?);
@@ -214,21 +213,34 @@ fn read_one(
             write_after(ctx, key, after, options.count)?;
             Ok(true)
         }
-        Some(reader) if after == StreamId::MAX => {
-            let Some(delivered) = stream.group(reader.group).map(|group| group.last_id) else {
-                return Ok(false);
-            };
-            let serves = has_more(delivered);
-            if serves {
-                deliver(ctx, key, reader, Wanted::New, options.count, options.no_ack)?;
-            }
-            Ok(serves)
-        }
         Some(reader) => {
-            deliver(ctx, key, reader, Wanted::After(after), options.count, options.no_ack)?;
+            let Some(group) = stream.group(reader.group) else { return Ok(false) };
+            let wanted = match after {
+                StreamId::MAX if has_more(group.last_id) => Wanted::New,
+                StreamId::MAX => {
+                    note_asking(ctx, key, reader)?;
+                    return Ok(false);
+                }
+                after => Wanted::After(after),
+            };
+            deliver(ctx, key, reader, wanted, options.count, options.no_ack)?;
             Ok(true)
         }
     }
+}
+
+/// Notes that a consumer asked for entries where there are none for it, and makes it known if it is new.
+fn note_asking(ctx: &mut Context<'_, '_>, key: &[u8], reader: Reader<'_>) -> Result<(), CommandError> {
+    let now_ms = ctx.now_ms;
+    let (entry, ..) = ctx.lookup_with(key);
+    let stream = stream_of(entry)?.ok_or_else(|| no_group(key, reader.group))?;
+    let (_, group) = stream.group_mut(reader.group).ok_or_else(|| no_group(key, reader.group))?;
+    let (_, is_new) = group.consumer_or_new(reader.consumer, now_ms);
+    if is_new {
+        ctx.dirty += 1;
+        log_consumer(ctx, key, reader.group, reader.consumer);
+    }
+    Ok(())
 }
 
 fn write_key(reply: &mut Reply<'_>, key: &[u8]) {
@@ -253,57 +265,6 @@ fn write_after(
         _ => reply.array(0),
     }
     Ok(())
-}
-
-/// Answers a client that waited with what the key has that became ready; has it wait on if that is nothing.
-fn read_awaited(
-    ctx: &mut Context<'_, '_>,
-    args: &[&[u8]],
-    options: &Options<'_, '_>,
-    key: &[u8],
-) -> CommandResult {
-    let wait_on = |ctx: &mut Context<'_, '_>| {
-        let same = args.iter().map(|arg| Box::from(*arg)).collect();
-        ctx.block_as(same, options.keys, options.block_ms.unwrap_or(0), TimeoutReply::NullArray)
-    };
-    let count = if options.count == 0 { AWAITED_COUNT } else { options.count };
-    let Some(at) = options.keys.iter().position(|other| *other == key) else { return wait_on(ctx) };
-    let is_grouped = options.reader.is_some();
-    let stream = match ctx.read_stream(key) {
-        Ok(Some(stream)) => stream,
-        _ if is_grouped => {
-            return Err(CommandError::text("UNBLOCKED the stream key no longer exists"));
-        }
-        _ => return wait_on(ctx),
-    };
-    let last = stream.entries().last_id;
-    let after = match options.reader {
-        None => ids::id(options.ids[at])?,
-        Some(reader) => match stream.group(reader.group) {
-            Some(group) => group.last_id,
-            None => {
-                return Err(CommandError::text(
-                    "NOGROUP the consumer group this client was blocked on no longer exists",
-                ));
-            }
-        },
-    };
-    if last <= after {
-        return wait_on(ctx);
-    }
-    if ctx.reply.is_resp3() {
-        ctx.reply.map(1);
-    } else {
-        ctx.reply.array(1);
-    }
-    match options.reader {
-        None => write_after(ctx, key, after, count)?,
-        Some(reader) => {
-            deliver(ctx, key, reader, Wanted::New, count, options.no_ack)?;
-            ctx.log_nothing();
-        }
-    }
-    DONE
 }
 
 /// What a consumer wants.
@@ -387,6 +348,9 @@ fn give_new(
         }
     }
     reply.finish_array(deferred, written);
+    if let Some(consumer) = owner.filter(|_| !claims.is_empty()) {
+        group.active(consumer, Some(now_ms));
+    }
     claims
 }
 

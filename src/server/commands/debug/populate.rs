@@ -32,16 +32,14 @@ pub(super) fn run(call: &mut Call<'_, '_>) -> Next {
         let args: [&[u8]; 4] = [b"SET", &key, &value, b"NX"];
         let (node, session) = (&**call.node, &mut *call.session);
         unread.clear();
-        let (may_block, woken_by) = (false, None);
         match &mut call.held {
             Some(locked) => {
-                let mut ran = Ran { node, session, locked, ready: &mut ready, may_block, woken_by };
+                let mut ran = Ran { node, session, locked, ready: &mut ready, may_block: false };
                 run_handler(&mut ran, set, &args, &mut unread);
             }
             None => {
                 let (mut locked, _) = lock_for(&node.keyspace, set, &args);
-                let mut ran =
-                    Ran { node, session, locked: &mut locked, ready: &mut ready, may_block, woken_by };
+                let mut ran = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: false };
                 run_handler(&mut ran, set, &args, &mut unread);
             }
         }
