@@ -733,6 +733,7 @@ mod tests {
     #[test]
     fn beginnings_of_commands_are_noted_with_their_database() {
         let log = Log::new(lineage(1), 50, 100_000);
+        log.keep();
         assert_eq!(log.mark_before(50), None);
         for db in 0..8 {
             for _ in 0..100 {
