@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod layout;
 mod pair;
+mod partition;
 mod peer;
 mod persistence;
 mod readme;

@@ -5,6 +5,7 @@ pub mod nodes;
 pub mod peer;
 pub mod rng;
 pub mod server;
+pub mod slow_disk;
 pub mod traffic;
 
 pub use client::Client;

@@ -22,6 +22,7 @@ const LOG_TAIL_BYTES: u64 = 6_000;
 pub struct Server {
     program: PathBuf,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     port: u16,
     dir: PathBuf,
     log: PathBuf,
@@ -67,6 +68,11 @@ impl Server {
         Server::start_on(port, our_program(), args, None)
     }
 
+    /// The same, with more in its environment.
+    pub fn ours_with_env(port: u16, args: &[&str], env: Vec<(String, String)>) -> Server {
+        Server::start_with(port, our_program(), args, None, env)
+    }
+
     /// A stock server with these arguments; it persists nothing unless they say so.
     pub fn redis(args: &[&str]) -> Option<Server> {
         Server::redis_at(None, args)
@@ -109,13 +115,23 @@ impl Server {
     }
 
     fn start_on(port: u16, program: PathBuf, args: &[&str], dir: Option<&Path>) -> Server {
+        Server::start_with(port, program, args, dir, Vec::new())
+    }
+
+    fn start_with(
+        port: u16,
+        program: PathBuf,
+        args: &[&str],
+        dir: Option<&Path>,
+        env: Vec<(String, String)>,
+    ) -> Server {
         let owned = TempDir::with_prefix("outrigger-test-").expect("make a temporary folder");
         let dir = dir.map_or_else(|| owned.path().join("data"), Path::to_path_buf);
         std::fs::create_dir_all(&dir).expect("make the data folder");
         let log = owned.path().join("server.log");
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-        let child = spawn(&program, &args, port, &dir, &log);
-        let mut server = Server { program, args, port, dir, log, child, _owned: owned };
+        let child = spawn(&program, &args, &env, port, &dir, &log);
+        let mut server = Server { program, args, env, port, dir, log, child, _owned: owned };
         server.wait_up();
         server
     }
@@ -221,7 +237,7 @@ impl Server {
     /// As [`Server::restart`], without waiting for it to be up.
     pub fn spawn_again(&mut self) {
         self.kill();
-        self.child = spawn(&self.program, &self.args, self.port, &self.dir, &self.log);
+        self.child = spawn(&self.program, &self.args, &self.env, self.port, &self.dir, &self.log);
     }
 
     /// Replaces the arguments of the next start.
@@ -235,12 +251,19 @@ impl Server {
     }
 }
 
-fn spawn(program: &Path, args: &[String], port: u16, dir: &Path, log: &Path) -> Child {
+fn spawn(
+    program: &Path,
+    args: &[String],
+    env: &[(String, String)],
+    port: u16,
+    dir: &Path,
+    log: &Path,
+) -> Child {
     let out = OpenOptions::new().create(true).append(true).open(log).expect("open the server's log");
     let err = out.try_clone().expect("share the server's log");
     let mut command = Command::new(program);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    command.arg("--dir").arg(dir).args(args);
+    command.arg("--dir").arg(dir).args(args).envs(env.iter().cloned());
     command.stdin(Stdio::null()).stdout(out).stderr(err);
     command.spawn().unwrap_or_else(|error| panic!("start {}: {error}", program.display()))
 }

@@ -1,0 +1,71 @@
+//! Looks at all nodes the whole time: no two of them ever act as primary of one lineage.
+
+use crate::support::Client;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// A thread that looks.
+pub struct Watch {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<HashMap<String, Vec<usize>>>>,
+}
+
+impl Watch {
+    /// Looks at these ports from now on.
+    pub fn start(ports: Vec<u16>) -> Watch {
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut seen: HashMap<String, Vec<usize>> = HashMap::new();
+            while !ended.load(Ordering::Acquire) {
+                for (node, port) in ports.iter().enumerate() {
+                    let Some(lineage) = acts_under(*port) else { continue };
+                    let nodes = seen.entry(lineage).or_default();
+                    if !nodes.contains(&node) {
+                        nodes.push(node);
+                    }
+                }
+                std::thread::sleep(PERIOD);
+            }
+            seen
+        });
+        Watch { over, thread: Some(thread) }
+    }
+
+    /// Fails if two nodes were seen to act under one lineage.
+    pub fn check(mut self) {
+        self.over.store(true, Ordering::Release);
+        let seen = self.thread.take().expect("it runs").join().expect("the watch");
+        assert!(!seen.is_empty(), "nobody was ever seen to act");
+        for (lineage, nodes) in seen {
+            assert!(nodes.len() == 1, "nodes {nodes:?} acted under lineage {lineage}");
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The lineage under which a node acts as primary, if it does.
+fn acts_under(port: u16) -> Option<String> {
+    let mut client = Client::connect(port).ok()?;
+    client.set_read_timeout(Duration::from_millis(100));
+    let reply = client.try_command(&["INFO", "replication"]).ok()?;
+    let text = String::from_utf8_lossy(reply.as_bytes()?).into_owned();
+    let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+    let acts =
+        field("role:").as_deref() == Some("master") && field("outrigger_fenced:").as_deref() == Some("0");
+    if acts { field("master_replid:") } else { None }
+}
