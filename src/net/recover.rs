@@ -40,7 +40,7 @@ async fn recover(node: &Arc<Node>, ask: &Ask, number: u64) {
         for peer in peers {
             infos.push(inquire(node, peer).await);
         }
-        let reason = match judge_round(peers, &infos, ask.choosing) {
+        let reason = match judge_round(peers, &infos, ask.choosing, node.config().durable_acks) {
             Round::StartNew => {
                 start_new(node, order);
                 break;

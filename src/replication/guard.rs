@@ -178,8 +178,12 @@ pub enum Choice {
     Conflict,
 }
 
-/// Whether `a` contains `b`.
+/// Whether `a` contains `b`, or was told to go on in its place: of two epochs the higher one is of the node that was promoted
+/// later, and what the other has beyond that was written beside it.
 fn contains(a: &Offer, b: &Offer) -> bool {
+    if a.epoch.number != b.epoch.number {
+        return a.epoch.number > b.epoch.number;
+    }
     if a.place.lineage == b.place.lineage {
         return a.place.offset >= b.place.offset;
     }
@@ -187,8 +191,15 @@ fn contains(a: &Offer, b: &Offer) -> bool {
 }
 
 /// Chooses the most advanced history among the peers; of equal ones, the one that stands stillest.
-pub fn choose(answers: &[PeerAnswer]) -> Choice {
-    let all_answered = !answers.contains(&PeerAnswer::Silent);
+///
+/// What was promised with `durable_acks` N is on N of the peers at least: with so many silent it may be on those alone, and
+/// they are waited for.
+pub fn choose(answers: &[PeerAnswer], durable_acks: usize) -> Choice {
+    let silent = answers.iter().filter(|answer| **answer == PeerAnswer::Silent).count();
+    let all_answered = silent == 0;
+    if durable_acks > 0 && silent >= durable_acks {
+        return Choice::Wait;
+    }
     let offers = || {
         answers.iter().enumerate().filter_map(|(index, answer)| match answer {
             PeerAnswer::At(offer, standing) => Some((index, offer, *standing)),
@@ -226,7 +237,7 @@ pub fn choose_by_order(answers: &[PeerAnswer], any: bool) -> Choice {
             Choice::Take { peer, place: offer.place, epoch, keep_lineage: false }
         }
         None if any => Choice::Wait,
-        None => choose(answers),
+        None => choose(answers, 0),
     }
 }
 
@@ -293,13 +304,18 @@ mod tests {
             let place = offer(1, offset).place;
             Choice::Take { peer, place, epoch: 1, keep_lineage }
         };
-        assert_eq!(choose(&[]), Choice::Wait);
-        assert_eq!(choose(&[Nothing, Silent]), Choice::Wait);
-        assert_eq!(choose(&[Nothing, Nothing]), Choice::StartNew);
+        assert_eq!(choose(&[], 0), Choice::Wait);
+        assert_eq!(choose(&[Nothing, Silent], 0), Choice::Wait);
+        assert_eq!(choose(&[Nothing, Nothing], 0), Choice::StartNew);
         let (a, b) = (still(1, 10), still(1, 20));
-        assert_eq!(choose(&[a, b, Nothing]), take(1, 20, true));
-        assert_eq!(choose(&[a, Silent]), take(0, 10, false));
-        assert_eq!(choose(&[a, still(2, 5)]), Choice::Conflict);
+        assert_eq!(choose(&[a, b, Nothing], 0), take(1, 20, true));
+        assert_eq!(choose(&[a, Silent], 0), take(0, 10, false));
+        assert_eq!(choose(&[a, still(2, 5)], 0), Choice::Conflict);
+        // The silent one may be the only one that has what was promised.
+        assert_eq!(choose(&[a, Silent], 1), Choice::Wait);
+        assert_eq!(choose(&[a, Silent], 2), take(0, 10, false));
+        assert_eq!(choose(&[a, Silent, Silent], 2), Choice::Wait);
+        assert_eq!(choose(&[a, b, Nothing], 1), take(1, 20, true));
     }
 
     #[test]
@@ -311,14 +327,14 @@ mod tests {
             Choice::Take { peer, place, epoch: 1, keep_lineage }
         };
         // It is still applying what the dead primary sent last.
-        assert_eq!(choose(&[at(10, Standing::Following)]), Choice::WaitForEnd);
-        assert_eq!(choose(&[at(10, Standing::Following), at(9, Standing::Still)]), Choice::WaitForEnd);
+        assert_eq!(choose(&[at(10, Standing::Following)], 0), Choice::WaitForEnd);
+        assert_eq!(choose(&[at(10, Standing::Following), at(9, Standing::Still)], 0), Choice::WaitForEnd);
         // A replica of that peer is no further than the peer itself.
         let chain = [at(10, Standing::Following), at(10, Standing::Still)];
-        assert_eq!(choose(&chain), take(1, true));
+        assert_eq!(choose(&chain, 0), take(1, true));
         // One that was promoted serves it: there must not be two.
         let promoted = [at(10, Standing::Still), at(20, Standing::Primary)];
-        assert_eq!(choose(&promoted), Choice::Serving(1));
+        assert_eq!(choose(&promoted, 0), Choice::Serving(1));
         // Unless an operator says so.
         assert_eq!(choose_by_order(&[at(10, Standing::Primary)], true), take(0, false));
         assert_eq!(choose_by_order(&[at(10, Standing::Following), Silent], true), take(0, false));
@@ -326,15 +342,26 @@ mod tests {
         assert_eq!(choose_by_order(&[at(10, Standing::Primary)], false), Choice::Serving(0));
         assert_eq!(choose_by_order(&[at(10, Standing::Following)], false), Choice::WaitForEnd);
         let contradicting = [At(offer(2, 5), Standing::Still), at(10, Standing::Still)];
-        assert_eq!(choose(&contradicting), Choice::Conflict);
+        assert_eq!(choose(&contradicting, 0), Choice::Conflict);
         assert_eq!(choose_by_order(&contradicting, false), take(1, false));
     }
 
     #[test]
-    fn a_history_that_is_taken_goes_on_above_all_epochs_told() {
-        let mut ahead = offer(1, 10);
-        ahead.epoch.number = 7;
-        let answers = [ahead, offer(1, 20)].map(|offer| PeerAnswer::At(offer, Standing::Still));
-        assert!(matches!(choose(&answers), Choice::Take { peer: 1, epoch: 7, .. }), "{:?}", choose(&answers));
+    fn of_two_epochs_the_higher_is_taken() {
+        let still = |epoch, lineage, offset| {
+            let mut offer = offer(lineage, offset);
+            offer.epoch.number = epoch;
+            PeerAnswer::At(offer, Standing::Still)
+        };
+        // What an old primary wrote beside its successor, and what a replica of it has that missed two promotions.
+        for stale in [still(1, 1, 20), still(5, 2, 20)] {
+            for answers in [[still(7, 1, 10), stale], [stale, still(7, 1, 10)]] {
+                let chosen = choose(&answers, 1);
+                let Choice::Take { place, epoch: 7, keep_lineage: true, .. } = chosen else {
+                    panic!("{chosen:?}")
+                };
+                assert_eq!(place, offer(1, 10).place);
+            }
+        }
     }
 }

@@ -154,8 +154,13 @@ enum Told {
 }
 
 /// Errors that are answered before anything is done.
-const REFUSALS: [&str; 6] =
-    ["READONLY", "FENCED", "LOADING", "MASTERDOWN", "NOREPLICAS", "NOTDURABLE too few"];
+const REFUSALS: [&str; 5] = ["READONLY ", "FENCED ", "LOADING ", "MASTERDOWN ", "NOREPLICAS "];
+
+/// Does an error say that nothing was done?
+fn is_refusal(text: &str) -> bool {
+    let refused = REFUSALS.iter().any(|refusal| text.starts_with(refusal));
+    refused || text.starts_with("NOTDURABLE ") && text.ends_with("nothing was written")
+}
 
 fn judge(action: Action, reply: std::io::Result<RespValue>) -> Told {
     let reply = match reply {
@@ -167,7 +172,7 @@ fn judge(action: Action, reply: std::io::Result<RespValue>) -> Told {
         let text = String::from_utf8_lossy(error).into_owned();
         return match action {
             Action::Get => Told::Nothing,
-            _ if REFUSALS.iter().any(|refusal| text.starts_with(refusal)) => Told::Nothing,
+            _ if is_refusal(&text) => Told::Nothing,
             _ if text.starts_with("NOTDURABLE ") => Told::MaybeDone,
             _ => panic!("{action:?}: {text}"),
         };

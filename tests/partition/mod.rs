@@ -12,6 +12,7 @@ mod watch;
 
 use crate::support::scaled;
 use schedule::Figures;
+use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,11 +26,16 @@ const ONCE_FAILED: [u64; 0] = [];
 fn run_all(seeds: Vec<u64>) {
     let next = AtomicU64::new(0);
     let totals = Mutex::new(Figures::default());
+    let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let figures = schedule::run(*seed);
+                    // Every seed has its turn, so that one run tells all that fail.
+                    let Ok(figures) = catch_unwind(|| schedule::run(*seed)) else {
+                        failed.lock().expect("the failures").push(*seed);
+                        continue;
+                    };
                     let mut totals = totals.lock().expect("the totals");
                     totals.answered += figures.answered;
                     totals.unknown += figures.unknown;
@@ -46,6 +52,8 @@ fn run_all(seeds: Vec<u64>) {
         totals.answered,
         totals.unknown
     );
+    let failed = failed.into_inner().expect("the failures");
+    assert!(failed.is_empty(), "seeds {failed:?} failed");
     assert!(totals.answered > 100 * seeds.len(), "hardly anything was answered");
 }
 

@@ -103,13 +103,19 @@ pub struct Taking {
     pub keep_lineage: bool,
 }
 
-/// Judges the peers' `INFO replication`, in the order of `peers`; `None` for one that did not answer.
-pub fn judge_round(peers: &[Address], infos: &[Option<String>], choosing: Choosing) -> Round {
+/// Judges the peers' `INFO replication`, in the order of `peers`; `None` for one that did not answer. `durable_acks` is what
+/// this node promises with.
+pub fn judge_round(
+    peers: &[Address],
+    infos: &[Option<String>],
+    choosing: Choosing,
+    durable_acks: u8,
+) -> Round {
     let answer = |info: &Option<String>| info.as_deref().map_or(PeerAnswer::Silent, read_history);
     let answers: Vec<PeerAnswer> = infos.iter().map(answer).collect();
     let names = || peers.iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
     let choice = match choosing {
-        Choosing::Carefully => choose(&answers),
+        Choosing::Carefully => choose(&answers, durable_acks.into()),
         Choosing::Furthest => choose_by_order(&answers, false),
         Choosing::Named => choose_by_order(&answers, true),
     };
@@ -193,22 +199,22 @@ mod tests {
             Round::Take(Taking { peer, place: place(offset), epoch: 0, keep_lineage })
         };
         let all = [info(10), info(30), info(20)];
-        assert_eq!(judge_round(&peers, &all, Choosing::Carefully), take(1, 30, true));
+        assert_eq!(judge_round(&peers, &all, Choosing::Carefully, 0), take(1, 30, true));
         let silent = [info(10), None, info(20)];
-        assert_eq!(judge_round(&peers, &silent, Choosing::Carefully), take(2, 20, false));
-        let none = judge_round(&peers, &[None, None, None], Choosing::Carefully);
+        assert_eq!(judge_round(&peers, &silent, Choosing::Carefully, 0), take(2, 20, false));
+        let none = judge_round(&peers, &[None, None, None], Choosing::Carefully, 0);
         assert_eq!(none, Round::Wait("waiting for the history of a:1, b:2, c:3".into()));
         let growing = info(40).map(|text| text.replace("status:down", "status:up"));
-        let waiting = judge_round(&peers[..2], &[info(10), growing.clone()], Choosing::Furthest);
+        let waiting = judge_round(&peers[..2], &[info(10), growing.clone()], Choosing::Furthest, 0);
         assert_eq!(waiting, Round::Take(Taking { peer: 0, place: place(10), epoch: 0, keep_lineage: false }));
-        let waiting = judge_round(&peers[..2], &[None, growing.clone()], Choosing::Furthest);
+        let waiting = judge_round(&peers[..2], &[None, growing.clone()], Choosing::Furthest, 0);
         assert_eq!(
             waiting,
             Round::Wait("the peers a:1, b:2 still follow a primary; waiting for its end".into())
         );
-        assert_eq!(judge_round(&peers[..2], &[info(10), growing], Choosing::Named), take(1, 40, false));
+        assert_eq!(judge_round(&peers[..2], &[info(10), growing], Choosing::Named, 0), take(1, 40, false));
         let serving = info(40).map(|text| text.replace("role:slave", "role:master"));
-        let waiting = judge_round(&peers[..2], &[None, serving], Choosing::Furthest);
+        let waiting = judge_round(&peers[..2], &[None, serving], Choosing::Furthest, 0);
         let text = "b:2 serves this history as its primary; follow it with REPLICAOF";
         assert_eq!(waiting, Round::Wait(text.into()));
     }
