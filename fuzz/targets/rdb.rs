@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use outrigger::format::rdb::cut::Cutter;
 use outrigger::format::rdb::{FeedReader, RdbReader, ReadOptions, Record, dump};
 use outrigger::value::{Hash, Value};
 
@@ -28,6 +29,21 @@ fn assert_same(again: &Value, value: &Value) {
     assert!(set.iter().all(|member| again.contains_element(member)));
     let is_packed_integers = set.encoding() == "listpack" && again.encoding() == "intset";
     assert!(is_packed_integers || again.encoding() == set.encoding());
+}
+
+/// The keys of a snapshot that is decoded in parts, and its length; `None` if anything is wrong with it.
+fn in_parts(bytes: &[u8], about: usize, options: ReadOptions) -> Option<(Vec<Vec<u8>>, u64)> {
+    let mut cutter = Cutter::new(bytes, &options).ok()?;
+    let mut keys = Vec::new();
+    while let Some(part) = cutter.next_part(about).ok()? {
+        let mut reader = RdbReader::of_part(&bytes[part.bytes.clone()], &part, options);
+        while let Some(record) = reader.next_record().ok()? {
+            if let Record::Entry(entry) = record {
+                keys.push(entry.key.to_vec());
+            }
+        }
+    }
+    Some((keys, cutter.end()?.bytes))
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -68,6 +84,8 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     assert_eq!(fed, keys);
+    let cut = in_parts(bytes, usize::from(piece), options);
+    assert_eq!(cut, end.map(|end| (keys, end)));
     if let Some(end) = end {
         assert_eq!(pieces.offset(), end);
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Point;
+use super::parts::{Plan, decode_in_parts};
 use super::snapshot::{PacedFile, UsageKind};
 use crate::command::{Settings, access};
 use crate::format::aof::seal::Lineage;
@@ -115,6 +116,19 @@ impl Gathered {
         }
     }
 
+    /// Takes what a later part of the same snapshot tells.
+    fn absorb(&mut self, later: Gathered) {
+        let (facts, more) = (&mut self.facts, later.facts);
+        facts.keys += more.keys;
+        facts.skipped_empty += more.skipped_empty;
+        facts.ctime_s = more.ctime_s.or(facts.ctime_s);
+        facts.aof_base |= more.aof_base;
+        facts.functions.extend(more.functions);
+        self.lineage = later.lineage.or(self.lineage);
+        self.offset = later.offset.or(self.offset);
+        self.stream_db = later.stream_db.or(self.stream_db);
+    }
+
     fn done(mut self, bytes: u64, skipped_empty: u64) -> Facts {
         self.facts.bytes = bytes;
         self.facts.skipped_empty = skipped_empty;
@@ -178,10 +192,24 @@ impl Inserting {
     }
 }
 
-/// Loads a snapshot that lies in one piece and begins at the first byte. What follows it is not looked at.
+/// Loads a snapshot that lies in one piece and begins at the first byte, a big one with several threads. What follows it is
+/// not looked at.
 ///
 /// `released` is told how far the bytes are done with. On an error the keyspace holds a part.
 pub fn load_rdb(
+    bytes: &[u8],
+    keyspace: &Keyspace,
+    how: &Inserting,
+    released: impl FnMut(usize),
+) -> Result<Facts, LoadError> {
+    match Plan::of(bytes.len()) {
+        Some(plan) => read_in_parts(bytes, keyspace, how, plan, released),
+        None => read_in_turn(bytes, keyspace, how, released),
+    }
+}
+
+/// Loads a snapshot on this thread.
+pub(super) fn read_in_turn(
     bytes: &[u8],
     keyspace: &Keyspace,
     how: &Inserting,
@@ -194,6 +222,60 @@ pub fn load_rdb(
             Err(check_rdb(bytes, how.read).err().unwrap_or(error))
         }
         other => other,
+    }
+}
+
+/// As [`read_in_turn`], on several threads.
+pub(super) fn read_in_parts(
+    bytes: &[u8],
+    keyspace: &Keyspace,
+    how: &Inserting,
+    plan: Plan,
+    mut released: impl FnMut(usize),
+) -> Result<Facts, LoadError> {
+    let decode = |reader: &mut RdbReader<&[u8]>| -> Result<Gathered, LoadError> {
+        let mut gathered = Gathered::default();
+        loop {
+            let offset = reader.offset();
+            let Some(record) = reader.next_record()? else { break };
+            take(record, keyspace, how, &mut gathered, offset)?;
+        }
+        gathered.facts.skipped_empty = reader.skipped_empty();
+        Ok(gathered)
+    };
+    let (mut all, mut release_at) = (Gathered::default(), RELEASE_EVERY_BYTES);
+    let end = decode_in_parts(bytes, how.read, plan, decode, |gathered, part| {
+        all.absorb(gathered);
+        if part.end as u64 >= release_at {
+            released(part.end);
+            release_at = part.end as u64 + RELEASE_EVERY_BYTES;
+        }
+    });
+    let Ok(end) = end else { return Err(first_fault(bytes, how.read, keyspace.databases())) };
+    all.facts.checksum = end.checksum;
+    let skipped_empty = all.facts.skipped_empty;
+    Ok(all.done(end.bytes, skipped_empty))
+}
+
+/// What is wrong with a snapshot that could not be loaded, in the order of its bytes; but a checksum that does not hold comes
+/// before what a changed byte may have made of it.
+fn first_fault(bytes: &[u8], read: ReadOptions, databases: u32) -> LoadError {
+    let mut wrong_database = None;
+    let judged = judge_rdb(bytes, read, &mut |record, offset| {
+        if let Record::Entry(entry) = record
+            && entry.db >= databases
+            && wrong_database.is_none()
+        {
+            wrong_database = Some(LoadError::Database { db: entry.db, databases, offset });
+        }
+    });
+    match (judged, wrong_database) {
+        (Err(error @ LoadError::DuplicateKey { .. }), Some(wrong)) if wrong.offset() <= error.offset() => {
+            wrong
+        }
+        (Err(error), _) | (Ok(_), Some(error)) => error,
+        // Nothing is wrong with the bytes; so what they were when they were loaded is not what they are.
+        (Ok(facts), None) => LoadError::Unfinished { offset: facts.bytes },
     }
 }
 
@@ -299,7 +381,8 @@ fn take(
             gathered.facts.keys += 1;
         }
         Record::FunctionCode(code) => gathered.facts.functions.push(code.to_vec()),
-        Record::SelectDb(_) | Record::ResizeDb { .. } | Record::End { .. } => {}
+        Record::End { checksum } => gathered.facts.checksum = checksum,
+        Record::SelectDb(_) | Record::ResizeDb { .. } => {}
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod live;
 pub mod load;
 pub mod names;
 pub mod offline;
+mod parts;
 pub mod recovery;
 pub mod rewrite;
 pub mod snapshot;

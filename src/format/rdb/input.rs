@@ -13,7 +13,17 @@ const CRC_STRIDE_BYTES: usize = 128 * 1024;
 const STRING_INT8: u64 = 0;
 const STRING_INT16: u64 = 1;
 const STRING_INT32: u64 = 2;
-const STRING_LZF: u64 = 3;
+pub(super) const STRING_LZF: u64 = 3;
+
+/// How many bytes of number follow, if a number stands for the string.
+pub(super) fn number_bytes(encoding: u64) -> Option<u64> {
+    match encoding {
+        STRING_INT8 => Some(1),
+        STRING_INT16 => Some(2),
+        STRING_INT32 => Some(4),
+        _ => None,
+    }
+}
 
 /// A length field: a plain number, or the announcement of an encoded string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +212,7 @@ impl<R: BufRead> Input<R> {
         }
     }
 
-    fn string_length(&self, len: u64) -> Result<usize, RdbError> {
+    pub(super) fn string_length(&self, len: u64) -> Result<usize, RdbError> {
         let fits = usize::try_from(len).ok().filter(|_| len <= self.max_string_bytes);
         fits.ok_or_else(|| self.error(RdbErrorKind::TooLong(len)))
     }

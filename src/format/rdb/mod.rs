@@ -1,5 +1,6 @@
 //! RDB: the snapshot format, and the DUMP payload that shares its values. `docs/formats/rdb.md` describes the bytes.
 
+pub mod cut;
 pub mod dump;
 pub mod error;
 mod input;

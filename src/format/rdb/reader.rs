@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use super::cut::Part;
 use super::error::{RdbError, RdbErrorKind};
 use super::input::Input;
 use super::value_reader::{Scratch, read_value};
@@ -9,7 +10,7 @@ use super::{NEWEST_READ_VERSION, opcode};
 use crate::value::{Limits, Value};
 
 /// Since this version eight bytes of checksum stand behind the end.
-const FIRST_WITH_CHECKSUM: u16 = 5;
+pub(super) const FIRST_WITH_CHECKSUM: u16 = 5;
 
 /// What a [`FeedReader`] keeps of its buffer after a long record, in bytes.
 const IDLE_BUFFER_BYTES: usize = 1 << 20;
@@ -259,7 +260,7 @@ impl Decoder {
     }
 }
 
-fn read_version<R: BufRead>(input: &mut Input<R>) -> Result<u16, RdbError> {
+pub(super) fn read_version<R: BufRead>(input: &mut Input<R>) -> Result<u16, RdbError> {
     let magic: [u8; 9] = input.array()?;
     let digits = magic.strip_prefix(super::MAGIC).filter(|digits| digits.iter().all(u8::is_ascii_digit));
     let Some(digits) = digits else { return Err(RdbError::new(0, RdbErrorKind::NotRdb)) };
@@ -278,6 +279,8 @@ fn read_version<R: BufRead>(input: &mut Input<R>) -> Result<u16, RdbError> {
 pub struct RdbReader<R> {
     input: Input<R>,
     decoder: Decoder,
+    /// Where the records end, if that is not told by one of them.
+    part_end: Option<u64>,
 }
 
 impl<R: BufRead> RdbReader<R> {
@@ -286,12 +289,23 @@ impl<R: BufRead> RdbReader<R> {
         RdbReader {
             input: Input::new(source, 0, 0, options.max_string_bytes),
             decoder: Decoder::new(options),
+            part_end: None,
         }
     }
 
-    /// The next record; `None` after [`Record::End`]. After an error the reader is of no more use.
+    /// A reader of a part of a snapshot, whose bytes `source` gives. It ends where they do.
+    pub fn of_part(source: R, part: &Part, options: ReadOptions) -> Self {
+        let decoder = Decoder { version: part.version, db: part.db, ..Decoder::new(options) };
+        let input = Input::new(source, part.bytes.start as u64, 0, options.max_string_bytes);
+        RdbReader { input, decoder, part_end: Some(part.bytes.end as u64) }
+    }
+
+    /// The next record; `None` after [`Record::End`], or at the end of a part. After an error the reader is of no more use.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, RdbError> {
         loop {
+            if self.part_end == Some(self.input.offset()) {
+                return Ok(None);
+            }
             match self.decoder.find(&mut self.input)? {
                 Found::Skipped => {}
                 found => return Ok(self.decoder.record(found)),

@@ -93,15 +93,20 @@ fn file(version: u16, records: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
+/// The only entry of a snapshot of this record. That it can be cut is seen beside.
 fn one(version: u16, record: &[u8]) -> Result<Read1, RdbError> {
-    read_all(&file(version, &[record])[..]).map(|mut entries| entries.remove(0))
+    let bytes = file(version, &[record]);
+    let read = read_all(&bytes[..]);
+    let parts = super::cut::tests::in_parts(&bytes, 1);
+    assert_eq!(read.is_ok(), parts.is_ok_and(|(_, end)| end.is_some()), "{read:?}");
+    read.map(|mut entries| entries.remove(0))
 }
 
 fn lines(words: &[&str]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
-fn samples() -> Vec<(&'static str, Value)> {
+pub(super) fn samples() -> Vec<(&'static str, Value)> {
     let limits = Limits::default();
     let list = |elements: &[&[u8]]| {
         let mut list = List::new();
@@ -162,7 +167,7 @@ fn samples() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn write(options: WriteOptions, entries: &[(&str, Value)]) -> Vec<u8> {
+pub(super) fn write(options: WriteOptions, entries: &[(&str, Value)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = RdbWriter::new(options, |chunk: &[u8]| -> Result<(), Infallible> {
         bytes.extend_from_slice(chunk);

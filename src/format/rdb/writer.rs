@@ -34,7 +34,7 @@ pub struct ReplicationPoint {
 }
 
 /// What a snapshot says about itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Header<'a> {
     /// The version of Redis that the server presents itself as.
     pub redis_version: &'a str,

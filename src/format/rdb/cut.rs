@@ -1,0 +1,332 @@
+//! Cutting a snapshot into parts of whole records without decoding their values, so that several threads can decode at once.
+//!
+//! The cutter follows the lengths alone. It judges nothing: each part is decoded by the one decoder
+//! ([`super::RdbReader::of_part`]), and where the cutter meets what it cannot follow, that decoder says what is wrong.
+
+use super::error::{RdbError, RdbErrorKind};
+use super::input::{Input, Length};
+use super::reader::{FIRST_WITH_CHECKSUM, ReadOptions, read_version};
+use super::{opcode, value_type};
+use std::ops::Range;
+
+/// Some whole records that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where they lie in the snapshot.
+    pub bytes: Range<usize>,
+    /// The database in force at their start.
+    pub db: u32,
+    /// The version of the snapshot.
+    pub version: u16,
+}
+
+/// How a snapshot ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The length of the snapshot in bytes.
+    pub bytes: u64,
+    /// The checksum that stands at the end; `None` if the snapshot has none or says that it was not taken.
+    pub checksum: Option<u64>,
+}
+
+/// Cuts a snapshot that lies in one piece.
+pub struct Cutter<'b> {
+    input: Input<&'b [u8]>,
+    version: u16,
+    db: u32,
+    verify_checksum: bool,
+    end: Option<End>,
+}
+
+impl<'b> Cutter<'b> {
+    /// Begins at the first byte of a snapshot.
+    ///
+    /// # Errors
+    /// The bytes do not begin like a snapshot that can be read.
+    pub fn new(bytes: &'b [u8], options: &ReadOptions) -> Result<Cutter<'b>, RdbError> {
+        let mut input = Input::new(bytes, 0, 0, options.max_string_bytes);
+        let version = read_version(&mut input)?;
+        Ok(Cutter { input, version, db: 0, verify_checksum: options.verify_checksum, end: None })
+    }
+
+    /// The next part, of `about_bytes` or little more; `None` at the end.
+    ///
+    /// # Errors
+    /// A length that leads beyond the end, a type that is not known, a checksum that does not hold. The cutter is of no more
+    /// use then.
+    pub fn next_part(&mut self, about_bytes: usize) -> Result<Option<Part>, RdbError> {
+        let (db, begins) = (self.db, self.input.offset() as usize);
+        while self.end.is_none() {
+            let here = self.input.offset() as usize;
+            if here - begins >= about_bytes {
+                break;
+            }
+            if self.skip_record()? {
+                // The part ends before the mark of the end.
+                return Ok(self.part(begins..here, db));
+            }
+        }
+        Ok(self.part(begins..self.input.offset() as usize, db).filter(|_| self.end.is_none()))
+    }
+
+    fn part(&self, bytes: Range<usize>, db: u32) -> Option<Part> {
+        (!bytes.is_empty()).then_some(Part { bytes, db, version: self.version })
+    }
+
+    /// How the snapshot ends, once the last part has been cut.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Passes a record, with what stands before its key; true if it was the end.
+    fn skip_record(&mut self) -> Result<bool, RdbError> {
+        let mut has_attributes = false;
+        loop {
+            let kind = self.input.u8()?;
+            match kind {
+                opcode::EXPIRE_S => self.skip(4)?,
+                opcode::EXPIRE_MS => self.skip(8)?,
+                opcode::FREQ => self.skip(1)?,
+                opcode::IDLE => self.lengths(1)?,
+                opcode::SLOT_INFO..=opcode::EOF if has_attributes => {
+                    return Err(self.input.error(RdbErrorKind::DanglingAttribute));
+                }
+                opcode::EOF => {
+                    self.take_end()?;
+                    return Ok(true);
+                }
+                opcode::SLOT_INFO..opcode::EOF => {
+                    self.skip_other(kind)?;
+                    return Ok(false);
+                }
+                _ => {
+                    self.texts(1)?;
+                    self.skip_value(kind)?;
+                    return Ok(false);
+                }
+            }
+            has_attributes = true;
+        }
+    }
+
+    fn skip_other(&mut self, kind: u8) -> Result<(), RdbError> {
+        match kind {
+            opcode::AUX => self.texts(2),
+            opcode::RESIZE_DB => self.lengths(2),
+            opcode::SLOT_INFO => self.lengths(3),
+            opcode::FUNCTION2 => self.texts(1),
+            opcode::SELECT_DB => {
+                let db = self.input.length()?;
+                self.db = u32::try_from(db).map_err(|_| self.input.error(RdbErrorKind::TooLong(db)))?;
+                Ok(())
+            }
+            other => Err(self.input.error(RdbErrorKind::UnknownType(other))),
+        }
+    }
+
+    fn take_end(&mut self) -> Result<(), RdbError> {
+        let mut checksum = None;
+        if self.version >= FIRST_WITH_CHECKSUM {
+            let found = self.input.crc()?;
+            let written = u64::from_le_bytes(self.input.array()?);
+            if written != 0 && written != found && self.verify_checksum {
+                return Err(self.input.error(RdbErrorKind::Checksum { written, found }));
+            }
+            checksum = (written != 0).then_some(written);
+        }
+        self.end = Some(End { bytes: self.input.offset(), checksum });
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) -> Result<(), RdbError> {
+        self.input.take(bytes).map(|_| ())
+    }
+
+    fn lengths(&mut self, count: usize) -> Result<(), RdbError> {
+        (0..count).try_for_each(|_| self.input.length().map(|_| ()))
+    }
+
+    fn texts(&mut self, count: u64) -> Result<(), RdbError> {
+        (0..count).try_for_each(|_| self.input.skip_text())
+    }
+
+    /// So many elements of `texts` strings and `more` bytes each.
+    fn elements(&mut self, texts: u64, more: usize) -> Result<(), RdbError> {
+        for _ in 0..self.input.length()? {
+            self.texts(texts)?;
+            self.skip(more)?;
+        }
+        Ok(())
+    }
+
+    fn skip_value(&mut self, kind: u8) -> Result<(), RdbError> {
+        match kind {
+            value_type::STRING
+            | value_type::HASH_ZIPMAP
+            | value_type::LIST_ZIPLIST
+            | value_type::SET_INTSET
+            | value_type::ZSET_ZIPLIST
+            | value_type::HASH_ZIPLIST
+            | value_type::HASH_LISTPACK
+            | value_type::ZSET_LISTPACK
+            | value_type::SET_LISTPACK
+            | value_type::HASH_TIMED_LISTPACK_PRE_GA => self.texts(1),
+            value_type::HASH_TIMED_LISTPACK => {
+                self.skip(8)?;
+                self.texts(1)
+            }
+            value_type::LIST | value_type::SET | value_type::LIST_QUICKLIST => self.elements(1, 0),
+            value_type::HASH => self.elements(2, 0),
+            value_type::ZSET_2 => self.elements(1, 8),
+            value_type::ZSET => self.text_scores(),
+            value_type::LIST_QUICKLIST_2 => self.measured(1),
+            value_type::HASH_TIMES_PRE_GA => self.measured(2),
+            value_type::HASH_TIMES => {
+                self.skip(8)?;
+                self.measured(2)
+            }
+            value_type::STREAM | value_type::STREAM_2 | value_type::STREAM_3 => self.stream(kind),
+            other => Err(self.input.error(RdbErrorKind::UnknownType(other))),
+        }
+    }
+
+    /// So many elements of a number and `texts` strings each.
+    fn measured(&mut self, texts: u64) -> Result<(), RdbError> {
+        for _ in 0..self.input.length()? {
+            self.lengths(1)?;
+            self.texts(texts)?;
+        }
+        Ok(())
+    }
+
+    fn text_scores(&mut self) -> Result<(), RdbError> {
+        for _ in 0..self.input.length()? {
+            self.texts(1)?;
+            match self.input.u8()? {
+                253..=255 => {}
+                digits => self.skip(digits.into())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`super::stream`] for what is where.
+    fn stream(&mut self, kind: u8) -> Result<(), RdbError> {
+        self.elements(2, 0)?;
+        // Length and last id; then first id, greatest deleted id and entries added.
+        self.lengths(if kind == value_type::STREAM { 3 } else { 8 })?;
+        for _ in 0..self.input.length()? {
+            self.texts(1)?;
+            self.lengths(if kind == value_type::STREAM { 2 } else { 3 })?;
+            for _ in 0..self.input.length()? {
+                self.skip(16 + 8)?;
+                self.lengths(1)?;
+            }
+            for _ in 0..self.input.length()? {
+                self.texts(1)?;
+                self.skip(if kind == value_type::STREAM_3 { 16 } else { 8 })?;
+                for _ in 0..self.input.length()? {
+                    self.skip(16)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Input<&[u8]> {
+    /// Passes a string in whatever form it is stored.
+    fn skip_text(&mut self) -> Result<(), RdbError> {
+        let len = match self.length_or_encoding()? {
+            Length::Plain(len) => len,
+            Length::Encoded(encoding) => match super::input::number_bytes(encoding) {
+                Some(bytes) => bytes,
+                None if encoding == super::input::STRING_LZF => {
+                    let packed = self.length()?;
+                    self.length()?;
+                    packed
+                }
+                None => return Err(self.error(RdbErrorKind::StringEncoding(encoding))),
+            },
+        };
+        let len = self.string_length(len)?;
+        self.take(len).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::tests::{samples, write};
+    use super::super::{RdbReader, Record, WriteOptions, dump};
+    use super::*;
+    use crate::base::random::Rng;
+
+    /// A snapshot with a value of every kind, of none longer than this.
+    fn snapshot(most_bytes: usize) -> Vec<u8> {
+        let mut entries = samples();
+        entries.retain(|(_, value)| dump::encode(value).len() <= most_bytes);
+        assert!(entries.len() > 10);
+        write(WriteOptions::default(), &entries)
+    }
+
+    #[test]
+    fn parts_hold_what_the_whole_holds() {
+        let bytes = snapshot(usize::MAX);
+        for about in [1, 1_000, 1 << 20] {
+            let parts = in_parts(&bytes, about).expect("a sound snapshot");
+            assert_eq!(parts.0, whole(&bytes).expect("a sound snapshot"), "parts of {about}");
+            assert_eq!(parts.1.map(|end| end.bytes), Some(bytes.len() as u64));
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_ends_it_and_never_passes() {
+        let sound = snapshot(200);
+        let mut rng = Rng::from_seed(2);
+        for _ in 0..1_000 {
+            let mut bytes = sound.clone();
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << rng.below(8);
+            bytes.truncate(bytes.len() - rng.below(3) as usize);
+            // What is cut to its end, and decoded without a complaint, is what the reader finds sound, too.
+            match (in_parts(&bytes, 100), whole(&bytes)) {
+                (Ok((parts, Some(_))), Ok(told)) => assert_eq!(parts, told, "byte {at}"),
+                (Ok((_, end)), Err(error)) => assert!(end.is_none(), "byte {at}: {error}"),
+                (_, Ok(_)) => panic!("byte {at}: only the reader is content"),
+                (Err(_), Err(_)) => {}
+            }
+        }
+    }
+
+    /// What a reader makes of a whole snapshot, but for its end, as text.
+    pub(in super::super) fn whole(bytes: &[u8]) -> Result<Vec<String>, RdbError> {
+        let mut reader = RdbReader::new(bytes, ReadOptions::default());
+        let mut told = Vec::new();
+        while let Some(record) = reader.next_record()? {
+            if !matches!(record, Record::End { .. }) {
+                told.push(format!("{record:?}"));
+            }
+        }
+        Ok(told)
+    }
+
+    /// The same of the parts of a snapshot, and its end.
+    pub(in super::super) fn in_parts(
+        bytes: &[u8],
+        about: usize,
+    ) -> Result<(Vec<String>, Option<End>), RdbError> {
+        let options = ReadOptions::default();
+        let mut cutter = Cutter::new(bytes, &options)?;
+        let (mut told, mut at) = (Vec::new(), 9);
+        while let Some(part) = cutter.next_part(about)? {
+            assert_eq!(part.bytes.start, at, "parts follow each other");
+            at = part.bytes.end;
+            let mut reader = RdbReader::of_part(&bytes[part.bytes.clone()], &part, options);
+            while let Some(record) = reader.next_record()? {
+                told.push(format!("{record:?}"));
+            }
+            assert_eq!(reader.offset() as usize, at);
+        }
+        Ok((told, cutter.end()))
+    }
+}

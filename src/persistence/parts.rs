@@ -1,0 +1,208 @@
+//! Decoding a snapshot that lies in one piece on several threads: one cuts it into parts of whole records, the others decode
+//! them with the decoder that everybody uses.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::format::rdb::cut::{Cutter, End, Part};
+use crate::format::rdb::{RdbReader, ReadOptions};
+
+/// Bytes of a part.
+const PART_BYTES: usize = 1 << 20;
+/// Below this a snapshot is decoded by the calling thread alone.
+const WORTH_BYTES: usize = 4 << 20;
+/// Most threads that decode; more wait for each other and for memory.
+const MOST_THREADS: usize = 8;
+
+/// How a snapshot is decoded in parts.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Threads that decode.
+    pub threads: usize,
+    /// Bytes of a part, about.
+    pub part_bytes: usize,
+}
+
+impl Plan {
+    /// For a snapshot of so many bytes on this machine; `None` if it is not worth it.
+    pub fn of(bytes: usize) -> Option<Plan> {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+        (bytes >= WORTH_BYTES && threads > 1).then_some(Plan { threads, part_bytes: PART_BYTES })
+    }
+}
+
+/// A snapshot could not be decoded in parts. Which of its faults comes first is not known: whoever must know reads it through
+/// from the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsound;
+
+/// Cuts a snapshot, lets `work` decode each part on one of several threads, and gives what comes of them to `take`, in
+/// the order of the parts, with where they lie.
+///
+/// # Errors
+/// Something is wrong with one of the parts, or with how they follow each other.
+pub fn decode_in_parts<T: Send, E: Send>(
+    bytes: &[u8],
+    options: ReadOptions,
+    plan: Plan,
+    work: impl Fn(&mut RdbReader<&[u8]>) -> Result<T, E> + Sync,
+    mut take: impl FnMut(T, Range<usize>),
+) -> Result<End, Unsound> {
+    let mut cutter = Cutter::new(bytes, &options).map_err(|_| Unsound)?;
+    let has_failed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (parts, to_decode) = sync_channel::<(usize, Part)>(plan.threads * 2);
+        let (done, results) = channel();
+        let to_decode = Arc::new(Mutex::new(to_decode));
+        for _ in 0..plan.threads {
+            let (done, to_decode) = (done.clone(), Arc::clone(&to_decode));
+            let (work, has_failed) = (&work, &has_failed);
+            scope.spawn(move || {
+                while let Some((index, part)) = next_of(&to_decode) {
+                    let slice = bytes.get(part.bytes.clone()).unwrap_or_default();
+                    let result = work(&mut RdbReader::of_part(slice, &part, options));
+                    has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    if done.send((index, part.bytes, result)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        // With the last thread that decodes, what it waits for is gone, and the other way round.
+        drop((done, to_decode));
+        let mut order = InOrder { next: 0, early: BTreeMap::new() };
+        let mut index = 0;
+        while !has_failed.load(Ordering::Relaxed)
+            && let Some(part) = cutter.next_part(plan.part_bytes).map_err(|_| Unsound)?
+        {
+            if parts.send((index, part)).is_err() {
+                break;
+            }
+            index += 1;
+            while let Ok(result) = results.try_recv() {
+                order.take(result, &mut take)?;
+            }
+        }
+        drop(parts);
+        for result in results {
+            order.take(result, &mut take)?;
+        }
+        cutter.end().ok_or(Unsound)
+    })
+}
+
+fn next_of(parts: &Mutex<Receiver<(usize, Part)>>) -> Option<(usize, Part)> {
+    parts.lock().ok()?.recv().ok()
+}
+
+/// Results that may come in any order.
+struct InOrder<T> {
+    next: usize,
+    early: BTreeMap<usize, (Range<usize>, T)>,
+}
+
+impl<T> InOrder<T> {
+    fn take<E>(
+        &mut self,
+        (index, bytes, result): (usize, Range<usize>, Result<T, E>),
+        take: &mut impl FnMut(T, Range<usize>),
+    ) -> Result<(), Unsound> {
+        self.early.insert(index, (bytes, result.map_err(|_| Unsound)?));
+        while let Some((bytes, result)) = self.early.remove(&self.next) {
+            self.next += 1;
+            take(result, bytes);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Rng;
+    use crate::command::Settings;
+    use crate::format::rdb::writer::Usage;
+    use crate::format::rdb::{RdbWriter, WriteOptions};
+    use crate::keyspace::Keyspace;
+    use crate::persistence::load::{Facts, Inserting, LoadError, read_in_parts, read_in_turn};
+    use crate::persistence::testing::{Contents, NOW_MS, contents};
+    use crate::value::{Str, Value};
+    use std::convert::Infallible;
+
+    const SMALL: Plan = Plan { threads: 4, part_bytes: 300 };
+
+    /// A snapshot of strings under these keys, in two databases.
+    fn snapshot(keys: &[String]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = RdbWriter::new(WriteOptions::default(), |chunk: &[u8]| -> Result<(), Infallible> {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        });
+        let Ok(()) = writer.header(&Default::default());
+        for (db, keys) in keys.chunks(keys.len().div_ceil(2)).enumerate() {
+            let Ok(()) = writer.select_db(db as u32 * 3, keys.len() as u64, 0);
+            for (n, key) in keys.iter().enumerate() {
+                let value = Value::Str(Str::from_slice(format!("value of {key}").as_bytes()));
+                let expires = (n % 3 == 0).then_some(NOW_MS + 1_000_000);
+                let Ok(()) = writer.entry(key.as_bytes(), &value, expires, Usage::None);
+            }
+        }
+        let Ok(_) = writer.finish();
+        bytes
+    }
+
+    type Loaded = Result<(Facts, Contents), String>;
+
+    fn both(bytes: &[u8], databases: u32) -> (Loaded, Loaded) {
+        let how = Inserting::new(&Settings::default(), NOW_MS);
+        let told = |loaded: Result<Facts, LoadError>, keyspace: &Keyspace| {
+            loaded.map(|facts| (facts, contents(keyspace))).map_err(|error| format!("{error:?}"))
+        };
+        let (one, several) = (Keyspace::new(databases), Keyspace::new(databases));
+        let in_turn = read_in_turn(bytes, &one, &how, |_| ());
+        let in_parts = read_in_parts(bytes, &several, &how, SMALL, |_| ());
+        (told(in_turn, &one), told(in_parts, &several))
+    }
+
+    fn keys(count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("key:{n}")).collect()
+    }
+
+    #[test]
+    fn several_threads_load_what_one_loads() {
+        for count in [1, 7, 900] {
+            let (in_turn, in_parts) = both(&snapshot(&keys(count)), 16);
+            let (facts, _) = in_turn.as_ref().expect("a sound snapshot");
+            assert_eq!(facts.keys, count as u64);
+            assert!(facts.checksum.is_some());
+            assert_eq!(in_turn, in_parts);
+        }
+    }
+
+    #[test]
+    fn they_find_the_same_fault() {
+        let mut twice = keys(300);
+        twice[140] = twice[3].clone();
+        let (in_turn, in_parts) = both(&snapshot(&twice), 16);
+        assert!(in_turn.as_ref().is_err_and(|error| error.contains("DuplicateKey")), "{in_turn:?}");
+        assert_eq!(in_turn, in_parts);
+        let (in_turn, in_parts) = both(&snapshot(&keys(300)), 2);
+        assert!(in_turn.as_ref().is_err_and(|error| error.contains("Database")), "{in_turn:?}");
+        assert_eq!(in_turn, in_parts);
+        let sound = snapshot(&keys(200));
+        let mut rng = Rng::from_seed(3);
+        for _ in 0..200 {
+            let mut bytes = sound.clone();
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << rng.below(8);
+            bytes.truncate(bytes.len() - rng.below(2) as usize);
+            assert_eq!(in_turn, in_parts, "byte {at}");
+            assert!(in_parts.is_err());
+        }
+    }
+}
