@@ -1,4 +1,4 @@
-//! Looks at all nodes the whole time: no two of them ever act as primary of one lineage.
+//! Looks at all nodes the whole time: no two of them ever act as primary of one lineage, or in one epoch.
 
 use crate::support::Client;
 use std::collections::HashMap;
@@ -25,10 +25,11 @@ impl Watch {
             let mut seen: HashMap<String, Vec<usize>> = HashMap::new();
             while !ended.load(Ordering::Acquire) {
                 for (node, port) in ports.iter().enumerate() {
-                    let Some(lineage) = acts_under(*port) else { continue };
-                    let nodes = seen.entry(lineage).or_default();
-                    if !nodes.contains(&node) {
-                        nodes.push(node);
+                    for name in acts_under(*port) {
+                        let nodes = seen.entry(name).or_default();
+                        if !nodes.contains(&node) {
+                            nodes.push(node);
+                        }
                     }
                 }
                 std::thread::sleep(PERIOD);
@@ -38,13 +39,13 @@ impl Watch {
         Watch { over, thread: Some(thread) }
     }
 
-    /// Fails if two nodes were seen to act under one lineage.
+    /// Fails if two nodes were seen to act under one lineage or in one epoch.
     pub fn check(mut self) {
         self.over.store(true, Ordering::Release);
         let seen = self.thread.take().expect("it runs").join().expect("the watch");
         assert!(!seen.is_empty(), "nobody was ever seen to act");
-        for (lineage, nodes) in seen {
-            assert!(nodes.len() == 1, "nodes {nodes:?} acted under lineage {lineage}");
+        for (name, nodes) in seen {
+            assert!(nodes.len() == 1, "nodes {nodes:?} acted under {name}");
         }
     }
 }
@@ -58,14 +59,18 @@ impl Drop for Watch {
     }
 }
 
-/// The lineage under which a node acts as primary, if it does.
-fn acts_under(port: u16) -> Option<String> {
-    let mut client = Client::connect(port).ok()?;
-    client.set_read_timeout(Duration::from_millis(100));
-    let reply = client.try_command(&["INFO", "replication"]).ok()?;
-    let text = String::from_utf8_lossy(reply.as_bytes()?).into_owned();
-    let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
-    let acts =
-        field("role:").as_deref() == Some("master") && field("outrigger_fenced:").as_deref() == Some("0");
-    if acts { field("master_replid:") } else { None }
+/// The lineage and the epoch under which a node acts as primary, if it does.
+fn acts_under(port: u16) -> Vec<String> {
+    let info = || -> Option<String> {
+        let mut client = Client::connect(port).ok()?;
+        client.set_read_timeout(Duration::from_millis(100));
+        let reply = client.try_command(&["INFO", "replication"]).ok()?;
+        Some(String::from_utf8_lossy(reply.as_bytes()?).into_owned())
+    };
+    let text = info().unwrap_or_default();
+    let acts = text.contains("role:master\r\n") && text.contains("outrigger_fenced:0\r\n");
+    let names = text
+        .lines()
+        .filter(|line| ["master_replid:", "outrigger_epoch:"].iter().any(|name| line.starts_with(name)));
+    if acts { names.map(|line| line.trim().to_owned()).collect() } else { Vec::new() }
 }
