@@ -1,4 +1,5 @@
-//! Looks at all nodes the whole time: no two of them ever act as primary of one lineage, or in one epoch.
+//! Looks at all nodes the whole time: no two of them ever act as primary of one lineage in one epoch. (Two that are promoted
+//! at the same time, without hearing of each other, take the same number; the lineage tells those epochs apart.)
 
 use crate::support::Client;
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ impl Watch {
             let mut seen: HashMap<String, Vec<usize>> = HashMap::new();
             while !ended.load(Ordering::Acquire) {
                 for (node, port) in ports.iter().enumerate() {
-                    for name in acts_under(*port) {
+                    if let Some(name) = acts_under(*port) {
                         let nodes = seen.entry(name).or_default();
                         if !nodes.contains(&node) {
                             nodes.push(node);
@@ -39,7 +40,7 @@ impl Watch {
         Watch { over, thread: Some(thread) }
     }
 
-    /// Fails if two nodes were seen to act under one lineage or in one epoch.
+    /// Fails if two nodes were seen to act under one lineage in one epoch.
     pub fn check(mut self) {
         self.over.store(true, Ordering::Release);
         let seen = self.thread.take().expect("it runs").join().expect("the watch");
@@ -59,18 +60,15 @@ impl Drop for Watch {
     }
 }
 
-/// The lineage and the epoch under which a node acts as primary, if it does.
-fn acts_under(port: u16) -> Vec<String> {
-    let info = || -> Option<String> {
-        let mut client = Client::connect(port).ok()?;
-        client.set_read_timeout(Duration::from_millis(100));
-        let reply = client.try_command(&["INFO", "replication"]).ok()?;
-        Some(String::from_utf8_lossy(reply.as_bytes()?).into_owned())
-    };
-    let text = info().unwrap_or_default();
-    let acts = text.contains("role:master\r\n") && text.contains("outrigger_fenced:0\r\n");
-    let names = text
-        .lines()
-        .filter(|line| ["master_replid:", "outrigger_epoch:"].iter().any(|name| line.starts_with(name)));
-    if acts { names.map(|line| line.trim().to_owned()).collect() } else { Vec::new() }
+/// The epoch and the lineage under which a node acts as primary, if it does.
+fn acts_under(port: u16) -> Option<String> {
+    let mut client = Client::connect(port).ok()?;
+    client.set_read_timeout(Duration::from_millis(100));
+    let reply = client.try_command(&["INFO", "replication"]).ok()?;
+    let text = String::from_utf8_lossy(reply.as_bytes()?).into_owned();
+    let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+    let acts =
+        field("role:").as_deref() == Some("master") && field("outrigger_fenced:").as_deref() == Some("0");
+    let name = format!("epoch {} of lineage {}", field("outrigger_epoch:")?, field("master_replid:")?);
+    acts.then_some(name)
 }
