@@ -49,7 +49,7 @@ impl<'b> Cutter<'b> {
         Ok(Cutter { input, version, db: 0, verify_checksum: options.verify_checksum, end: None })
     }
 
-    /// The next part, of `about_bytes` or little more; `None` at the end.
+    /// The next part, of a record at least, and of `about_bytes` or little more; `None` at the end.
     ///
     /// # Errors
     /// A length that leads beyond the end, a type that is not known, a checksum that does not hold. The cutter is of no more
@@ -58,7 +58,7 @@ impl<'b> Cutter<'b> {
         let (db, begins) = (self.db, self.input.offset() as usize);
         while self.end.is_none() {
             let here = self.input.offset() as usize;
-            if here - begins >= about_bytes {
+            if here - begins >= about_bytes.max(1) {
                 break;
             }
             if self.skip_record()? {
@@ -272,7 +272,7 @@ pub(super) mod tests {
     #[test]
     fn parts_hold_what_the_whole_holds() {
         let bytes = snapshot(usize::MAX);
-        for about in [1, 1_000, 1 << 20] {
+        for about in [0, 1, 1_000, 1 << 20] {
             let parts = in_parts(&bytes, about).expect("a sound snapshot");
             assert_eq!(parts.0, whole(&bytes).expect("a sound snapshot"), "parts of {about}");
             assert_eq!(parts.1.map(|end| end.bytes), Some(bytes.len() as u64));
