@@ -2,7 +2,6 @@
 
 use super::history::Record;
 use super::proxy::{Proxy, Road};
-use crate::support::nodes::LIMIT;
 use crate::support::server::free_port;
 use crate::support::slow_disk::SlowDisk;
 use crate::support::{Client, Server, wait_for};
@@ -368,6 +367,3 @@ impl Cluster {
 fn words(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
-
-/// Longest that the nodes take to stand at one place.
-pub const STEP_LIMIT: Duration = LIMIT;

@@ -24,8 +24,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SCHEDULES: usize = 10;
 /// Schedules that run at once: they wait more than they work.
 const AT_ONCE: usize = 4;
-/// Seeds that once failed.
-const ONCE_FAILED: [u64; 0] = [];
 
 fn run_all(seeds: Vec<u64>) {
     let next = AtomicU64::new(0);
@@ -68,11 +66,4 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
         None => (1_000..1_000 + scaled(SCHEDULES) as u64).collect(),
     };
     run_all(seeds);
-}
-
-#[test]
-fn schedules_that_once_failed_hold() {
-    if !ONCE_FAILED.is_empty() {
-        run_all(ONCE_FAILED.to_vec());
-    }
 }

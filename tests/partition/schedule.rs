@@ -1,11 +1,11 @@
 //! Random schedules of faults, and what must hold after each.
 
 use super::checker::{Verdict, check};
-use super::cluster::{Cluster, NODES, STEP_LIMIT};
+use super::cluster::{Cluster, NODES};
 use super::history::{Op, Record, run_client};
 use super::proxy::Road;
 use super::watch::Watch;
-use crate::support::nodes::{equal_digests, figure};
+use crate::support::nodes::{LIMIT, equal_digests, figure};
 use crate::support::rng::Pick;
 use crate::support::{Client, wait_for};
 use outrigger::base::random::Rng;
@@ -160,7 +160,7 @@ fn look_at_the_end(cluster: &Cluster) {
     for node in (0..NODES).filter(|node| *node != cluster.acting) {
         let mut replica: Client = cluster.server(node).client();
         equal_digests(&mut primary, &mut replica);
-        wait_for("what it has to be on its disk", STEP_LIMIT, || {
+        wait_for("what it has to be on its disk", LIMIT, || {
             figure(&mut replica, "outrigger_durable_offset") >= 0
         });
     }
