@@ -536,14 +536,25 @@ impl Connection {
     /// Writes all output to a replica, taking in its acknowledgements while it is slow.
     pub(super) async fn flush_to_replica(&mut self) -> io::Result<()> {
         let mut output = std::mem::take(&mut self.output);
+        self.session.info.output_bytes.store(output.capacity(), Ordering::Relaxed);
+        self.write_to_replica(&output).await?;
+        output.clear();
+        // A replica that is in step needs little.
+        if output.capacity() <= REPLICA_OUTPUT_KEPT_BYTES {
+            self.output = output;
+        }
+        self.session.info.output_bytes.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes bytes to a replica, taking in its acknowledgements while it is slow.
+    pub(super) async fn write_to_replica(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
-        while written < output.len() {
-            match self.stream.try_write(&output[written..]) {
+        while written < bytes.len() {
+            match self.stream.try_write(&bytes[written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // All of it, as it is not given back piece by piece.
-                    self.session.info.output_bytes.store(output.capacity(), Ordering::Relaxed);
                     let has_room = self.input.len() < ahead_max(self.max_query_bytes);
                     tokio::select! {
                         writable = self.stream.writable() => writable?,
@@ -556,12 +567,6 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        output.clear();
-        // A replica that is in step needs little.
-        if output.capacity() <= REPLICA_OUTPUT_KEPT_BYTES {
-            self.output = output;
-        }
-        self.session.info.output_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 }

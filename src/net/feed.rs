@@ -3,9 +3,10 @@
 use super::connection::Connection;
 use crate::base::random::Rng;
 use crate::server::replication::feed::Feed;
-use crate::server::replication::sync::{self, Piece};
+use crate::server::replication::sync::{self, Gathering, Piece};
 use crate::server::replication::{FeedStart, ReplicaStage};
 use crate::server::stats::add;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
@@ -34,6 +35,12 @@ pub(super) async fn feed(connection: &mut Connection, start: FeedStart) -> io::R
 
 async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) -> io::Result<()> {
     let node = fed.node.clone();
+    let marked = connection.session().peer.capa_eof;
+    // A snapshot whose length must be told first is gathered in memory: for one replica at a time.
+    let gathering = match marked {
+        true => None,
+        false => Some(alive(connection, node.replicas.syncs.gather()).await??),
+    };
     let mut snapshot = sync::join(&node);
     let Piece::Begin(place) = next_piece(connection, &mut snapshot).await? else {
         return Err(io::Error::other("the snapshot has no beginning"));
@@ -47,17 +54,19 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
             .output()
             .extend_from_slice(format!("+FULLRESYNC {} {}\r\n", place.lineage, place.offset).as_bytes());
     }
-    let marked = connection.session().peer.capa_eof;
-    if marked {
-        let mark = Rng::from_os().hex(MARK_DIGITS);
-        connection.output().extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
-        relay(connection, &mut snapshot).await?;
-        connection.output().extend_from_slice(mark.as_bytes());
-    } else {
-        let whole = collect(connection, &mut snapshot).await?;
-        connection.output().extend_from_slice(format!("${}\r\n", whole.len()).as_bytes());
-        connection.flush().await?;
-        connection.output().extend_from_slice(&whole);
+    match gathering {
+        None => {
+            let mark = Rng::from_os().hex(MARK_DIGITS);
+            connection.output().extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
+            relay(connection, &mut snapshot).await?;
+            connection.output().extend_from_slice(mark.as_bytes());
+        }
+        Some(gathering) => {
+            let whole = collect(connection, &mut snapshot, &gathering).await?;
+            connection.output().extend_from_slice(format!("${}\r\n", whole.len()).as_bytes());
+            connection.flush().await?;
+            write_patiently(connection, &whole).await?;
+        }
     }
     connection.flush().await?;
     if marked {
@@ -75,22 +84,42 @@ async fn piece(snapshot: &mut Receiver<Piece>) -> io::Result<Piece> {
 
 /// As [`piece`], telling the replica now and then that we live.
 async fn next_piece(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<Piece> {
+    alive(connection, piece(snapshot)).await?
+}
+
+/// Awaits something, telling the replica now and then that we live. An error as soon as the replica is gone: nothing is to be
+/// done for one that is not there.
+async fn alive<T>(connection: &mut Connection, awaited: impl Future<Output = T>) -> io::Result<T> {
+    tokio::pin!(awaited);
     loop {
         connection.flush().await?;
-        match tokio::time::timeout(SIGN_OF_LIFE, piece(snapshot)).await {
-            Ok(piece) => return piece,
-            Err(_) => connection.output().push(b'\n'),
+        tokio::select! {
+            biased;
+            done = &mut awaited => return Ok(done),
+            read = connection.read_commands() => read?,
+            () = tokio::time::sleep(SIGN_OF_LIFE) => connection.output().push(b'\n'),
         }
     }
 }
 
+/// Writes what belongs to a snapshot. A replica that takes too little of it within `repl-timeout` is given up.
+async fn write_patiently(connection: &mut Connection, bytes: &[u8]) -> io::Result<()> {
+    let patience = Duration::from_secs(u64::from(connection.node().config().repl_timeout_seconds).max(1));
+    for part in bytes.chunks(CHUNK_BYTES) {
+        tokio::time::timeout(patience, connection.write_to_replica(part)).await??;
+    }
+    Ok(())
+}
+
 async fn relay(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<()> {
+    let node = connection.node().clone();
+    connection.flush().await?;
     loop {
-        connection.flush().await?;
         match piece(snapshot).await? {
             Piece::Bytes(bytes) => {
-                add(&connection.node().stats.replication_output_bytes, bytes.len() as u64);
-                connection.output().extend_from_slice(&bytes);
+                add(&node.stats.replication_output_bytes, bytes.len() as u64);
+                // From where all replicas share it.
+                write_patiently(connection, &bytes).await?;
             }
             Piece::End => return Ok(()),
             Piece::Begin(_) => return Err(io::Error::other("the snapshot began twice")),
@@ -99,11 +128,18 @@ async fn relay(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> i
 }
 
 /// Gathers a snapshot for a replica that must be told its length first.
-async fn collect(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<Vec<u8>> {
+async fn collect(
+    connection: &mut Connection,
+    snapshot: &mut Receiver<Piece>,
+    gathering: &Gathering<'_>,
+) -> io::Result<Vec<u8>> {
     let mut whole = Vec::new();
     loop {
         match next_piece(connection, snapshot).await? {
-            Piece::Bytes(bytes) => whole.extend_from_slice(&bytes),
+            Piece::Bytes(bytes) => {
+                whole.extend_from_slice(&bytes);
+                gathering.note(whole.capacity());
+            }
             Piece::End => return Ok(whole),
             Piece::Begin(_) => return Err(io::Error::other("the snapshot began twice")),
         }
@@ -124,7 +160,6 @@ async fn wait_for_ack(connection: &mut Connection, fed: &Feed) -> io::Result<()>
 
 async fn stream(connection: &mut Connection, fed: &Feed) -> io::Result<()> {
     let node = &fed.node;
-    let mut tick = tokio::time::interval(SIGN_OF_LIFE);
     loop {
         loop {
             let got = fed.read(connection.output(), CHUNK_BYTES)?;
@@ -137,7 +172,6 @@ async fn stream(connection: &mut Connection, fed: &Feed) -> io::Result<()> {
         tokio::select! {
             () = fed.woken() => {}
             read = connection.read_commands() => read?,
-            _ = tick.tick() => fed.check_silence()?,
         }
     }
 }

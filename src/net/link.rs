@@ -8,6 +8,7 @@ use crate::server::replication::follow::{
 };
 use crate::server::replication::incoming::{Incoming, Received, replace_history};
 use crate::server::replication::intake::BaseFile;
+use crate::server::replication::resync;
 use crate::server::replication::stream::Stream;
 use crate::server::replication::{LinkPhase, Target, own_place};
 use crate::server::stats::add;
@@ -51,8 +52,16 @@ pub async fn run(node: Arc<Node>) {
 
 /// One life of the link; returns the pause before the next, ms.
 async fn follow_once(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> u64 {
-    match follow(node, target, attempt).await {
-        Ok(()) => REFUSED_PAUSE_MS,
+    let end = follow(node, target, attempt).await;
+    let why = end.as_ref().err().map_or_else(|| "refused".to_owned(), io::Error::to_string);
+    let now_ms = resync::now_ms(node);
+    if let Some((in_a_row, pause_ms)) = node.role.resync.link_ended(now_ms, &why)
+        && in_a_row > 1
+    {
+        tracing::warn!(%why, in_a_row, pause_ms, "full syncs come to nothing; the next is put off");
+    }
+    match end {
+        Ok(pause_ms) => pause_ms,
         Err(error) => {
             let pause_ms = match error.kind() {
                 io::ErrorKind::ResourceBusy => NOT_YET_PAUSE_MS,
@@ -74,16 +83,20 @@ fn link_state_changed(node: &Node, up: bool) {
     node.gate.set(crate::server::gate::bits::STALE, stale);
 }
 
-/// Connects, syncs and applies the stream; `Ok` only when the guard refused the sync.
-async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::Result<()> {
+/// Connects, syncs and applies the stream. `Ok` only when there is no use in coming back at once, as the guard refused the
+/// sync or it is put off: then the pause, ms.
+async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::Result<u64> {
     node.role.set_phase(LinkPhase::Connecting, node.now_ms());
     let config = node.config();
     let patience = Duration::from_secs(u64::from(config.repl_timeout_seconds).max(1));
     let mut peer = Peer::connect(node, &target.address, patience).await?;
     peer.expect_ok(&[b"PING"]).await?;
     introduce(node, &mut peer).await?;
-    let Some(info) = meet(node, &mut peer, target).await? else { return Ok(()) };
+    let Some(info) = meet(node, &mut peer, target).await? else { return Ok(REFUSED_PAUSE_MS) };
     let own = own_place(node);
+    if let Some(wait_ms) = resync::put_off(node, own, &info) {
+        return Ok(wait_ms);
+    }
     let (lineage, next) = psync_request(own);
     let psync: [&[u8]; 4] = [b"PSYNC", lineage.as_bytes(), next.as_bytes(), b"FAILOVER"];
     let words = if node.failover.asks(target.order) { 4 } else { 3 };
@@ -91,18 +104,20 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     let answer = peer.line().await?;
     match judge_answer(node, target, own, &answer, &info)? {
         Next::Stream => {}
-        Next::Refused => return Ok(()),
+        Next::Refused => return Ok(REFUSED_PAUSE_MS),
         Next::Snapshot(offer) => {
             node.role.set_phase(LinkPhase::Sync, node.now_ms());
             node.role.set_sync_unfinished(true);
+            node.role.resync.begins(resync::now_ms(node));
             tracing::info!(primary = %target.address, offset = offer.place.offset, "full sync: receiving a snapshot");
             let base = node.durability.base_for_sync(node).map_err(io::Error::other)?;
             let received = receive_snapshot(node, &mut peer, base).await?;
             if let Err(text) = node.durability.archive_tail(node, &offer.history()).await {
                 refuse(node, target, text);
-                return Ok(());
+                return Ok(REFUSED_PAUSE_MS);
             }
             replace_history(node, received, &offer, target.order).await?;
+            node.role.resync.follows(resync::now_ms(node));
         }
     }
     established(node, target.order)?;
@@ -110,7 +125,7 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     node.role.set_phase(LinkPhase::Connected, node.now_ms());
     link_state_changed(node, true);
     *attempt = 0;
-    apply_stream(node, peer, target.order).await
+    apply_stream(node, peer, target.order).await.map(|()| 0)
 }
 
 pub(super) async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {
@@ -196,6 +211,7 @@ async fn apply_stream(node: &Node, mut peer: Peer, order: u64) -> io::Result<()>
             }
             _ = tick.tick() => {
                 stream.check_silence(node)?;
+                node.role.resync.look(resync::now_ms(node));
                 stream.want_ack();
             }
             () = moved => {}

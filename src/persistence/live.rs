@@ -124,10 +124,15 @@ impl Shared {
         (self.wake)();
     }
 
+    /// Bytes that wait to be taken or sent.
+    fn waiting_bytes(&self) -> usize {
+        let counters = [&self.ahead_bytes, &self.written_bytes, &self.queued_bytes];
+        counters.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
+
     /// Gives it up if more waits than may.
     fn check_limit(&self) {
-        let bytes = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-        let waiting = bytes(&self.ahead_bytes) + bytes(&self.written_bytes) + bytes(&self.queued_bytes);
+        let waiting = self.waiting_bytes();
         self.peak_bytes.fetch_max(waiting, Ordering::Relaxed);
         if waiting > self.limit_bytes && !self.is_over() {
             self.give_up();
@@ -174,6 +179,16 @@ impl Keeper for Shared {
 
 fn write_entry(rdb: &mut GatheringWriter, entry: &Entry) {
     let Ok(()) = snapshot::write_entry(rdb, entry, UsageKind::None, 0);
+}
+
+/// Tells how much of a snapshot waits in memory, as long as there is one.
+pub struct Waiting(Arc<Shared>);
+
+impl Waiting {
+    /// Bytes that are written and not yet sent.
+    pub fn bytes(&self) -> usize {
+        self.0.waiting_bytes()
+    }
 }
 
 /// How far a step came.
@@ -256,6 +271,11 @@ impl LiveSnapshot {
     /// Whether a heavy value was asked for that is not yet written.
     pub fn is_asked(&self) -> bool {
         !self.shared.asked.lock().is_empty()
+    }
+
+    /// Tells how much of it waits in memory.
+    pub fn waiting(&self) -> Waiting {
+        Waiting(self.shared.clone())
     }
 
     /// Heavy values that have come into the snapshot so far.

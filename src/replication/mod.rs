@@ -1,6 +1,7 @@
 //! Backlog, PSYNC, guard, epochs and durable acks: state machines without sockets or clocks.
 
 pub mod acks;
+pub mod backoff;
 pub mod epoch;
 pub mod fences;
 pub mod guard;

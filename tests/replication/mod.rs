@@ -7,6 +7,7 @@ mod duty;
 mod failover;
 mod fence;
 mod field_times;
+mod flapping;
 mod guard;
 mod interop;
 mod live_sync;

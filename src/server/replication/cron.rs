@@ -1,6 +1,6 @@
 //! The periodic work of replication.
 
-use super::failover;
+use super::{budget, failover, slow};
 use crate::server::Node;
 use crate::server::gate::bits;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::time::Duration;
 /// How often it is done.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Runs for ever: PINGs replicas, watches over `min-replicas-to-write` and the backlog, and takes a failover on.
+/// Runs for ever: PINGs replicas, cuts off those that are too slow, watches over `min-replicas-to-write` and the backlog, and
+/// takes a failover on.
 pub async fn run(node: Arc<Node>) {
     let mut last_ping_ms = node.now_ms();
     let mut followed_ms = last_ping_ms;
@@ -19,6 +20,8 @@ pub async fn run(node: Arc<Node>) {
         let now_ms = node.now_ms();
         let period_ms = i64::from(config.repl_ping_replica_period_seconds) * 1000;
         failover::step(&node);
+        slow::look(&node, now_ms);
+        budget::note(&node);
         // A PING is a part of the history, and would keep a replica from having all of it.
         if now_ms - last_ping_ms >= period_ms && !node.failover.is_on() {
             last_ping_ms = now_ms;

@@ -1,11 +1,10 @@
 //! A replica being fed: its entry in the node and its reader of the log. The socket is somebody else's.
 
 use super::{Replica, ReplicaStage};
-use crate::replication::{Lineage, ReaderId};
+use crate::replication::{Lineage, LogError, ReaderId};
 use crate::server::{Node, Session};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::Notify;
 
 /// One replica's feed; its entry and its reader end with it.
@@ -48,7 +47,9 @@ impl Feed {
         let limit = limit_bytes(&self.node);
         let wake = Box::new(move || wake.notify_one());
         let reader = self.node.log.add_replica(position, limit, lineage, wake);
-        self.reader = Some(reader.map_err(io::Error::other)?);
+        let reader = reader.map_err(io::Error::other)?;
+        self.reader = Some(reader);
+        let _ = self.replica.reader.set(reader);
         Ok(())
     }
 
@@ -57,7 +58,10 @@ impl Feed {
     pub fn read(&self, out: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let Some(reader) = self.reader else { return Ok(0) };
         self.node.log.read(reader, out, max).map_err(|error| {
-            tracing::warn!(replica = %self.replica.ip, port = self.replica.port, %error, "replica cut off");
+            match &error {
+                LogError::Trimmed { .. } => super::slow::cut_off(&self.node, &self.replica, &error.to_string()),
+                _ => tracing::warn!(replica = %self.replica.ip, port = self.replica.port, %error, "replica cut off"),
+            }
             io::Error::other(error)
         })
     }
@@ -71,17 +75,6 @@ impl Feed {
     pub fn online(&self) {
         self.replica.set_stage(ReplicaStage::Online);
         self.node.replicas_changed();
-    }
-
-    /// An error when the replica has been silent for longer than `repl-timeout`.
-    pub fn check_silence(&self) -> io::Result<()> {
-        let silent_ms = self.node.now_ms() - self.replica.ack_at_ms.load(Ordering::Relaxed);
-        let timeout_ms = i64::from(self.node.config().repl_timeout_seconds) * 1000;
-        if timeout_ms > 0 && silent_ms > timeout_ms {
-            tracing::warn!(replica = %self.replica.ip, port = self.replica.port, silent_ms, "replica timed out");
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
     }
 }
 

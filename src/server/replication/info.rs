@@ -2,6 +2,7 @@
 
 use super::role::LinkPhase;
 use super::takeover::own_history;
+use super::{budget, resync};
 use crate::replication::Epoch;
 use crate::server::Node;
 use crate::server::stats::get;
@@ -22,6 +23,7 @@ pub fn section(node: &Node, now_ms: i64) -> String {
                 "master_host:{}\r\nmaster_port:{}\r\n",
                 target.address.host, target.address.port
             );
+            resync_lines(node, &mut text);
             replica_lines(node, now_ms, offset, &mut text)
         }
     };
@@ -99,6 +101,37 @@ fn replica_lines(node: &Node, now_ms: i64, offset: u64, text: &mut String) -> st
     )
 }
 
+/// What replicas cost this node, and what became of those that cost too much.
+fn memory_lines(node: &Node, text: &mut String) {
+    let replicas = &node.replicas;
+    let budget = budget::note(node);
+    let _ = write!(
+        text,
+        "outrigger_replica_memory_bytes:{}\r\noutrigger_replica_memory_peak_bytes:{}\r\n\
+         outrigger_replica_memory_limit_bytes:{}\r\noutrigger_replicas_cut_off:{}\r\n",
+        budget.used,
+        get(&replicas.memory_peak_bytes),
+        budget.limit,
+        get(&replicas.cut_off),
+    );
+    if let Some(trouble) = replicas.trouble() {
+        let _ = write!(text, "outrigger_sync_trouble:{trouble}\r\n");
+    }
+}
+
+/// How the full syncs stand that a replica asks for.
+fn resync_lines(node: &Node, text: &mut String) {
+    let standing = node.role.resync.standing(resync::now_ms(node));
+    let _ = write!(
+        text,
+        "outrigger_fruitless_syncs:{}\r\noutrigger_sync_put_off_ms:{}\r\n",
+        standing.fruitless, standing.wait_ms
+    );
+    if let Some(reason) = standing.reason {
+        let _ = write!(text, "outrigger_fruitless_sync_reason:{reason}\r\n");
+    }
+}
+
 /// How durable acks stand.
 fn durable_acks_lines(node: &Node, text: &mut String) {
     let (acks, stats) = (&node.acks, &node.stats);
@@ -140,11 +173,15 @@ fn own_lines(node: &Node, text: &mut String) {
     let _ = write!(
         text,
         "outrigger_sync_snapshots:{}\r\noutrigger_sync_snapshot_running:{}\r\n\
+         outrigger_sync_snapshots_at_once_peak:{}\r\noutrigger_sync_snapshots_given_up:{}\r\n\
          outrigger_sync_snapshot_waiting_peak_bytes:{}\r\n",
         get(&syncs.taken),
-        u8::from(syncs.is_running()),
+        syncs.running(),
+        get(&syncs.at_once_peak),
+        get(&syncs.given_up),
         get(&syncs.peak_bytes),
     );
+    memory_lines(node, text);
     if fenced {
         let _ = write!(text, "outrigger_fence_reason:{}\r\n", node.gate.fences().reason());
     }

@@ -1,6 +1,7 @@
 //! Replication as the node sees it: whom it follows, who follows it, and how far they are.
 
 pub mod acks;
+pub mod budget;
 pub mod cron;
 pub mod failover;
 pub mod feed;
@@ -10,7 +11,9 @@ pub mod info;
 pub mod intake;
 pub mod recovery;
 pub mod replicas;
+pub mod resync;
 pub mod role;
+pub mod slow;
 pub mod stream;
 pub mod sync;
 pub mod takeover;

@@ -1,11 +1,12 @@
 //! Who follows this node, and how far each is.
 
 use super::sync::Syncs;
+use crate::replication::ReaderId;
 use crate::server::clients::ClientInfo;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 /// Where a replica is on its way to being fed.
@@ -51,6 +52,12 @@ pub struct Replica {
     /// The node's term ([`crate::replication::acks`]) in which it came.
     term: u32,
     acked: AtomicBool,
+    /// Its reader of the log, from the moment that it has one.
+    pub reader: OnceLock<ReaderId>,
+    /// Unix ms since when it has been further behind than the soft limit; 0: it is not.
+    pub over_soft_since_ms: AtomicI64,
+    /// It has been cut off; its feed ends.
+    pub is_cut_off: AtomicBool,
 }
 
 impl Replica {
@@ -68,6 +75,9 @@ impl Replica {
             is_durable: AtomicBool::new(false),
             term,
             acked: AtomicBool::new(false),
+            reader: OnceLock::new(),
+            over_soft_since_ms: AtomicI64::new(0),
+            is_cut_off: AtomicBool::new(false),
         }
     }
 
@@ -119,9 +129,25 @@ pub struct Replicas {
     pub acked: Notify,
     /// Those that need a snapshot.
     pub syncs: Syncs,
+    /// Those that were cut off because they were too slow or silent.
+    pub cut_off: AtomicU64,
+    /// The most memory that was seen to be taken for them, in bytes.
+    pub memory_peak_bytes: AtomicU64,
+    /// Why the last sync was given up or the last replica cut off.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Replicas {
+    /// Why the last sync was given up or the last replica cut off, if any was.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Notes why.
+    pub fn set_trouble(&self, why: String) {
+        *self.trouble.lock() = Some(why);
+    }
+
     /// Adds one.
     pub fn add(&self, replica: Arc<Replica>) {
         self.all.lock().push(replica);

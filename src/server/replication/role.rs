@@ -1,5 +1,6 @@
 //! Whom this node follows, and the state of the link to it.
 
+use super::resync::Resync;
 use crate::server::config::Address;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -60,6 +61,8 @@ pub struct Role {
     pub partial_syncs: AtomicU64,
     /// Full syncs this replica took.
     pub full_syncs: AtomicU64,
+    /// How its full syncs went.
+    pub resync: Resync,
     refusal: Mutex<Option<String>>,
     held_epoch: AtomicU64,
     sync_unfinished: AtomicBool,
@@ -88,6 +91,7 @@ impl Default for Role {
             sync_total_bytes: AtomicU64::new(0),
             partial_syncs: AtomicU64::new(0),
             full_syncs: AtomicU64::new(0),
+            resync: Resync::default(),
             refusal: Mutex::new(None),
             held_epoch: AtomicU64::new(0),
             sync_unfinished: AtomicBool::new(false),
@@ -117,6 +121,7 @@ impl Role {
     pub fn follow(&self, address: Option<Address>, ordered: bool) {
         let order = self.orders.fetch_add(1, Ordering::AcqRel) + 1;
         self.set_refusal(None);
+        self.resync.forget();
         self.target.send_replace(address.map(|address| Target { address, ordered, order }));
     }
 

@@ -2,16 +2,22 @@
 //!
 //! The snapshot ([`LiveSnapshot`]) is walked by a task of an I/O thread, a slice at a time, and goes to each replica
 //! through a short queue; the slowest sets the pace. A replica that asks meanwhile waits for the next one. The log is
-//! held from the snapshot's place on until every replica has a reader of its own.
+//! held from the snapshot's place on until every replica has a reader of its own; when it cannot reach back so far any more,
+//! the snapshot is of no use, and is given up.
+//!
+//! After several snapshots that nobody took to the end the next one waits a while, so that replicas that come and go all the
+//! time gather for it.
 
+use crate::base::random::Rng;
 use crate::base::time::Clock;
 use crate::command::locking::each_key;
 use crate::command::registry;
 use crate::command::table::{Command, flags};
 use crate::keyspace::db::locate;
 use crate::persistence::Point;
-use crate::persistence::live::{LiveSnapshot, Step};
+use crate::persistence::live::{LiveSnapshot, Step, Waiting};
 use crate::persistence::snapshot::SnapshotOptions;
+use crate::replication::backoff::Backoff;
 use crate::replication::{Place, ReaderId};
 use crate::server::gate::bits;
 use crate::server::stats::add;
@@ -19,11 +25,12 @@ use crate::server::{Node, Session};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -37,6 +44,10 @@ const QUEUED_CHUNKS: usize = 4;
 const WAITING_MIN_BYTES: u64 = 64 << 20;
 /// And as a part of the memory in use.
 const WAITING_SHARE: u64 = 16;
+/// The longest pause after the second snapshot in a row that was given up, ms; it doubles from there.
+const FIRST_PAUSE_MS: u64 = 200;
+/// The longest pause, ms: replicas that do nothing wrong wait for the next snapshot, too.
+const LONGEST_PAUSE_MS: u64 = 5_000;
 
 /// What a replica that waits for a snapshot gets: the beginning, bytes, the end. If the end does not come, it was given up.
 #[derive(Debug, Clone)]
@@ -49,12 +60,28 @@ pub enum Piece {
     End,
 }
 
+/// What may wait of a snapshot in memory, in bytes.
+pub(super) fn limit_bytes(node: &Node) -> u64 {
+    WAITING_MIN_BYTES.max(node.memory.last_figures().allocator.allocated / WAITING_SHARE)
+}
+
 /// The full syncs that a node serves.
-#[derive(Default)]
 pub struct Syncs {
     hub: Mutex<Hub>,
-    /// A snapshot is on its way.
-    running: AtomicBool,
+    /// Snapshots that are on their way, or of which there are traces left.
+    running: AtomicU64,
+    /// The most there ever were at once.
+    pub at_once_peak: AtomicU64,
+    /// What waits of the one that is on its way.
+    waiting: Mutex<Option<Waiting>>,
+    /// Snapshots that were given up in a row.
+    pace: Mutex<Backoff>,
+    /// Until when none is begun, on the monotonic clock.
+    not_before_us: AtomicU64,
+    /// Who holds it may gather a whole snapshot in memory.
+    gathering: Semaphore,
+    /// Bytes that are gathered.
+    gathered_bytes: AtomicU64,
     /// There is something to do for the task, although its replicas are slow.
     work: Arc<Notify>,
     /// Rises when commands that were held back are to look again.
@@ -62,8 +89,50 @@ pub struct Syncs {
     moved: Notify,
     /// Snapshots that were begun.
     pub taken: AtomicU64,
+    /// Snapshots that were given up.
+    pub given_up: AtomicU64,
     /// The most bytes that the last snapshot had waiting.
     pub peak_bytes: AtomicU64,
+}
+
+impl Default for Syncs {
+    fn default() -> Self {
+        Syncs {
+            hub: Mutex::default(),
+            running: AtomicU64::new(0),
+            at_once_peak: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            pace: Mutex::new(Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Rng::from_os())),
+            not_before_us: AtomicU64::new(0),
+            gathering: Semaphore::new(1),
+            gathered_bytes: AtomicU64::new(0),
+            work: Arc::default(),
+            version: AtomicU64::new(0),
+            moved: Notify::new(),
+            taken: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The right to gather a whole snapshot.
+pub struct Gathering<'s> {
+    syncs: &'s Syncs,
+    _permit: SemaphorePermit<'s>,
+}
+
+impl Gathering<'_> {
+    /// Tells how many bytes are gathered.
+    pub fn note(&self, bytes: usize) {
+        self.syncs.gathered_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.note(0);
+    }
 }
 
 #[derive(Default)]
@@ -90,6 +159,7 @@ async fn serve_all(node: Arc<Node>) {
         if delay_s > 0 {
             tokio::time::sleep(Duration::from_secs(delay_s.into())).await;
         }
+        node.replicas.syncs.rest(&node).await;
         let guests = {
             let mut hub = node.replicas.syncs.hub.lock();
             hub.waiting.retain(|guest| !guest.is_closed());
@@ -110,6 +180,10 @@ enum Unfinished {
     Alone,
     #[error("more had to be kept for it than may wait in memory ({0} bytes): the replicas are too slow")]
     TooMuch(u64),
+    #[error(
+        "the log no longer reaches back to it: client-output-buffer-limit replica allows less than what was written meanwhile"
+    )]
+    Outrun,
 }
 
 async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
@@ -117,8 +191,8 @@ async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
     let outcome = course.run().await;
     let syncs = &node.replicas.syncs;
     syncs.peak_bytes.store(course.live.peak_bytes() as u64, Ordering::Relaxed);
-    if let Err(why) = outcome {
-        tracing::warn!(%why, "a snapshot for a full sync was given up; the replicas will ask again");
+    syncs.note_outcome(node, outcome.as_ref().err());
+    if outcome.is_err() {
         course.guests.clear();
         course.queue.clear();
         course.live.give_up();
@@ -127,7 +201,8 @@ async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
             yield_now().await;
         }
     }
-    syncs.running.store(false, Ordering::Release);
+    *syncs.waiting.lock() = None;
+    syncs.running.fetch_sub(1, Ordering::AcqRel);
     node.gate.set(bits::SYNCING, false);
     syncs.moved();
     if let Some(reader) = course.holder {
@@ -154,7 +229,8 @@ impl<'n> Course<'n> {
             redis_version: crate::server::REDIS_VERSION.into(),
             ..SnapshotOptions::default()
         };
-        let limit_bytes = WAITING_MIN_BYTES.max(node.memory.sample().allocated / WAITING_SHARE);
+        node.memory.sample();
+        let limit_bytes = limit_bytes(node);
         let mut holder = None;
         let at = || {
             node.log.keep();
@@ -173,7 +249,9 @@ impl<'n> Course<'n> {
         let live =
             LiveSnapshot::begin(&node.keyspace, at, node.clock(), &options, limit_bytes as usize, wake);
         add(&syncs.taken, 1);
-        syncs.running.store(true, Ordering::Release);
+        *syncs.waiting.lock() = Some(live.waiting());
+        let at_once = syncs.running.fetch_add(1, Ordering::AcqRel) + 1;
+        syncs.at_once_peak.fetch_max(at_once, Ordering::Relaxed);
         node.gate.set(bits::SYNCING, true);
         Course { node, live, guests, queue: VecDeque::new(), holder, limit_bytes, heavy_done: 0 }
     }
@@ -194,6 +272,9 @@ impl<'n> Course<'n> {
             if step == Step::Over {
                 return Err(Unfinished::TooMuch(self.limit_bytes));
             }
+            if self.is_outrun() {
+                return Err(Unfinished::Outrun);
+            }
             if !bytes.is_empty() {
                 self.deliver(Piece::Bytes(bytes.into())).await?;
             }
@@ -202,6 +283,13 @@ impl<'n> Course<'n> {
             }
             yield_now().await;
         }
+    }
+
+    /// Does the log no longer reach back to the snapshot's place?
+    fn is_outrun(&self) -> bool {
+        let log = &self.node.log;
+        let position = self.holder.and_then(|holder| log.reader_position(holder));
+        position.is_none_or(|position| position < log.start())
     }
 
     /// Takes steps for a while.
@@ -326,8 +414,37 @@ impl Syncs {
         }
     }
 
-    /// Whether a snapshot is on its way.
-    pub fn is_running(&self) -> bool {
+    /// Snapshots that are on their way.
+    pub fn running(&self) -> u64 {
         self.running.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the one on its way that wait in memory.
+    pub fn waiting_bytes(&self) -> u64 {
+        let gathered = self.gathered_bytes.load(Ordering::Relaxed);
+        gathered + self.waiting.lock().as_ref().map_or(0, |waiting| waiting.bytes() as u64)
+    }
+
+    /// Waits for the right to gather a whole snapshot in memory, which one replica at a time has.
+    pub async fn gather(&self) -> io::Result<Gathering<'_>> {
+        let permit = self.gathering.acquire().await.map_err(io::Error::other)?;
+        Ok(Gathering { syncs: self, _permit: permit })
+    }
+
+    /// Waits as long as no snapshot is to be begun.
+    async fn rest(&self, node: &Node) {
+        let until_us = self.not_before_us.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_micros(until_us.saturating_sub(node.clock().monotonic_us()))).await;
+    }
+
+    /// A snapshot has come to its end, or was given up.
+    fn note_outcome(&self, node: &Node, given_up: Option<&Unfinished>) {
+        let mut pace = self.pace.lock();
+        let Some(why) = given_up else { return pace.succeeded() };
+        let pause_ms = pace.failed();
+        self.not_before_us.store(node.clock().monotonic_us() + pause_ms * 1000, Ordering::Relaxed);
+        add(&self.given_up, 1);
+        tracing::warn!(%why, pause_ms, "a snapshot for a full sync was given up; the replicas will ask again");
+        node.replicas.set_trouble(format!("a snapshot was given up: {why}"));
     }
 }
