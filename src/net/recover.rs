@@ -6,6 +6,7 @@ use crate::server::Node;
 use crate::server::config::Address;
 use crate::server::replication::incoming::begin_history;
 use crate::server::replication::recovery::{Ask, Round, Taking, judge_round, read_offer, start_new};
+use crate::server::replication::role::Claim;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,16 +41,11 @@ async fn recover(node: &Arc<Node>, ask: &Ask, number: u64) {
         for peer in peers {
             infos.push(inquire(node, peer).await);
         }
-        let reason = match judge_round(peers, &infos, ask.choosing, node.config().durable_acks) {
-            Round::StartNew => {
-                start_new(node, order);
-                break;
-            }
-            Round::Take(taking) => match take(node, &peers[taking.peer], &taking, order).await {
-                Ok(()) => break,
-                Err(error) => format!("taking the history of {} failed: {error}", peers[taking.peer]),
-            },
-            Round::Wait(reason) => reason,
+        let own = node.durability.own_files();
+        let round = judge_round(own.as_ref(), peers, &infos, ask.choosing, node.config().durable_acks);
+        let reason = match carry_out(node, peers, round, order).await {
+            Ok(()) => break,
+            Err(reason) => reason,
         };
         if reason != told {
             tracing::warn!("fenced: {reason}");
@@ -62,6 +58,36 @@ async fn recover(node: &Arc<Node>, ask: &Ask, number: u64) {
     // An order to follow somebody may have come meanwhile.
     let why = node.gate.fences().no_history;
     node.recovery.round_ended(number, why);
+}
+
+/// Does what a round of asking came to. The error says why the node still has no history.
+async fn carry_out(node: &Arc<Node>, peers: &[Address], round: Round, order: u64) -> Result<(), String> {
+    let taking = match round {
+        Round::StartNew => return start_new(node, order),
+        Round::Wait(reason) => return Err(reason),
+        Round::Take(taking) => taking,
+    };
+    match taking.peer.map(|peer| &peers[peer]) {
+        Some(peer) => take(node, peer, &taking, order)
+            .await
+            .map_err(|error| format!("taking the history of {peer} failed: {error}"))?,
+        None => load_own(node, taking, order)
+            .await
+            .map_err(|error| format!("loading this node's own files failed: {error}"))?,
+    }
+    if let Some(rival) = taking.rival {
+        let claim = Claim { address: peers[rival].clone(), epoch: node.role.held_epoch() };
+        node.role.set_claim(Some(claim));
+    }
+    Ok(())
+}
+
+async fn load_own(node: &Arc<Node>, taking: Taking, order: u64) -> Result<(), String> {
+    set_reason(node, order, "loading this node's own files");
+    let loading = node.clone();
+    let loaded =
+        tokio::task::spawn_blocking(move || loading.durability.take_own_files(&loading, &taking, order));
+    loaded.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// Says why the node is still without a history, if it is.
@@ -91,7 +117,7 @@ async fn inquire(node: &Node, address: &Address) -> Option<String> {
 }
 
 async fn take(node: &Arc<Node>, address: &Address, taking: &Taking, order: u64) -> io::Result<()> {
-    let keep_lineage = taking.keep_lineage;
+    let keep_lineage = taking.taken.keep_lineage;
     let patience = Duration::from_secs(u64::from(node.config().repl_timeout_seconds).max(1));
     let mut peer = Peer::connect(node, address, patience).await?;
     let info = peer.replication_info().await?;

@@ -136,7 +136,7 @@ pub enum Standing {
     /// A replica whose link is up. Either what a dead primary sent last is still being applied, or another primary
     /// lives that goes on with this history.
     Following,
-    /// It takes writes of its own.
+    /// It takes writes of its own, or is fenced and has files of its own that it may go on with.
     Primary,
 }
 
@@ -151,6 +151,18 @@ pub enum PeerAnswer {
     At(Offer, Standing),
 }
 
+/// The history that a fenced primary takes over, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Where it stands.
+    pub place: Place,
+    /// The highest epoch that anybody told.
+    pub epoch: u64,
+    /// Every peer answered, so that nobody is ahead or will be: the lineage may be gone on with. Otherwise the node goes on
+    /// under a new one that names this as its past.
+    pub keep_lineage: bool,
+}
+
 /// What a fenced primary does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -160,17 +172,14 @@ pub enum Choice {
     WaitForEnd,
     /// Every peer answered and none has a history: begin one.
     StartNew,
+    /// Go on with what this node's own files hold: no peer has more.
+    Own(Taken),
     /// Take the history of the peer with this index.
     Take {
         /// Its index among the answers.
         peer: usize,
-        /// Where it said it stands.
-        place: Place,
-        /// The highest epoch that any peer told.
-        epoch: u64,
-        /// Every peer answered and this one stands still, so that nobody is ahead or will be: the lineage may be
-        /// gone on with. Otherwise the node goes on under a new one that names this as its past.
-        keep_lineage: bool,
+        /// How.
+        taken: Taken,
     },
     /// The peer with this index serves the most advanced history as its primary: this node is to follow it.
     Serving(usize),
@@ -190,32 +199,42 @@ fn contains(a: &Offer, b: &Offer) -> bool {
     b.place.lineage == a.previous && b.place.offset as i64 <= a.previous_end
 }
 
-/// Chooses the most advanced history among the peers; of equal ones, the one that stands stillest.
+/// The peers that have a history: the index of each, where it stands, and how.
+fn offers(answers: &[PeerAnswer]) -> impl Iterator<Item = (usize, &Offer, Standing)> {
+    answers.iter().enumerate().filter_map(|(index, answer)| match answer {
+        PeerAnswer::At(offer, standing) => Some((index, offer, *standing)),
+        _ => None,
+    })
+}
+
+/// Chooses the most advanced history among the peers' and the one that this node's `own` files hold; of equal ones the own, then
+/// that of the peer that stands stillest.
 ///
 /// What was promised with `durable_acks` N is on N of the peers at least: with so many silent it may be on those alone, and
 /// they are waited for.
-pub fn choose(answers: &[PeerAnswer], durable_acks: usize) -> Choice {
+pub fn choose(own: Option<&Offer>, answers: &[PeerAnswer], durable_acks: usize) -> Choice {
     let silent = answers.iter().filter(|answer| **answer == PeerAnswer::Silent).count();
     let all_answered = silent == 0;
-    if durable_acks > 0 && silent >= durable_acks {
+    if silent == answers.len() || durable_acks > 0 && silent >= durable_acks {
         return Choice::Wait;
     }
-    let offers = || {
-        answers.iter().enumerate().filter_map(|(index, answer)| match answer {
-            PeerAnswer::At(offer, standing) => Some((index, offer, *standing)),
-            _ => None,
-        })
+    let taken =
+        |offer: &Offer| Taken { place: offer.place, epoch: offer.epoch.number, keep_lineage: all_answered };
+    let holds_all = |one: &Offer| {
+        own.is_none_or(|own| contains(one, own)) && offers(answers).all(|(_, other, _)| contains(one, other))
     };
-    if offers().next().is_none() {
-        return if all_answered && !answers.is_empty() { Choice::StartNew } else { Choice::Wait };
+    if let Some(own) = own.filter(|own| holds_all(own)) {
+        return choose_own(own, answers).unwrap_or(Choice::Own(taken(own)));
+    }
+    if offers(answers).next().is_none() {
+        return if all_answered && own.is_none() { Choice::StartNew } else { Choice::Wait };
     }
     let best = |wanted: Standing| {
-        let mut those = offers().filter(|(_, _, standing)| *standing == wanted);
-        those.find(|(_, offer, _)| offers().all(|(_, other, _)| contains(offer, other)))
+        let mut those = offers(answers).filter(|(_, _, standing)| *standing == wanted);
+        those.find(|(_, offer, _)| holds_all(offer))
     };
     if let Some((peer, offer, _)) = best(Standing::Still) {
-        let epoch = highest_epoch(answers);
-        return Choice::Take { peer, place: offer.place, epoch, keep_lineage: all_answered };
+        return Choice::Take { peer, taken: taken(offer) };
     }
     if let Some((peer, ..)) = best(Standing::Primary) {
         return Choice::Serving(peer);
@@ -223,30 +242,38 @@ pub fn choose(answers: &[PeerAnswer], durable_acks: usize) -> Choice {
     if best(Standing::Following).is_some() { Choice::WaitForEnd } else { Choice::Conflict }
 }
 
-/// As [`choose`], for an operator who wants no peer to be waited for: of the histories that contradict each other the one of
-/// the higher epoch is taken, then the longest. With `any` they were named by the operator, and it does not matter whether one
-/// still follows a primary, or is one. What is taken may go on elsewhere, so its lineage is left to it.
-pub fn choose_by_order(answers: &[PeerAnswer], any: bool) -> Choice {
-    let offers = answers.iter().enumerate().filter_map(|(peer, answer)| match answer {
-        PeerAnswer::At(offer, standing) if any || *standing == Standing::Still => Some((peer, offer)),
-        _ => None,
-    });
-    match offers.max_by_key(|(_, offer)| (offer.epoch.number, offer.place.offset)) {
-        Some((peer, offer)) => {
-            let epoch = highest_epoch(answers);
-            Choice::Take { peer, place: offer.place, epoch, keep_lineage: false }
-        }
-        None if any => Choice::Wait,
-        None => choose(answers, 0),
+/// What hinders a node whose `own` history has all that the peers have from going on with it.
+fn choose_own(own: &Offer, answers: &[PeerAnswer]) -> Option<Choice> {
+    let mut serving = offers(answers).filter(|(_, _, standing)| *standing == Standing::Primary);
+    if let Some((peer, ..)) = serving.find(|(_, other, _)| contains(other, own)) {
+        return Some(Choice::Serving(peer));
     }
+    // It may still be applying what this node sent before its end, and was not on its own disk. Of a lower epoch nothing comes
+    // that counts.
+    let grows = |(_, other, standing): (usize, &Offer, Standing)| {
+        standing == Standing::Following && other.epoch.number == own.epoch.number
+    };
+    offers(answers).any(grows).then_some(Choice::WaitForEnd)
 }
 
-fn highest_epoch(answers: &[PeerAnswer]) -> u64 {
-    let epoch = |answer: &PeerAnswer| match answer {
-        PeerAnswer::At(offer, _) => offer.epoch.number,
-        _ => 0,
-    };
-    answers.iter().map(epoch).max().unwrap_or(0)
+/// As [`choose`], for an operator who wants no peer to be waited for: of the histories that contradict each other the one of
+/// the higher epoch is taken, then the longest. With `any` the peers were named by the operator: it does not matter whether one
+/// still follows a primary, or is one, and the `own` files are none of them. What is taken may go on elsewhere, so its lineage
+/// is left to it.
+pub fn choose_by_order(own: Option<&Offer>, answers: &[PeerAnswer], any: bool) -> Choice {
+    let peers = offers(answers).filter(|(_, _, standing)| any || *standing == Standing::Still);
+    let own_one = own.filter(|_| !any).map(|own| (None, own));
+    let all = peers.map(|(peer, offer, _)| (Some(peer), offer)).chain(own_one);
+    let epoch = offers(answers).map(|(_, offer, _)| offer.epoch.number).max().unwrap_or(0);
+    match all.max_by_key(|(_, offer)| (offer.epoch.number, offer.place.offset)) {
+        Some((peer, offer)) => {
+            let epoch = epoch.max(offer.epoch.number);
+            let taken = Taken { place: offer.place, epoch, keep_lineage: false };
+            peer.map_or(Choice::Own(taken), |peer| Choice::Take { peer, taken })
+        }
+        None if any => Choice::Wait,
+        None => choose(own, answers, 0),
+    }
 }
 
 #[cfg(test)]
@@ -302,20 +329,20 @@ mod tests {
         let still = |lineage, offset| At(offer(lineage, offset), Standing::Still);
         let take = |peer, offset, keep_lineage| {
             let place = offer(1, offset).place;
-            Choice::Take { peer, place, epoch: 1, keep_lineage }
+            Choice::Take { peer, taken: Taken { place, epoch: 1, keep_lineage } }
         };
-        assert_eq!(choose(&[], 0), Choice::Wait);
-        assert_eq!(choose(&[Nothing, Silent], 0), Choice::Wait);
-        assert_eq!(choose(&[Nothing, Nothing], 0), Choice::StartNew);
+        assert_eq!(choose(None, &[], 0), Choice::Wait);
+        assert_eq!(choose(None, &[Nothing, Silent], 0), Choice::Wait);
+        assert_eq!(choose(None, &[Nothing, Nothing], 0), Choice::StartNew);
         let (a, b) = (still(1, 10), still(1, 20));
-        assert_eq!(choose(&[a, b, Nothing], 0), take(1, 20, true));
-        assert_eq!(choose(&[a, Silent], 0), take(0, 10, false));
-        assert_eq!(choose(&[a, still(2, 5)], 0), Choice::Conflict);
+        assert_eq!(choose(None, &[a, b, Nothing], 0), take(1, 20, true));
+        assert_eq!(choose(None, &[a, Silent], 0), take(0, 10, false));
+        assert_eq!(choose(None, &[a, still(2, 5)], 0), Choice::Conflict);
         // The silent one may be the only one that has what was promised.
-        assert_eq!(choose(&[a, Silent], 1), Choice::Wait);
-        assert_eq!(choose(&[a, Silent], 2), take(0, 10, false));
-        assert_eq!(choose(&[a, Silent, Silent], 2), Choice::Wait);
-        assert_eq!(choose(&[a, b, Nothing], 1), take(1, 20, true));
+        assert_eq!(choose(None, &[a, Silent], 1), Choice::Wait);
+        assert_eq!(choose(None, &[a, Silent], 2), take(0, 10, false));
+        assert_eq!(choose(None, &[a, Silent, Silent], 2), Choice::Wait);
+        assert_eq!(choose(None, &[a, b, Nothing], 1), take(1, 20, true));
     }
 
     #[test]
@@ -324,26 +351,29 @@ mod tests {
         let at = |offset, standing| At(offer(1, offset), standing);
         let take = |peer, keep_lineage| {
             let place = offer(1, 10).place;
-            Choice::Take { peer, place, epoch: 1, keep_lineage }
+            Choice::Take { peer, taken: Taken { place, epoch: 1, keep_lineage } }
         };
         // It is still applying what the dead primary sent last.
-        assert_eq!(choose(&[at(10, Standing::Following)], 0), Choice::WaitForEnd);
-        assert_eq!(choose(&[at(10, Standing::Following), at(9, Standing::Still)], 0), Choice::WaitForEnd);
+        assert_eq!(choose(None, &[at(10, Standing::Following)], 0), Choice::WaitForEnd);
+        assert_eq!(
+            choose(None, &[at(10, Standing::Following), at(9, Standing::Still)], 0),
+            Choice::WaitForEnd
+        );
         // A replica of that peer is no further than the peer itself.
         let chain = [at(10, Standing::Following), at(10, Standing::Still)];
-        assert_eq!(choose(&chain, 0), take(1, true));
+        assert_eq!(choose(None, &chain, 0), take(1, true));
         // One that was promoted serves it: there must not be two.
         let promoted = [at(10, Standing::Still), at(20, Standing::Primary)];
-        assert_eq!(choose(&promoted, 0), Choice::Serving(1));
+        assert_eq!(choose(None, &promoted, 0), Choice::Serving(1));
         // Unless an operator says so.
-        assert_eq!(choose_by_order(&[at(10, Standing::Primary)], true), take(0, false));
-        assert_eq!(choose_by_order(&[at(10, Standing::Following), Silent], true), take(0, false));
-        assert_eq!(choose_by_order(&[Nothing, Silent], true), Choice::Wait);
-        assert_eq!(choose_by_order(&[at(10, Standing::Primary)], false), Choice::Serving(0));
-        assert_eq!(choose_by_order(&[at(10, Standing::Following)], false), Choice::WaitForEnd);
+        assert_eq!(choose_by_order(None, &[at(10, Standing::Primary)], true), take(0, false));
+        assert_eq!(choose_by_order(None, &[at(10, Standing::Following), Silent], true), take(0, false));
+        assert_eq!(choose_by_order(None, &[Nothing, Silent], true), Choice::Wait);
+        assert_eq!(choose_by_order(None, &[at(10, Standing::Primary)], false), Choice::Serving(0));
+        assert_eq!(choose_by_order(None, &[at(10, Standing::Following)], false), Choice::WaitForEnd);
         let contradicting = [At(offer(2, 5), Standing::Still), at(10, Standing::Still)];
-        assert_eq!(choose(&contradicting, 0), Choice::Conflict);
-        assert_eq!(choose_by_order(&contradicting, false), take(1, false));
+        assert_eq!(choose(None, &contradicting, 0), Choice::Conflict);
+        assert_eq!(choose_by_order(None, &contradicting, false), take(1, false));
     }
 
     #[test]
@@ -356,12 +386,56 @@ mod tests {
         // What an old primary wrote beside its successor, and what a replica of it has that missed two promotions.
         for stale in [still(1, 1, 20), still(5, 2, 20)] {
             for answers in [[still(7, 1, 10), stale], [stale, still(7, 1, 10)]] {
-                let chosen = choose(&answers, 1);
-                let Choice::Take { place, epoch: 7, keep_lineage: true, .. } = chosen else {
+                let chosen = choose(None, &answers, 1);
+                let Choice::Take { taken: Taken { place, epoch: 7, keep_lineage: true }, .. } = chosen else {
                     panic!("{chosen:?}")
                 };
                 assert_eq!(place, offer(1, 10).place);
             }
         }
+    }
+
+    #[test]
+    fn a_nodes_own_files_are_one_of_the_histories() {
+        use PeerAnswer::*;
+        let of = |epoch, lineage, offset| {
+            let mut offer = offer(lineage, offset);
+            offer.epoch.number = epoch;
+            offer
+        };
+        let own = of(2, 2, 30);
+        let still = |epoch, lineage, offset| At(of(epoch, lineage, offset), Standing::Still);
+        let go_on = |keep_lineage| Choice::Own(Taken { place: own.place, epoch: 2, keep_lineage });
+        let chosen = |answers: &[PeerAnswer]| choose(Some(&own), answers, 1);
+        // It was promoted, and its replicas are behind it or still in the old epoch.
+        assert_eq!(chosen(&[still(1, 1, 90), still(2, 2, 30)]), go_on(true));
+        assert_eq!(chosen(&[Nothing, Nothing]), go_on(true));
+        assert_eq!(choose(Some(&own), &[Nothing, Silent], 0), go_on(false));
+        // A replica has what this node sent and had not on its own disk.
+        let more = Taken { place: of(2, 2, 31).place, epoch: 2, keep_lineage: true };
+        assert_eq!(chosen(&[still(2, 2, 31), Nothing]), Choice::Take { peer: 0, taken: more });
+        assert_eq!(chosen(&[At(of(2, 2, 20), Standing::Following), Nothing]), Choice::WaitForEnd);
+        assert_eq!(chosen(&[At(of(1, 1, 20), Standing::Following), Nothing]), go_on(true));
+        // Of a later promotion it knows nothing.
+        assert!(matches!(chosen(&[still(3, 3, 25), Nothing]), Choice::Take { peer: 0, .. }));
+        assert_eq!(chosen(&[At(of(3, 3, 25), Standing::Primary), Nothing]), Choice::Serving(0));
+        // Who serves as much goes before it; who still serves the epoch that ended does not.
+        assert_eq!(chosen(&[At(own, Standing::Primary), Nothing]), Choice::Serving(0));
+        assert_eq!(chosen(&[At(of(1, 1, 90), Standing::Primary), Nothing]), go_on(true));
+        assert_eq!(chosen(&[still(2, 5, 10), Nothing]), Choice::Conflict);
+        assert_eq!(chosen(&[Nothing, Silent]), Choice::Wait);
+        assert_eq!(choose(Some(&own), &[Silent, Silent], 0), Choice::Wait);
+    }
+
+    #[test]
+    fn an_order_may_choose_the_own_files_unless_it_names_peers() {
+        use PeerAnswer::*;
+        let own = offer(1, 30);
+        let shorter = [At(offer(1, 20), Standing::Still), Silent];
+        let own_taken = Choice::Own(Taken { place: own.place, epoch: 1, keep_lineage: false });
+        assert_eq!(choose_by_order(Some(&own), &shorter, false), own_taken);
+        assert_eq!(choose_by_order(Some(&own), &[Silent, Silent], false), own_taken);
+        let taken = Taken { place: offer(1, 20).place, epoch: 1, keep_lineage: false };
+        assert_eq!(choose_by_order(Some(&own), &shorter, true), Choice::Take { peer: 0, taken });
     }
 }

@@ -117,6 +117,15 @@ pub fn history_told(info: &str) -> Option<History> {
     Some(offer_of(Place { lineage, offset: 0 }, info).history())
 }
 
+/// A fenced primary's word on files that it may come to go on with: `lineage:offset:epoch`.
+fn read_own_files(text: &str) -> Option<Offer> {
+    let mut parts = text.split(':');
+    let lineage = Lineage::parse(parts.next()?.as_bytes())?;
+    let offset = parts.next()?.parse().ok()?;
+    let epoch = Epoch { number: parts.next()?.parse().ok()?, since: 0 };
+    Some(Offer { place: Place { lineage, offset }, previous: Lineage::NONE, previous_end: -1, epoch })
+}
+
 /// What INFO replication says of the peer's history.
 pub fn read_history(info: &str) -> PeerAnswer {
     let fields = info_fields(info);
@@ -132,7 +141,8 @@ pub fn read_history(info: &str) -> PeerAnswer {
         None => offset > 0,
     };
     if !has_history {
-        return PeerAnswer::Nothing;
+        let files = fields.get("outrigger_own_files").and_then(|text| read_own_files(text));
+        return files.map_or(PeerAnswer::Nothing, |offer| PeerAnswer::At(offer, Standing::Primary));
     }
     let offer = offer_of(Place { lineage, offset: offset.max(0) as u64 }, info);
     let standing = match (fields.get("role"), fields.get("master_link_status")) {

@@ -75,17 +75,13 @@ fn reach(server: &Server) -> Option<Client> {
     Some(client)
 }
 
-/// The fields of INFO.
-fn info(client: &mut Client) -> Option<HashMap<String, String>> {
-    let reply = client.try_command(&["INFO", "everything"]).ok()?;
-    let text = String::from_utf8_lossy(reply.as_bytes()?).into_owned();
-    let pair =
-        |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-    Some(text.lines().filter_map(pair).collect())
+/// What INFO tells of a node that is in reach.
+fn info(server: &Server) -> Option<HashMap<String, String>> {
+    reach(server)?.try_info()
 }
 
 fn place(server: &Server) -> Option<Place> {
-    let fields = info(&mut reach(server)?)?;
+    let fields = info(server)?;
     Some(Place {
         lineage: fields.get("master_replid")?.clone(),
         previous: fields.get("master_replid2")?.clone(),
@@ -153,23 +149,12 @@ impl Cluster {
 
     /// Kills a node outright.
     pub fn kill(&mut self, node: usize) {
-        if self.nodes[node].life == Life::Down || self.has_duty(node) {
+        if self.nodes[node].life == Life::Down {
             return;
         }
         self.note(format!("kill {node}"));
         self.nodes[node].server.kill();
         self.nodes[node].life = Life::Down;
-    }
-
-    /// Does the acting primary still write, as no replica has fsynced what it had at its promotion? See the module's page for why
-    /// it lives then. One that stands still does not tell; it is taken to.
-    fn has_duty(&self, node: usize) -> bool {
-        if node != self.acting {
-            return false;
-        }
-        let fields = reach(&self.nodes[node].server).and_then(|mut client| info(&mut client));
-        let durable = fields.as_ref().and_then(|fields| fields.get("outrigger_durable_offset"));
-        durable.map(String::as_str) != Some("-1")
     }
 
     /// Starts a killed node again, in the role that it has now.
@@ -301,7 +286,7 @@ impl Cluster {
 
     /// Has a replica refused what the acting primary offers? Then what it has is a tail that was never promised.
     fn has_refused(&self, node: usize) -> bool {
-        let fields = reach(&self.nodes[node].server).and_then(|mut client| info(&mut client));
+        let fields = info(&self.nodes[node].server);
         fields.is_some_and(|fields| fields.contains_key("outrigger_refused_sync_reason"))
     }
 
@@ -311,7 +296,7 @@ impl Cluster {
         if node.life != Life::Up {
             return;
         }
-        let Some(fields) = reach(&node.server).and_then(|mut client| info(&mut client)) else { return };
+        let Some(fields) = info(&node.server) else { return };
         let (role, fenced) = (fields.get("role"), fields.get("outrigger_fenced"));
         if role.map(String::as_str) == Some("master") && fenced.map(String::as_str) != Some("1") {
             let lineage = fields.get("master_replid").cloned().unwrap_or_default();
@@ -347,8 +332,7 @@ impl Cluster {
     }
 
     fn is_well(&self, node: usize) -> bool {
-        let fields = reach(&self.nodes[node].server).and_then(|mut client| info(&mut client));
-        let Some(fields) = fields else { return false };
+        let Some(fields) = info(&self.nodes[node].server) else { return false };
         let is = |name: &str, value: &str| fields.get(name).map(String::as_str) == Some(value);
         match node == self.acting {
             true => {

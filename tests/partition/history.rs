@@ -162,6 +162,11 @@ fn is_refusal(text: &str) -> bool {
     refused || text.starts_with("NOTDURABLE ") && text.ends_with("nothing was written")
 }
 
+/// The number that a GET was answered with.
+pub fn read_value(reply: &RespValue) -> Option<i64> {
+    reply.as_bytes().map(|text| String::from_utf8_lossy(text).parse().expect("a number"))
+}
+
 fn judge(action: Action, reply: std::io::Result<RespValue>) -> Told {
     let reply = match reply {
         Ok(reply) => reply,
@@ -183,9 +188,7 @@ fn judge(action: Action, reply: std::io::Result<RespValue>) -> Told {
             Told::Done(None)
         }
         Action::Incr => Told::Done(Some(reply.as_int().expect("an integer"))),
-        Action::Get => {
-            Told::Done(reply.as_bytes().map(|text| String::from_utf8_lossy(text).parse().expect("a number")))
-        }
+        Action::Get => Told::Done(read_value(&reply)),
     }
 }
 

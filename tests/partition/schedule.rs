@@ -2,7 +2,7 @@
 
 use super::checker::{Verdict, check};
 use super::cluster::{Cluster, NODES};
-use super::history::{Op, Record, run_client};
+use super::history::{Op, Record, read_value, run_client};
 use super::proxy::Road;
 use super::watch::Watch;
 use crate::support::nodes::{LIMIT, equal_digests, figure};
@@ -153,7 +153,7 @@ fn look_at_the_end(cluster: &Cluster) {
         let called_ns = record.now_ns();
         let reply = primary.command(&["GET", &Record::name(key)]);
         assert!(reply.as_error().is_none(), "{reply:?}");
-        let answer = reply.as_bytes().map(|text| String::from_utf8_lossy(text).parse().expect("a number"));
+        let answer = read_value(&reply);
         let (node, action) = (cluster.acting, super::history::Action::Get);
         record.add(Op { key, node, action, called_ns, returned_ns: record.now_ns(), answer });
     }

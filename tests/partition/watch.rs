@@ -64,11 +64,9 @@ impl Drop for Watch {
 fn acts_under(port: u16) -> Option<String> {
     let mut client = Client::connect(port).ok()?;
     client.set_read_timeout(Duration::from_millis(100));
-    let reply = client.try_command(&["INFO", "replication"]).ok()?;
-    let text = String::from_utf8_lossy(reply.as_bytes()?).into_owned();
-    let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
-    let acts =
-        field("role:").as_deref() == Some("master") && field("outrigger_fenced:").as_deref() == Some("0");
-    let name = format!("epoch {} of lineage {}", field("outrigger_epoch:")?, field("master_replid:")?);
+    let fields = client.try_info()?;
+    let field = |name: &str| fields.get(name).map(String::as_str);
+    let acts = field("role") == Some("master") && field("outrigger_fenced") == Some("0");
+    let name = format!("epoch {} of lineage {}", field("outrigger_epoch")?, field("master_replid")?);
     acts.then_some(name)
 }

@@ -1,7 +1,7 @@
 //! A promoted node writes until a replica of its own does; then it hands the duty over.
 
 use super::{DEBUG, primary, replica};
-use crate::support::nodes::{LIMIT, address, figure, in_step, order, wait_linked};
+use crate::support::nodes::{LIMIT, address, figure, in_step, is_linked, order, wait_linked};
 use crate::support::server::free_port;
 use crate::support::{Server, wait_for};
 
@@ -16,9 +16,28 @@ fn wait_durable(node: &Server) {
     });
 }
 
+/// The mark that files are of the past.
+const MARK: &str = "outrigger.handed-over";
+
+fn wait_open(node: &Server) {
+    wait_for("the fence to fall", LIMIT, || figure(&mut node.client(), "outrigger_fenced") == 0);
+}
+
+/// As [`promoted`], and another replica of the old primary, whose link is down.
+fn promoted_beside_a_peer() -> (u16, Server, Server) {
+    let first = primary(&[]);
+    let peer = replica(&first, &[]);
+    let (port, node) = promoted_from(first);
+    wait_for("the link to be down", LIMIT, || !is_linked(&peer));
+    (port, node, peer)
+}
+
 /// A replica that was promoted, with one key, and its port.
 fn promoted() -> (u16, Server) {
-    let first = primary(&[]);
+    promoted_from(primary(&[]))
+}
+
+fn promoted_from(first: Server) -> (u16, Server) {
     let port = free_port();
     let target = address(&first);
     let node = Server::ours_on(port, &[&DEBUG[..], &["--replicaof", &target]].concat());
@@ -112,10 +131,84 @@ fn a_node_that_handed_over_and_follows_again_has_its_files_back() {
         let mut client = node.client();
         figure(&mut client, "outrigger_durable_offset") == figure(&mut client, "slave_repl_offset")
     });
-    wait_for("the mark to go", LIMIT, || !node.dir().join("outrigger.handed-over").exists());
+    wait_for("the mark to go", LIMIT, || !node.dir().join(MARK).exists());
     drop(heir);
     node.kill();
     node.set_args(&DEBUG);
     node.restart();
     assert_eq!(node.client().text("GET other"), "1");
+}
+
+/// With peers to recover from, too: they are behind what its own files alone may hold.
+#[test]
+fn a_duty_that_was_not_handed_over_outweighs_peers_that_are_behind() {
+    let (_, mut node, peer) = promoted_beside_a_peer();
+    node.client().ok("SET after 1");
+    wait_durable(&node);
+    let lineage = node.client().info("master_replid");
+    node.kill();
+    let peers = address(&peer).replace(' ', ":");
+    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+    node.restart();
+    wait_open(&node);
+    assert_eq!(node.client().text("GET after"), "1");
+    assert_eq!(node.client().info("master_replid"), lineage);
+    assert_eq!(figure(&mut node.client(), "outrigger_epoch"), 3);
+    assert!(writes(&node));
+    // The peer's history is the past of this one, as the files still know.
+    assert_eq!(node.client().info("master_replid2"), peer.client().info("master_replid"));
+    order(&peer, &node);
+    node.client().ok("SET again 1");
+    in_step(&node, &peer);
+    wait_for("the duty to be handed over", LIMIT, || !writes(&node));
+}
+
+/// A peer that has more is taken, and the files are of the past from then on, whatever happens to that peer.
+#[test]
+fn files_that_a_peer_is_ahead_of_are_left_behind() {
+    let (_, mut node, peer) = promoted_beside_a_peer();
+    order(&peer, &node);
+    in_step(&node, &peer);
+    // It goes on without this node, whose mark is lost.
+    wait_for("the duty to be handed over", LIMIT, || !writes(&node));
+    std::fs::remove_file(node.dir().join(MARK)).expect("remove the mark");
+    node.client().ok("SET after 1");
+    in_step(&node, &peer);
+    node.kill();
+    let peers = address(&peer).replace(' ', ":");
+    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+    node.restart();
+    wait_open(&node);
+    assert_eq!(node.client().text("GET after"), "1");
+    assert!(!writes(&node));
+    assert!(node.dir().join(MARK).exists());
+    assert!(node.log().contains("one of the histories to choose from"), "{}", node.log());
+}
+
+/// Files that are damaged may hold what nobody else has: the start stops, and says what to do.
+#[test]
+fn damaged_files_of_its_own_stop_a_start() {
+    let (port, mut node, peer) = promoted_beside_a_peer();
+    node.client().ok("SET after 1");
+    wait_durable(&node);
+    node.kill();
+    let folder = node.dir().join("appendonlydir");
+    let incr = std::fs::read_dir(&folder).expect("list").flatten().map(|entry| entry.path());
+    let incr = incr.filter(|path| path.to_string_lossy().contains(".incr.")).max().expect("a log file");
+    let mut bytes = std::fs::read(&incr).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&incr, bytes).expect("damage it");
+    let peers = address(&peer).replace(' ', ":");
+    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+    node.spawn_again();
+    assert!(!node.wait_end(LIMIT).success());
+    let log = node.log();
+    assert!(log.contains("Run `aof-check DIR`") && log.contains("Moved away"), "{log}");
+    std::fs::rename(&folder, node.dir().join("set-aside")).expect("move it away");
+    node.restart();
+    wait_open(&node);
+    assert_eq!(node.client().text("GET before"), "1");
+    assert_eq!(node.client().cmd("EXISTS after").as_int(), Some(0));
+    assert_eq!(node.port(), port);
 }

@@ -1,6 +1,7 @@
 //! A plain blocking client: what it sends and gets is exactly what the test says.
 
 use outrigger::resp::{Decoded, ReplyDecoder, RespValue, write_command};
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -180,10 +181,18 @@ impl Client {
         );
     }
 
+    /// The fields of INFO; `None` if the node does not answer.
+    pub fn try_info(&mut self) -> Option<HashMap<String, String>> {
+        let reply = self.try_command(&["INFO", "everything"]).ok()?;
+        let text = String::from_utf8_lossy(reply.as_bytes()?).into_owned();
+        let pair =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+        Some(text.lines().filter_map(pair).collect())
+    }
+
     /// One field of INFO.
     pub fn info(&mut self, field: &str) -> Option<String> {
-        let info = self.text("INFO everything");
-        info.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.trim().to_string()))
+        self.try_info().expect("INFO").remove(field)
     }
 
     /// DEBUG DIGEST.

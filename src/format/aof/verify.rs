@@ -39,6 +39,8 @@ pub struct Extent {
     pub seals: u64,
     /// The place in the history they end at; `None` for a file without our first line.
     pub history: Option<HistoryPoint>,
+    /// Where the lineage before that one ends, if the file holds the change of name.
+    pub previous: Option<HistoryPoint>,
     /// The history's epoch there, as the last of our lines tells it.
     pub epoch: Epoch,
     /// The time the last of our lines names, in milliseconds of Unix time.
@@ -489,7 +491,10 @@ impl<'a, 'v> Walk<'a, 'v> {
         };
         match line.kind {
             SealKind::Log if at > 0 => return Err(self.damaged(at, DamageKind::SecondHeader)),
-            SealKind::Lineage => point.lineage = line.lineage,
+            SealKind::Lineage => {
+                self.now.previous = Some(point);
+                point.lineage = line.lineage;
+            }
             SealKind::Log | SealKind::Seal => {}
         }
         if line.lineage != point.lineage {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CutTail, RecoveryError, RecoveryErrorKind};
 use crate::format::aof::manifest::{FileEntry, Manifest};
+use crate::format::aof::seal::Epoch;
 use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, Verdict};
 use crate::persistence::generation::{GenerationError, read_manifest};
 use crate::persistence::names::Names;
@@ -34,6 +35,31 @@ pub(in crate::persistence) struct Chain {
 /// The place in the history that an entry names.
 pub(in crate::persistence) fn start_of(entry: &FileEntry) -> Option<HistoryPoint> {
     Some(HistoryPoint { lineage: entry.lineage?, offset: entry.start_offset? })
+}
+
+/// Where the history in a folder ends and in which epoch, without loading it; `None` if there is no folder, or nothing in it says
+/// where that is. The log files are judged as a load judges them; of the base only the manifest's word is read. A torn end is cut in
+/// thought only, and only if it may be.
+///
+/// # Errors
+/// What a load would stop at.
+pub fn end_of_folder(
+    disk: &dyn Disk,
+    names: &Names,
+    may_cut: bool,
+) -> Result<Option<(HistoryPoint, Epoch)>, RecoveryError> {
+    let Some(chain) = Chain::read(disk, names)? else { return Ok(None) };
+    if let Some(problem) = chain.problems(may_cut).into_iter().next() {
+        return Err(problem);
+    }
+    let mut end = chain.base.as_ref().and_then(|base| start_of(&base.entry));
+    let mut epoch = Epoch::UNKNOWN;
+    for file in &chain.incr {
+        let extent = file.verdict.extent();
+        end = extent.history.or(start_of(&file.entry));
+        epoch = if extent.epoch.is_known() { extent.epoch } else { epoch };
+    }
+    Ok(end.map(|end| (end, epoch)))
 }
 
 impl Chain {

@@ -24,11 +24,12 @@ use crate::command::apply::{Applied, Applier, ApplyError};
 use crate::format::aof::manifest::ManifestError;
 use crate::format::aof::seal::{Epoch, Sealer};
 use crate::format::aof::verify::{
-    DamageKind, HistoryPoint, LogVerifier, LogVisitor, LoggedCommand, TornWhy, Verdict,
+    DamageKind, Extent, HistoryPoint, LogVerifier, LogVisitor, LoggedCommand, TornWhy, Verdict,
 };
 use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
+pub use chain::end_of_folder;
 pub(super) use chain::{Chain, Checked, fault, start_of};
 pub use report::{FileReport, Report, verify_directory, verify_file};
 
@@ -200,6 +201,8 @@ enum GoOn {
 pub struct Recovered {
     /// Where in which history this is; `None` if nothing says so (stock servers' files), or nothing was loaded.
     pub point: Option<Point>,
+    /// Where the lineage before that one ends, if a log file holds the change of name.
+    pub previous: Option<HistoryPoint>,
     /// The history's epoch there, as the log files tell it.
     pub epoch: Epoch,
     /// Where it came from.
@@ -265,6 +268,7 @@ pub(super) struct Loading<'a> {
 pub(super) struct Applying {
     pub(super) commands: u64,
     pub(super) end: Option<HistoryPoint>,
+    pub(super) previous: Option<HistoryPoint>,
     pub(super) epoch: Epoch,
     pub(super) db: u32,
 }
@@ -339,7 +343,7 @@ impl Loading<'_> {
     /// Applies the log files of a chain, up to where it is to stop.
     pub(super) fn logs(&mut self, chain: &Chain) -> Result<Applying, RecoveryError> {
         let start = chain.base.as_ref().and_then(|base| start_of(&base.entry));
-        let mut sum = Applying { commands: 0, end: start, epoch: Epoch::UNKNOWN, db: 0 };
+        let mut sum = Applying { commands: 0, end: start, previous: None, epoch: Epoch::UNKNOWN, db: 0 };
         for (index, file) in chain.incr.iter().enumerate() {
             let stop = match self.stop_at {
                 Some(stop) if stop.file < index => break,
@@ -349,7 +353,8 @@ impl Loading<'_> {
             let start = start_of(&file.entry);
             let applied = self.log(&file.path, &file.bytes, &file.verifier, sum.commands, stop)?;
             let epoch = if applied.epoch.is_known() { applied.epoch } else { sum.epoch };
-            sum = Applying { end: applied.end.or(start), epoch, ..applied };
+            let previous = applied.previous.or(sum.previous);
+            sum = Applying { end: applied.end.or(start), previous, epoch, ..applied };
         }
         Ok(sum)
     }
@@ -426,7 +431,8 @@ impl Loading<'_> {
             }
             _ => verdict.extent().history,
         };
-        Ok(Applying { commands, end, epoch: verdict.extent().epoch, db: applier.db() })
+        let Extent { previous, epoch, .. } = *verdict.extent();
+        Ok(Applying { commands, end, previous, epoch, db: applier.db() })
     }
 
     /// A single append-only file: perhaps a snapshot, then commands.
@@ -476,6 +482,7 @@ fn recovered(source: LoadedFrom, facts: Facts, applied: Option<&Applying>) -> Re
     };
     Recovered {
         point,
+        previous: applied.and_then(|applied| applied.previous),
         epoch: applied.map_or(Epoch::UNKNOWN, |applied| applied.epoch),
         source,
         snapshot_keys: facts.keys,

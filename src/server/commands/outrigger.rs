@@ -135,8 +135,10 @@ fn recover(call: &mut Call<'_, '_>) -> Next {
         return call.error("ERR this node is not a primary without history, so there is nothing to recover");
     }
     if is("new") {
-        recovery::start_new(&node, node.role.order());
-        return call.ok();
+        return match recovery::start_new(&node, node.role.order()) {
+            Ok(()) => call.ok(),
+            Err(error) => call.error(format!("ERR {error}")),
+        };
     }
     if ask.peers.is_empty() {
         return call.error("ERR no peers are configured (recover-from-peers); name some with RECOVER FROM");
@@ -197,6 +199,11 @@ fn unfence(call: &mut Call<'_, '_>) -> Next {
     let other = fences.no_history.is_some() || fences.superseded.is_some();
     if other && !force {
         return call.error(format!("ERR {}", fences.refusal()));
+    }
+    if fences.no_history.is_some()
+        && let Err(error) = node.durability.leave_own_files(node)
+    {
+        return call.error(format!("ERR {error}"));
     }
     tracing::warn!(force, "a fence is lifted by an operator");
     call.with_all_shards(|all| {

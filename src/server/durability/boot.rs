@@ -20,8 +20,8 @@ impl Durability {
         let appends = config.effective_appendonly(role);
         let writes = appends || !config.effective_save(role).is_empty();
         if !writes && !config.recover_from_peers.is_empty() {
-            // A primary that takes its history from its peers neither reads nor writes a folder.
-            return Ok(());
+            // A primary that takes its history from its peers loads nothing by itself, but what it has counts, too.
+            return self.find_own_files(node);
         }
         let names = names_of(&config)?;
         let marked = self.read_mark(&config)?;
@@ -74,8 +74,7 @@ impl Durability {
         let found = recovered.source != LoadedFrom::Nothing;
         if node.is_replica() {
             let point = recovered.point?;
-            let history = History::without_past(point.lineage, recovered.epoch);
-            node.log.restart(history, point.offset, Some(point.db));
+            node.log.restart(loaded_history(recovered, &point), point.offset, Some(point.db));
             node.role.set_has_history(true);
             return Some(point);
         }
@@ -97,7 +96,8 @@ impl Durability {
         Some(Point { lineage, offset, db: 0 })
     }
 
-    fn go_on(&self, node: &Arc<Node>, recovered: &Recovered, point: Point) -> Result<(), String> {
+    /// Goes on writing where a load ended: the node's log stands at `point`.
+    pub(super) fn go_on(&self, node: &Arc<Node>, recovered: &Recovered, point: Point) -> Result<(), String> {
         let config = node.config();
         let keep = config.keep_generations as usize;
         let time_ms = node.now_ms().max(0) as u64;
@@ -115,13 +115,22 @@ impl Durability {
         self.start_writer(node, generation, incr.map(|incr| (incr, point.offset)))?;
         if goes_on {
             let durable = self.written_durable().max(point.offset);
-            self.publisher.begin(node, self.publisher.history(), durable);
+            self.stand_behind(node, self.publisher.history(), durable);
         }
         Ok(())
     }
 }
 
-fn report(recovered: &Recovered, took: std::time::Duration) {
+/// The names of the history that was loaded up to `point`, as far as the files tell them.
+pub(super) fn loaded_history(recovered: &Recovered, point: &Point) -> History {
+    let mut history = History::without_past(point.lineage, recovered.epoch);
+    if let Some(previous) = recovered.previous {
+        (history.previous, history.previous_end) = (previous.lineage, previous.offset as i64);
+    }
+    history
+}
+
+pub(super) fn report(recovered: &Recovered, took: std::time::Duration) {
     let (from, bytes) = (&recovered.source, recovered.bytes);
     let ms = took.as_millis() as u64;
     match from {

@@ -59,12 +59,7 @@ impl Durability {
 
     /// Stops writing if a replica has what this node has on its disk. Called by the keeper.
     pub(super) fn hand_over_if_due(&self, node: &Arc<Node>) {
-        let Some(since) = self.duty() else {
-            if self.phase() == Phase::Writing {
-                self.remove_mark(node);
-            }
-            return;
-        };
+        let Some(since) = self.duty() else { return };
         if node.is_replica() || !node.config().role_decides() {
             return;
         }
@@ -109,7 +104,7 @@ impl Durability {
         *self.duty.lock() = None;
     }
 
-    fn write_mark(&self, node: &Node, heirs: &[Address]) -> Result<(), String> {
+    pub(super) fn write_mark(&self, node: &Node, heirs: &[Address]) -> Result<(), String> {
         let history = node.log.history();
         let mut text = format!("history {}\n", history.lineage);
         heirs.iter().for_each(|heir| text.push_str(&format!("{TO}{heir}\n")));
@@ -120,10 +115,10 @@ impl Durability {
         Ok(())
     }
 
-    /// This node writes again: its files are those of the history.
-    fn remove_mark(&self, node: &Node) {
+    /// This node writes again: its files are those of the history. False if the mark that says otherwise cannot be removed.
+    pub(super) fn remove_mark(&self, node: &Node) -> bool {
         if !self.marked.load(Ordering::Acquire) {
-            return;
+            return true;
         }
         let config = node.config();
         let removed =
@@ -132,6 +127,7 @@ impl Durability {
             Ok(()) => self.marked.store(false, Ordering::Release),
             Err(error) => tracing::warn!(%error, "the mark of a duty that was handed over cannot be removed"),
         }
+        !self.marked.load(Ordering::Acquire)
     }
 
     /// Its files are of the past: it has handed its duty over, and has not written since.

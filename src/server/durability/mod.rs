@@ -9,6 +9,7 @@ pub mod boot;
 pub mod duty;
 pub mod info;
 pub mod keeper;
+pub mod own;
 pub mod publisher;
 pub mod reload;
 pub mod source;
@@ -20,6 +21,7 @@ use crate::persistence::Point;
 use crate::persistence::generation::Generation;
 use crate::persistence::names::Names;
 use crate::persistence::writer::{AofWriter, FsyncPolicy, Pending, Phase, WriterConfig, WriterEvent};
+use crate::replication::Offer;
 use crate::sys::lock::FolderLock;
 use crate::sys::{Disk, RealDisk};
 use parking_lot::Mutex;
@@ -62,6 +64,8 @@ pub struct Durability {
     marked: AtomicBool,
     /// To whom, as found at the start.
     heirs: Mutex<Vec<Address>>,
+    /// What this node's own files hold, while a fenced primary chooses among histories.
+    own: Mutex<Option<Offer>>,
     /// The server is about to end: what is on disk is whole, and nothing new is begun there.
     ending: AtomicBool,
 }
@@ -91,6 +95,7 @@ impl Default for Durability {
             duty: Mutex::default(),
             marked: AtomicBool::new(false),
             heirs: Mutex::default(),
+            own: Mutex::default(),
             ending: AtomicBool::new(false),
         }
     }
@@ -177,7 +182,7 @@ impl Durability {
             let outcome = installed.and_then(|pending| pending.wait().map_err(|error| error.to_string()));
             let durability = &node.durability;
             if outcome.is_ok() {
-                durability.publisher.begin(&node, history, durability.written_durable());
+                durability.stand_behind(&node, history, durability.written_durable());
             }
             durability.installing.fetch_sub(1, Ordering::AcqRel);
             match outcome {
@@ -193,6 +198,16 @@ impl Durability {
         if let Err(error) = waited {
             self.installing.fetch_sub(1, Ordering::AcqRel);
             tracing::error!(%error, "no thread to wait for the new generation");
+        }
+    }
+
+    /// A generation is whole that holds the history of this number up to `durable`: from now on the node may say so. Before it
+    /// does, its files must not be marked as past, lest a start that loads them after a promotion pass them over.
+    fn stand_behind(&self, node: &Node, history: u64, durable: u64) {
+        match self.remove_mark(node) {
+            true => self.publisher.begin(node, history, durable),
+            // The keeper begins another one.
+            false => self.generation_wanted.store(true, Ordering::Release),
         }
     }
 
@@ -276,7 +291,7 @@ impl Durability {
                     broken.store(false, Ordering::Release);
                     // Of an installation only who ordered it knows the history.
                     if installing.load(Ordering::Acquire) == 0 {
-                        publisher.begin(&node, publisher.history(), durable_offset);
+                        node.durability.stand_behind(&node, publisher.history(), durable_offset);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use crate::persistence::snapshot::encode;
 use crate::server::Node;
 
 /// Puts the keys of `fresh` in place of those that are served, under locks that are held.
-fn swap(node: &Node, locked: &mut Locked<'_>, fresh: &Keyspace) {
+pub(super) fn swap(node: &Node, locked: &mut Locked<'_>, fresh: &Keyspace) {
     let mut old = Vec::new();
     for (index, shard) in locked.iter_mut() {
         for db in 0..node.keyspace.databases() {

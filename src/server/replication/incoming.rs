@@ -146,11 +146,13 @@ pub fn begin_history(
     taking: &Taking,
     order: u64,
 ) -> io::Result<()> {
+    node.durability.leave_own_files(node).map_err(io::Error::other)?;
     let installed = install(node, received.0, offer.place, offer.history(), order);
     let (point, _) = installed.ok_or_else(another_role)?;
+    let taken = &taking.taken;
     let fresh = || Lineage::random(&mut crate::base::random::Rng::from_os());
-    let above = taking.epoch.max(offer.epoch.number);
-    node.log.begin_epoch(above + 1, (!taking.keep_lineage).then(fresh));
+    let above = taken.epoch.max(offer.epoch.number);
+    node.log.begin_epoch(above + 1, (!taken.keep_lineage).then(fresh));
     node.role.set_held_epoch(node.log.history().epoch.number);
     node.log.forget_db();
     node.durability.synced(node, point, None);

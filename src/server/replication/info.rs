@@ -3,7 +3,7 @@
 use super::role::LinkPhase;
 use super::takeover::own_history;
 use super::{budget, resync};
-use crate::replication::Epoch;
+use crate::replication::{Epoch, Offer};
 use crate::server::Node;
 use crate::server::stats::get;
 use std::fmt::Write;
@@ -169,6 +169,10 @@ fn own_lines(node: &Node, text: &mut String) {
         get(&role.full_syncs),
         get(&node.stats.refused_syncs),
     );
+    if let Some(own) = node.durability.own_files().filter(|_| !role.has_history() && !node.is_replica()) {
+        let Offer { place, epoch, .. } = own;
+        let _ = write!(text, "outrigger_own_files:{}:{}:{}\r\n", place.lineage, place.offset, epoch.number);
+    }
     let syncs = &node.replicas.syncs;
     let _ = write!(
         text,

@@ -48,6 +48,7 @@ impl Pair {
             _ => {
                 let replies = self.both(args)?;
                 self.align_consumers(args, &replies)?;
+                self.align_restored(args, &replies)?;
                 self.judge(mode, args, replies)
             }
         }
@@ -60,6 +61,25 @@ impl Pair {
         }
         for creation in consumers_asking(args) {
             self.theirs.try_command(&creation)?;
+        }
+        Ok(())
+    }
+
+    /// Restores a key on the stock server that only ours has: a time to live that reaches beyond the clock ends with the clock,
+    /// where 7.0 overflows and takes it for one of the past.
+    fn align_restored(&mut self, args: &[Arg], replies: &Replies) -> io::Result<()> {
+        let is_restore = args.len() > 3 && args[0].eq_ignore_ascii_case(b"restore");
+        if !is_restore || replies.ours.value != RespValue::Simple(b"OK".to_vec()) {
+            return Ok(());
+        }
+        let time: Option<i64> = std::str::from_utf8(&args[2]).ok().and_then(|text| text.parse().ok());
+        let is_absolute = args[4..].iter().any(|arg| arg.eq_ignore_ascii_case(b"absttl"));
+        let now_ms = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as i64);
+        if !is_absolute && time.is_some_and(|time| time.checked_add(now_ms).is_none()) {
+            let mut again = args.to_vec();
+            again[2] = i64::MAX.to_string().into_bytes();
+            again.extend([b"ABSTTL".to_vec(), b"REPLACE".to_vec()]);
+            self.theirs.try_command(&again)?;
         }
         Ok(())
     }
