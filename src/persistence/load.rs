@@ -8,9 +8,10 @@ use thiserror::Error;
 
 use super::Point;
 use super::parts::{Plan, decode_in_parts};
-use super::snapshot::{PacedFile, UsageKind};
+use super::snapshot::{AUX_EPOCH, AUX_EPOCH_SINCE, PacedFile, UsageKind};
 use crate::command::{Settings, access};
-use crate::format::aof::seal::Lineage;
+use crate::format::aof::seal::{Epoch, Lineage};
+use crate::format::rdb::writer::AUX_PREFIX;
 use crate::format::rdb::{Entry, FeedReader, RdbError, RdbReader, ReadOptions, Record};
 use crate::keyspace::{Db, Entry as Stored, Keyspace, db};
 use crate::sys::{Disk, DiskError};
@@ -86,6 +87,8 @@ pub struct Facts {
     pub ctime_s: Option<u64>,
     /// Whether it is the base of an append-only file.
     pub aof_base: bool,
+    /// The history's epoch, if the snapshot tells it.
+    pub epoch: Epoch,
     /// Sources of function libraries.
     pub functions: Vec<Vec<u8>>,
     /// The checksum at its end, if it has one; it has been verified.
@@ -112,7 +115,11 @@ impl Gathered {
             b"repl-stream-db" => self.stream_db = number().and_then(|db| u32::try_from(db).ok()),
             b"ctime" => self.facts.ctime_s = number(),
             b"aof-base" => self.facts.aof_base = value == b"1",
-            _ => {}
+            _ => match key.strip_prefix(AUX_PREFIX.as_bytes()).map(std::str::from_utf8) {
+                Some(Ok(AUX_EPOCH)) => self.facts.epoch.number = number().unwrap_or(0),
+                Some(Ok(AUX_EPOCH_SINCE)) => self.facts.epoch.since = number().unwrap_or(0),
+                _ => {}
+            },
         }
     }
 
@@ -123,6 +130,7 @@ impl Gathered {
         facts.skipped_empty += more.skipped_empty;
         facts.ctime_s = more.ctime_s.or(facts.ctime_s);
         facts.aof_base |= more.aof_base;
+        facts.epoch = if more.epoch.is_known() { more.epoch } else { facts.epoch };
         facts.functions.extend(more.functions);
         self.lineage = later.lineage.or(self.lineage);
         self.offset = later.offset.or(self.offset);

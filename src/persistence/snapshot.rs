@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::Point;
 use crate::base::time::Clock;
 use crate::command::access;
+use crate::format::aof::seal::Epoch;
 use crate::format::rdb::writer::{ReplicationPoint, Usage};
 use crate::format::rdb::{Header, RdbWriter, WriteOptions};
 use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
@@ -53,9 +54,15 @@ pub struct SnapshotOptions {
     pub functions: Vec<Vec<u8>>,
     /// Whether it is the base of an append-only file.
     pub aof_base: bool,
+    /// The history's epoch, where it is to be told.
+    pub epoch: Epoch,
     /// `rdb-key-save-delay`, by which tests have a snapshot take its time.
     pub key_delay_us: i64,
 }
+
+/// Facts of ours ([`crate::format::rdb::AUX_PREFIX`]): the history's epoch, and the offset at which it began.
+pub(super) const AUX_EPOCH: &str = "epoch";
+pub(super) const AUX_EPOCH_SINCE: &str = "epoch-since";
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +131,8 @@ pub(super) fn write_header<E, S: FnMut(&[u8]) -> Result<(), E>>(
     moment: &Moment,
     options: &SnapshotOptions,
 ) -> Result<(), E> {
+    let (number, since) = (options.epoch.number.to_string(), options.epoch.since.to_string());
+    let epoch = [(AUX_EPOCH, number.as_str()), (AUX_EPOCH_SINCE, since.as_str())];
     rdb.header(&Header {
         redis_version: &options.redis_version,
         ctime_s: moment.unix_ms / 1000,
@@ -135,7 +144,7 @@ pub(super) fn write_header<E, S: FnMut(&[u8]) -> Result<(), E>>(
             offset: point.offset,
             stream_db: point.db.into(),
         }),
-        ours: &[],
+        ours: if options.epoch.is_known() { &epoch } else { &[] },
     })?;
     options.functions.iter().try_for_each(|code| rdb.function(code))
 }

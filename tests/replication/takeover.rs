@@ -173,6 +173,24 @@ fn an_old_primary_that_restarts_from_its_files_fences_itself() {
     second.signal(Signal::SIGCONT);
 }
 
+/// Of a node that takes snapshots only, they tell it.
+#[test]
+fn a_snapshot_keeps_the_epoch() {
+    let first = primary(&[]);
+    let mut second = replica(&first, &["--appendonly", "no", "--save", "3600 100"]);
+    first.client().ok("SET before 1");
+    in_step(&first, &second);
+    drop(first);
+    second.client().ok("REPLICAOF NO ONE");
+    let since = figure(&mut second.client(), "outrigger_epoch_since");
+    second.client().ok("SAVE");
+    second.kill();
+    second.set_args(&[&DEBUG[..], &["--appendonly", "no", "--save", "3600 100"]].concat());
+    second.restart();
+    assert_eq!(second.client().text("GET before"), "1");
+    assert_eq!((epoch(&second), figure(&mut second.client(), "outrigger_epoch_since")), (2, since));
+}
+
 fn wait_durable_as_replica(node: &Server) {
     wait_for("its files", LIMIT, || {
         let mut client = node.client();

@@ -203,7 +203,7 @@ pub struct Recovered {
     pub point: Option<Point>,
     /// Where the lineage before that one ends, if a log file holds the change of name.
     pub previous: Option<HistoryPoint>,
-    /// The history's epoch there, as the log files tell it.
+    /// The history's epoch there, as the log files tell it, or else the snapshot.
     pub epoch: Epoch,
     /// Where it came from.
     pub source: LoadedFrom,
@@ -483,7 +483,7 @@ fn recovered(source: LoadedFrom, facts: Facts, applied: Option<&Applying>) -> Re
     Recovered {
         point,
         previous: applied.and_then(|applied| applied.previous),
-        epoch: applied.map_or(Epoch::UNKNOWN, |applied| applied.epoch),
+        epoch: applied.map(|applied| applied.epoch).filter(Epoch::is_known).unwrap_or(facts.epoch),
         source,
         snapshot_keys: facts.keys,
         commands: applied.map_or(0, |applied| applied.commands),

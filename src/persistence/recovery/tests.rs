@@ -272,11 +272,15 @@ fn a_snapshot_file_and_a_single_log_load_too() {
     let keyspace = keyspace_after(BASE);
     let dump = names().dir().join("dump.rdb");
     let place = Point { db: 3, ..point(4_321) };
-    let base = SnapshotOptions { functions: vec![b"#!lua name=x".to_vec()], ..SnapshotOptions::default() };
+    assert_eq!(end_of_folder(&disk, &names(), true).unwrap(), None);
+    let functions = vec![b"#!lua name=x".to_vec()];
+    let base =
+        SnapshotOptions { functions, epoch: Epoch { number: 5, since: 99 }, ..SnapshotOptions::default() };
     save(&keyspace, || Some(place), &disk, &dump, &clock(), &base).unwrap();
     let (recovered, found) = load(&disk).unwrap();
     assert_eq!((recovered.point, found), (Some(place), contents(&keyspace)));
     assert_eq!(recovered.functions, [b"#!lua name=x".to_vec()]);
+    assert_eq!(recovered.epoch, base.epoch);
     assert_eq!(recovered.snapshot_ctime_s, Some(NOW_MS as u64 / 1000));
     // A log in one file, behind a snapshot, goes before the snapshot file.
     let bytes = disk.read_sealed(&dump).unwrap();
@@ -449,6 +453,9 @@ fn a_changed_lineage_is_where_the_history_ends() {
     incr.file.write_all(&line).unwrap();
     let (recovered, _) = load(&folder.disk).unwrap();
     assert_eq!(recovered.point, Some(Point { lineage: lineage(NEW_ID), ..place }));
+    assert_eq!(recovered.previous, Some(place.history()));
+    let end = end_of_folder(&folder.disk, &names(), true).unwrap();
+    assert_eq!(end, Some((recovered.point.unwrap().history(), Epoch::UNKNOWN)));
 }
 
 #[test]
@@ -467,6 +474,9 @@ fn the_epoch_is_read_back_and_goes_on_in_new_files() {
     incr.file.write_all(&line).unwrap();
     let (recovered, _) = load(&folder.disk).unwrap();
     assert_eq!(recovered.epoch, epoch);
+    // Who only looks where the folder ends finds the same, if the torn end may be cut.
+    assert_eq!(end_of_folder(&folder.disk, &names(), true).unwrap(), Some((place.history(), epoch)));
+    assert!(end_of_folder(&folder.disk, &names(), false).is_err());
     let (_, incr) = recovered.go_on(Arc::new(folder.disk.clone()), names(), 1, &place, 3).unwrap();
     drop(incr);
     let (again, _) = load(&folder.disk).unwrap();

@@ -6,9 +6,11 @@ use crate::persistence::Point;
 use crate::persistence::rewrite::{Rewrite, RewriteStatus, RewriteTools};
 use crate::persistence::snapshot::{SnapshotJob, SnapshotOptions, SnapshotStatus, Target, UsageKind};
 use crate::persistence::writer::{AofWriter, Finished, Pending, Phase};
+use crate::replication::Epoch;
 use crate::server::Node;
 use crate::server::gate::bits;
 use crate::server::replication::LinkPhase;
+use crate::server::replication::takeover::own_history;
 use crate::server::stats::{add, get};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -211,6 +213,7 @@ pub(super) fn snapshot_options(node: &Node, aof_base: bool) -> SnapshotOptions {
         usage: if node.settings().lfu { UsageKind::Lfu } else { UsageKind::None },
         functions: Vec::new(),
         aof_base,
+        epoch: own_history(node).map_or(Epoch::UNKNOWN, |own| own.epoch),
         key_delay_us: config.rdb_key_save_delay_us,
     }
 }
