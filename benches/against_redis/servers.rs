@@ -51,7 +51,11 @@ impl Server {
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
         let server = Server { name, port, child, _dir: dir };
         let start = Instant::now();
-        while server.client().and_then(|mut client| client.command(&["PING"])).is_err() {
+        while !server
+            .client()
+            .and_then(|mut client| client.command(&["PING"]))
+            .is_ok_and(|reply| reply.as_error().is_none())
+        {
             if start.elapsed() > Duration::from_secs(20) {
                 return Err(io::Error::other(format!("{name} does not answer")));
             }

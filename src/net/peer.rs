@@ -117,9 +117,9 @@ impl Peer {
         }
     }
 
-    /// The text of `INFO replication`.
+    /// The text of INFO: besides what it says of replication, whether the peer is still loading, and has keys.
     pub async fn replication_info(&mut self) -> io::Result<String> {
-        match self.command(&[b"INFO", b"replication"]).await? {
+        match self.command(&[b"INFO"]).await? {
             RespValue::Bulk(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
             RespValue::Verbatim { text, .. } => Ok(String::from_utf8_lossy(&text).into_owned()),
             other => Err(invalid(format!("INFO answered {other:?}"))),

@@ -3,6 +3,7 @@
 use super::threads::{IoThreads, Serving};
 use super::{claim, link, recover};
 use crate::server::config::{CommandLine, ShutdownOptions};
+use crate::server::gate::bits;
 use crate::server::replication::recovery::{Ask, Choosing};
 use crate::server::shutdown::{Asked, SaveWish};
 use crate::server::{Node, cron, durability, replication, shutdown};
@@ -43,6 +44,14 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     if primary.is_some() {
         node.begin_as_replica(primary);
     }
+    // From here on the node answers that it is loading, and can be asked how far it is, and told to end.
+    node.gate.set(bits::LOADING, true);
+    let threads = IoThreads::start(count)?;
+    let mut serving = Serving::start(&node, &threads)?;
+    marks.lock().extend(serving.socket_file.take());
+    marks.lock().extend(pid_file(&node));
+    let for_signals = node.clone();
+    threads.spawn_on(0, move || signals(for_signals));
     node.durability.boot(&node).map_err(io::Error::other)?;
     if !node.is_replica() && !node.role.has_history() {
         let peers = node.durability.recovery_peers(&node);
@@ -59,10 +68,6 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
         }
     }
     durability::keeper::start(&node)?;
-    let threads = IoThreads::start(count)?;
-    let mut serving = Serving::start(&node, &threads)?;
-    marks.lock().extend(serving.socket_file.take());
-    marks.lock().extend(pid_file(&node));
     let for_link = node.clone();
     threads.spawn_on(threads.count() - 1, move || link::run(for_link));
     let for_claims = node.clone();
@@ -73,8 +78,7 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     threads.spawn_on(0, move || cron::run(for_cron));
     let for_recovery = node.clone();
     threads.spawn_on(0, move || recover::run(for_recovery));
-    let for_signals = node.clone();
-    threads.spawn_on(0, move || signals(for_signals));
+    node.gate.set(bits::LOADING, false);
     Ok(Running { node, threads, serving })
 }
 

@@ -22,7 +22,9 @@ pub struct Reading {
 impl Reading {
     /// Whether the primary answers and serves.
     pub fn primary_serves(&self) -> bool {
-        self.primary.as_ref().is_some_and(|facts| !facts.is_set("outrigger_fenced"))
+        self.primary
+            .as_ref()
+            .is_some_and(|facts| !facts.is_set("outrigger_fenced") && !facts.is_set("loading"))
     }
 
     /// Whether everything written reaches the replica.
@@ -59,6 +61,9 @@ impl Reading {
             let reason = primary.text("outrigger_fence_reason").unwrap_or("waiting for its history");
             return format!("FENCED: {reason}");
         }
+        if primary.is_set("loading") {
+            return "the primary loads its files".to_owned();
+        }
         let short = match primary.text("outrigger_durable_acks_state") {
             Some("blocked") => ", REPLIES WAIT FOR A REPLICA",
             Some("degraded") => ", REPLIES DO NOT WAIT FOR A REPLICA",
@@ -66,6 +71,9 @@ impl Reading {
             _ => "",
         };
         let Some(replica) = &self.replica else { return format!("replica down{short}") };
+        if replica.is_set("loading") {
+            return format!("the replica loads its files{short}");
+        }
         if replica.text("outrigger_aof_phase") == Some("broken") {
             return format!("THE REPLICA CANNOT WRITE TO ITS DISK{short}");
         }

@@ -126,9 +126,17 @@ fn read_own_files(text: &str) -> Option<Offer> {
     Some(Offer { place: Place { lineage, offset }, previous: Lineage::NONE, previous_end: -1, epoch })
 }
 
-/// What INFO replication says of the peer's history.
+/// Is this INFO's field of a database that has keys, `db0` and so on?
+fn is_database(field: &str) -> bool {
+    field.strip_prefix("db").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// What INFO says of the peer's history. One that is still loading cannot tell.
 pub fn read_history(info: &str) -> PeerAnswer {
     let fields = info_fields(info);
+    if fields.get("loading") == Some(&"1") {
+        return PeerAnswer::Silent;
+    }
     let lineage = fields.get("master_replid").and_then(|id| Lineage::parse(id.as_bytes()));
     // A replica's own progress; on a stock replica master_repl_offset is the same figure.
     let offset = fields.get("slave_repl_offset").or_else(|| fields.get("master_repl_offset"));
@@ -137,8 +145,9 @@ pub fn read_history(info: &str) -> PeerAnswer {
     };
     let has_history = match fields.get("outrigger_history") {
         Some(word) => *word == "yes",
-        // A stock node: without a single byte of stream it has followed nobody yet.
-        None => offset > 0,
+        // A stock node: without a single byte of stream it has followed nobody yet. But it may have loaded a snapshot that
+        // tells no offset.
+        None => offset > 0 || fields.keys().any(|name| is_database(name)),
     };
     if !has_history {
         let files = fields.get("outrigger_own_files").and_then(|text| read_own_files(text));

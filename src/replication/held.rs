@@ -24,8 +24,9 @@ pub struct HeldReplies {
 pub struct Settled {
     /// Bytes at the front of the output that may be written.
     pub ready: usize,
-    /// What the next reply waits for; `None`: none is held any more.
-    pub next: Option<Need>,
+    /// What the last reply that waits is waiting for; `None`: none is held any more. Those before it are durable by then as a
+    /// rule, and all of them leave in one write.
+    pub wait_for: Option<Need>,
     /// Replies given although what they depend on is not durable.
     pub degraded: u64,
     /// Replies that became errors.
@@ -73,13 +74,12 @@ impl HeldReplies {
                 Verdict::Durable => {}
                 Verdict::Degraded => settled.degraded += 1,
                 Verdict::Failed(failure) => failed.push((*span, failure)),
-                Verdict::Wait => {
-                    settled.next = Some(span.need);
-                    break;
-                }
+                Verdict::Wait => break,
             }
             done += 1;
         }
+        let mut waiting = self.spans[done..].iter().rev();
+        settled.wait_for = waiting.find(|span| judge(&span.need) == Verdict::Wait).map(|span| span.need);
         self.spans.drain(..done);
         settled.failed = failed.len() as u64;
         if !failed.is_empty() {
@@ -136,18 +136,27 @@ mod tests {
         let (mut out, mut held) = output(&[("+A\r\n", 0), ("+B\r\n", 5), ("+C\r\n", 0), ("+D\r\n", 3)]);
         assert_eq!(
             held.settle(&mut out, up_to(4)),
-            Settled { ready: 4, next: Some(need(5)), ..Settled::default() }
+            Settled { ready: 4, wait_for: Some(need(5)), ..Settled::default() }
         );
         out.drain(..4);
         held.written(4);
         // A reply that could go, behind one that cannot, waits for its turn.
         assert_eq!(
             held.settle(&mut out, up_to(4)),
-            Settled { ready: 0, next: Some(need(5)), ..Settled::default() }
+            Settled { ready: 0, wait_for: Some(need(5)), ..Settled::default() }
         );
         let settled = held.settle(&mut out, up_to(5));
-        assert_eq!((settled.ready, settled.next, held.is_empty()), (12, None, true));
+        assert_eq!((settled.ready, settled.wait_for, held.is_empty()), (12, None, true));
         assert_eq!(out, b"+B\r\n+C\r\n+D\r\n");
+    }
+
+    #[test]
+    fn a_pipeline_waits_for_its_last_reply() {
+        let (mut out, mut held) = output(&[("+A\r\n", 2), ("+B\r\n", 5), ("+C\r\n", 9), ("+D\r\n", 3)]);
+        let wait_for = |need| Settled { ready: 0, wait_for: Some(need), ..Settled::default() };
+        assert_eq!(held.settle(&mut out, up_to(1)), wait_for(need(9)));
+        // What is durable by now may go all the same, when something else ends the wait.
+        assert_eq!(held.settle(&mut out, up_to(5)), Settled { ready: 8, ..wait_for(need(9)) });
     }
 
     #[test]
@@ -169,6 +178,6 @@ mod tests {
         held.written(settled.ready);
         let settled = held.settle(&mut out, |_| Verdict::Failed(Failure::TimedOut));
         assert_eq!(String::from_utf8_lossy(&out), format!("-{}\r\n", Failure::TimedOut.text(1)));
-        assert_eq!((settled.ready, settled.next, held.len()), (out.len(), None, 0));
+        assert_eq!((settled.ready, settled.wait_for, held.len()), (out.len(), None, 0));
     }
 }

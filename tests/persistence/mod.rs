@@ -3,6 +3,7 @@
 mod begun;
 mod damage;
 mod full_disk;
-pub mod nodes;
+pub mod loading;
+mod nodes;
 mod restore;
 pub mod traffic;

@@ -146,6 +146,26 @@ fn a_silent_peer_costs_the_lineage() {
     assert_eq!(figure(&mut one.client(), "outrigger_partial_syncs"), 1);
 }
 
+/// A stock replica that is still loading its snapshot says nothing of the history in it, and answers all the same.
+#[test]
+fn a_stock_peer_that_is_still_loading_is_waited_for() {
+    let nowhere = free_port().to_string();
+    let slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"];
+    let replica = ["--replicaof", "127.0.0.1", &nowhere, "--save", "3600 1"];
+    let Some(mut peer) = Server::redis(&["--save", "3600 1"]) else { return };
+    for key in 0..150 {
+        peer.client().ok(&format!("SET key:{key} {}", "x".repeat(100)));
+    }
+    peer.client().ok("SAVE");
+    peer.kill();
+    peer.set_args(&[&replica[..], &slow].concat());
+    peer.spawn_again();
+    let opened = recovering(&[peer.port()], &[]);
+    wait_for("the peer to load", LIMIT, || Client::connect(peer.port()).is_ok());
+    wait_open(&opened);
+    assert_eq!(opened.client().int("DBSIZE"), 150);
+}
+
 /// A replica that serves nothing stale still gives the primary its history back.
 #[test]
 fn a_peer_that_refuses_stale_reads_gives_its_history() {

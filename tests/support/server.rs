@@ -4,6 +4,7 @@ use super::client::Client;
 use super::{peer, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use outrigger::resp::RespValue;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
@@ -140,7 +141,9 @@ impl Server {
         let start = Instant::now();
         loop {
             let answered = Client::connect(self.port).and_then(|mut client| client.try_command(&["PING"]));
-            if answered.is_ok() {
+            let is_loading =
+                |reply: &RespValue| reply.as_error().is_some_and(|text| text.starts_with(b"LOADING "));
+            if answered.is_ok_and(|reply| !is_loading(&reply)) {
                 return;
             }
             if let Some(status) = self.child.try_wait().expect("ask for the child") {

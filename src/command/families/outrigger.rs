@@ -2,7 +2,7 @@
 
 use crate::command::table::{Command, acl, flags::*};
 
-const ADMINISTER: u32 = ADMIN | NOSCRIPT | LOADING | STALE;
+const ADMINISTER: u32 = ADMIN | NOSCRIPT | STALE;
 const SINCE: &str = "7.0.0";
 
 const fn order(name: &'static str, summary: &'static str, usage: &'static str) -> Command {

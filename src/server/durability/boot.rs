@@ -47,8 +47,11 @@ impl Durability {
         };
         let started = std::time::Instant::now();
         let path = snapshot_path(&config);
-        let recovered = recover(&*self.disk, &names, &path, &node.keyspace, &options, &mut |_, _| ())
-            .map_err(|error| error.to_string())?;
+        let mut told = self.loading.begin(node.now_ms());
+        let recovered = recover(&*self.disk, &names, &path, &node.keyspace, &options, &mut |done, all| {
+            told.tell(done, all)
+        })
+        .map_err(|error| error.to_string())?;
         report(&recovered, started.elapsed());
         let begins = config.recover_from_peers.is_empty() || config.start_new_history;
         // A primary that starts with nothing begins a history here; a replica is given one.

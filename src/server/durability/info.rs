@@ -37,6 +37,9 @@ pub fn section(node: &Node, now_ms: i64) -> String {
         status.saves,
         status.save_cow_bytes,
     );
+    if node.gate.has(bits::LOADING) {
+        node.durability.loading.write_info(&mut text, now_ms);
+    }
     let _ = write!(
         text,
         "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\n\

@@ -9,6 +9,7 @@ pub mod boot;
 pub mod duty;
 pub mod info;
 pub mod keeper;
+pub mod loading;
 pub mod own;
 pub mod publisher;
 pub mod reload;
@@ -66,6 +67,8 @@ pub struct Durability {
     heirs: Mutex<Vec<Address>>,
     /// What this node's own files hold, while a fenced primary chooses among histories.
     own: Mutex<Option<Offer>>,
+    /// How far the load at the start is.
+    loading: loading::Loading,
     /// The server is about to end: what is on disk is whole, and nothing new is begun there.
     ending: AtomicBool,
 }
@@ -96,6 +99,7 @@ impl Default for Durability {
             marked: AtomicBool::new(false),
             heirs: Mutex::default(),
             own: Mutex::default(),
+            loading: loading::Loading::default(),
             ending: AtomicBool::new(false),
         }
     }
