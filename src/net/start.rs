@@ -53,20 +53,7 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     let for_signals = node.clone();
     threads.spawn_on(0, move || signals(for_signals));
     node.durability.boot(&node).map_err(io::Error::other)?;
-    if !node.is_replica() && !node.role.has_history() {
-        let peers = node.durability.recovery_peers(&node);
-        match (starts_new, peers.is_empty()) {
-            (false, false) => {
-                node.gate.fence_without_history("waiting for the history of the peers".into());
-                node.recovery.ask(Ask { peers, choosing: Choosing::Carefully });
-            }
-            (false, true) if node.durability.has_handed_over() => {
-                let reason = "this node's files are of the past, and nothing names who has the history";
-                node.gate.fence_without_history(reason.into());
-            }
-            _ => node.role.set_has_history(true),
-        }
-    }
+    find_history(&node, starts_new);
     durability::keeper::start(&node)?;
     let for_link = node.clone();
     threads.spawn_on(threads.count() - 1, move || link::run(for_link));
@@ -80,6 +67,25 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     threads.spawn_on(0, move || recover::run(for_recovery));
     node.gate.set(bits::LOADING, false);
     Ok(Running { node, threads, serving })
+}
+
+/// A primary that has loaded nothing begins a history, or is fenced until it is given one.
+fn find_history(node: &Node, starts_new: bool) {
+    if node.is_replica() || node.role.has_history() {
+        return;
+    }
+    let peers = node.durability.recovery_peers(node);
+    match (starts_new, peers.is_empty()) {
+        (false, false) => {
+            node.gate.fence_without_history("waiting for the history of the peers".into());
+            node.recovery.ask(Ask { peers, choosing: Choosing::Carefully });
+        }
+        (false, true) if node.durability.has_handed_over() => {
+            let reason = "this node's files are of the past, and nothing names who has the history";
+            node.gate.fence_without_history(reason.into());
+        }
+        _ => node.role.set_has_history(true),
+    }
 }
 
 /// Writes the pid file, where one is wanted. A server without is better than none.

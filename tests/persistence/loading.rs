@@ -3,15 +3,21 @@
 use crate::support::{Client, Server};
 use std::time::{Duration, Instant};
 
-const KEYS: i64 = 500_000;
+const KEYS: i64 = 300_000;
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// A server with a snapshot that is not read at one glance.
+fn saved() -> Server {
+    let snapshots = ["--appendonly", "no", "--save", "3600 1000000", "--rdbcompression", "no"];
+    let server = Server::ours(&[&["--enable-debug-command", "yes"], &snapshots[..]].concat());
+    server.client().ok(&format!("DEBUG POPULATE {KEYS} key 200"));
+    server.client().ok("SAVE");
+    server
+}
 
 #[test]
 fn a_server_that_loads_says_so_and_how_far_it_is() {
-    let mut server =
-        Server::ours(&["--enable-debug-command", "yes", "--appendonly", "no", "--save", "3600 1000000"]);
-    server.client().ok(&format!("DEBUG POPULATE {KEYS}"));
-    server.client().ok("SAVE");
+    let mut server = saved();
     server.kill();
     server.spawn_again();
     let (start, mut refused, mut progress) = (Instant::now(), 0, 0);
@@ -40,10 +46,7 @@ fn a_server_that_loads_says_so_and_how_far_it_is() {
 
 #[test]
 fn a_signal_ends_a_server_that_loads() {
-    let mut server =
-        Server::ours(&["--enable-debug-command", "yes", "--appendonly", "no", "--save", "3600 1000000"]);
-    server.client().ok(&format!("DEBUG POPULATE {KEYS}"));
-    server.client().ok("SAVE");
+    let mut server = saved();
     let dump = server.dir().join("dump.rdb");
     let before = std::fs::read(&dump).expect("a dump");
     server.kill();

@@ -3,7 +3,7 @@
 mod begun;
 mod damage;
 mod full_disk;
-pub mod loading;
-mod nodes;
+mod loading;
+pub mod nodes;
 mod restore;
 pub mod traffic;

@@ -162,7 +162,13 @@ fn a_stock_peer_that_is_still_loading_is_waited_for() {
     peer.spawn_again();
     let opened = recovering(&[peer.port()], &[]);
     wait_for("the peer to load", LIMIT, || Client::connect(peer.port()).is_ok());
-    wait_open(&opened);
+    // A stock replica without a primary hands its history on to nobody; the node goes on asking.
+    wait_reason(&opened, "NOMASTERLINK");
+    assert!(opened.client().error("DBSIZE").starts_with("FENCED "));
+    peer.client().ok("REPLICAOF NO ONE");
+    wait_reason(&opened, "serves this history as its primary");
+    crate::support::nodes::order(&opened, &peer);
+    wait_linked(&opened);
     assert_eq!(opened.client().int("DBSIZE"), 150);
 }
 
