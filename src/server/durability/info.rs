@@ -1,7 +1,7 @@
 //! INFO persistence.
 
 use super::keeper::JobKind;
-use crate::persistence::writer::Phase;
+use crate::persistence::writer::{Phase, WriterFigures};
 use crate::server::Node;
 use crate::server::gate::bits;
 use crate::server::stats::get;
@@ -56,29 +56,34 @@ pub fn section(node: &Node, now_ms: i64) -> String {
         status.rewrite_cow_bytes,
     );
     if let Some(figures) = figures.filter(|figures| figures.phase != Phase::Off) {
-        let _ = write!(
-            text,
-            "aof_current_size:{}\r\naof_base_size:{}\r\naof_pending_rewrite:0\r\naof_buffer_length:{}\r\n\
-             aof_delayed_fsync:{}\r\noutrigger_aof_phase:{}\r\noutrigger_aof_written_offset:{}\r\n\
-             outrigger_aof_fsyncs:{}\r\noutrigger_aof_fsync_last_us:{}\r\noutrigger_aof_fsync_max_us:{}\r\n",
-            figures.current_bytes,
-            figures.base_bytes,
-            figures.pending_bytes,
-            figures.delayed_fsyncs,
-            phase_word(figures.phase),
-            figures.written_offset,
-            figures.fsyncs,
-            figures.fsync_last_us,
-            figures.fsync_max_us,
-        );
-        if let Some(error) = figures.last_error {
-            let _ = write!(text, "outrigger_aof_error:{}\r\n", error.replace(['\r', '\n'], " "));
-        }
+        write_figures(&mut text, figures);
     }
     if let Some(error) = status.last_error {
         let _ = write!(text, "outrigger_last_disk_error:{}\r\n", error.replace(['\r', '\n'], " "));
     }
     text
+}
+
+/// How the append-only file is being written.
+fn write_figures(text: &mut String, figures: WriterFigures) {
+    let _ = write!(
+        text,
+        "aof_current_size:{}\r\naof_base_size:{}\r\naof_pending_rewrite:0\r\naof_buffer_length:{}\r\n\
+         aof_delayed_fsync:{}\r\noutrigger_aof_phase:{}\r\noutrigger_aof_written_offset:{}\r\n\
+         outrigger_aof_fsyncs:{}\r\noutrigger_aof_fsync_last_us:{}\r\noutrigger_aof_fsync_max_us:{}\r\n",
+        figures.current_bytes,
+        figures.base_bytes,
+        figures.pending_bytes,
+        figures.delayed_fsyncs,
+        phase_word(figures.phase),
+        figures.written_offset,
+        figures.fsyncs,
+        figures.fsync_last_us,
+        figures.fsync_max_us,
+    );
+    if let Some(error) = figures.last_error {
+        let _ = write!(text, "outrigger_aof_error:{}\r\n", error.replace(['\r', '\n'], " "));
+    }
 }
 
 fn phase_word(phase: Phase) -> &'static str {
