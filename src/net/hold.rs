@@ -26,10 +26,10 @@ impl Connection {
         let mut timed_out = false;
         loop {
             let settled = self.settle(timed_out);
-            let Some(last) = settled.wait_for else { return Ok(()) };
+            let Some(most) = settled.wait_for else { return Ok(()) };
             self.write_front(settled.ready).await?;
             acks.ask(&node);
-            timed_out = self.wait_durable(last, time_out.as_mut()).await?;
+            timed_out = self.wait_durable(most, time_out.as_mut()).await?;
         }
     }
 

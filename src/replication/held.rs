@@ -24,7 +24,7 @@ pub struct HeldReplies {
 pub struct Settled {
     /// Bytes at the front of the output that may be written.
     pub ready: usize,
-    /// What the last reply that waits is waiting for; `None`: none is held any more. Those before it are durable by then as a
+    /// What the reply that waits for most is waiting for; `None`: none is held any more. The others are durable by then as a
     /// rule, and all of them leave in one write.
     pub wait_for: Option<Need>,
     /// Replies given although what they depend on is not durable.
@@ -78,8 +78,8 @@ impl HeldReplies {
             }
             done += 1;
         }
-        let mut waiting = self.spans[done..].iter().rev();
-        settled.wait_for = waiting.find(|span| judge(&span.need) == Verdict::Wait).map(|span| span.need);
+        let needs = self.spans[done..].iter().map(|span| span.need);
+        settled.wait_for = needs.filter(|need| judge(need) == Verdict::Wait).max_by_key(|need| need.position);
         self.spans.drain(..done);
         settled.failed = failed.len() as u64;
         if !failed.is_empty() {
