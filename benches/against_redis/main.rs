@@ -4,6 +4,7 @@
 
 mod cases;
 mod durable;
+mod files;
 mod load;
 mod memory;
 mod ranks;
@@ -36,6 +37,8 @@ enum What {
     Memory(memory::Options),
     /// Requests a second and server CPU a request on one sorted set of ten million members
     Ranks(ranks::Options),
+    /// Loading a snapshot and an append-only folder at start, and SAVE
+    Files(files::Options),
 }
 
 fn main() {
@@ -45,6 +48,7 @@ fn main() {
         What::Durable(options) => durable::run(&options),
         What::Memory(options) => memory::run(&options),
         What::Ranks(options) => ranks::run(&options),
+        What::Files(options) => files::run(&options),
     };
     if let Err(error) = done {
         eprintln!("against_redis: {error}");

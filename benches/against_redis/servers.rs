@@ -3,7 +3,7 @@
 use outrigger::resp::{Decoded, ReplyDecoder, RespValue, write_command};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,54 +14,91 @@ pub struct Server {
     /// Its port.
     pub port: u16,
     child: Child,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
+    started: Instant,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// Our server.
+    Ours,
+    /// The stock server on the PATH.
+    Redis,
+}
+
+impl Program {
+    fn name_and_path(self) -> (&'static str, PathBuf) {
+        match self {
+            Program::Ours => ("outrigger", PathBuf::from(env!("CARGO_BIN_EXE_outrigger"))),
+            Program::Redis => ("redis-server", PathBuf::from("redis-server")),
+        }
+    }
 }
 
 impl Server {
     /// Our server.
     pub fn ours(io_threads: usize) -> io::Result<Server> {
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_outrigger"));
-        Server::start("outrigger", program, &["--io-threads", &io_threads.to_string()])
+        Server::ours_with(&["--io-threads", &io_threads.to_string()])
     }
 
     /// Our server with these arguments.
     pub fn ours_with(args: &[&str]) -> io::Result<Server> {
-        Server::start("outrigger", PathBuf::from(env!("CARGO_BIN_EXE_outrigger")), args)
+        Server::start(Program::Ours, args)
     }
 
     /// The stock server, which fsyncs before it answers.
     pub fn redis_always() -> io::Result<Server> {
         let args = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
-        Server::start("redis-server", PathBuf::from("redis-server"), &args)
+        Server::start(Program::Redis, &args)
     }
 
     /// The stock server on the PATH.
     pub fn redis() -> io::Result<Server> {
-        Server::start("redis-server", PathBuf::from("redis-server"), &["--save", ""])
+        Server::start(Program::Redis, &["--save", ""])
     }
 
-    fn start(name: &'static str, program: PathBuf, args: &[&str]) -> io::Result<Server> {
+    fn start(program: Program, args: &[&str]) -> io::Result<Server> {
         let dir = tempfile::TempDir::with_prefix("against-redis-")?;
+        let server = Server::begin(program, dir, args)?;
+        server.wait(Duration::from_secs(20))?;
+        Ok(server)
+    }
+
+    /// Starts a server in a folder, which goes with it, and does not wait for it.
+    pub fn begin(program: Program, dir: tempfile::TempDir, args: &[&str]) -> io::Result<Server> {
+        let (name, path) = program.name_and_path();
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(&program);
+        let mut command = Command::new(&path);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(dir.path());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = Instant::now();
         let child = command
             .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
-        let server = Server { name, port, child, _dir: dir };
-        let start = Instant::now();
-        while !server
-            .client()
-            .and_then(|mut client| client.command(&["PING"]))
-            .is_ok_and(|reply| reply.as_error().is_none())
-        {
-            if start.elapsed() > Duration::from_secs(20) {
-                return Err(io::Error::other(format!("{name} does not answer")));
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        Ok(Server { name, port, child, dir, started })
+    }
+
+    /// Waits until it serves: a PING that is refused while the data is loaded does not count.
+    pub fn wait(&self, at_most: Duration) -> io::Result<()> {
+        let ping = || self.client().and_then(|mut client| client.command(&["PING"]));
+        while !ping().is_ok_and(|reply| reply.as_error().is_none()) {
+            if self.started.elapsed() > at_most {
+                return Err(io::Error::other(format!("{} does not answer", self.name)));
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(server)
+        Ok(())
+    }
+
+    /// Time since it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A new connection.
@@ -71,7 +108,16 @@ impl Server {
         Ok(Client { stream, input: Vec::new(), decoder: ReplyDecoder::default() })
     }
 
-    /// CPU time of all its threads so far.
+    /// CPU time of all its threads so far, in steps of 10 ms; threads that have ended count, too.
+    pub fn cpu_of_all(&self) -> io::Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name, in parentheses, may hold spaces. User and system time are the 12th and 13th field behind it.
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// CPU time of all threads that it has.
     pub fn cpu(&self) -> io::Result<Duration> {
         let mut total_ns = 0;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {

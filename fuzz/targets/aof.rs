@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let verifier = LogVerifier::new();
     let verdict = verifier.check(bytes);
     let (mut commands, mut end) = (0, 0);
-    let walked = verifier.walk(bytes, &mut |command: &LoggedCommand<'_>| {
+    let walked = verifier.walk(bytes, &mut |command: &LoggedCommand<'_, '_>| {
         assert!(!command.args.is_empty());
         assert!(command.bytes.start >= end);
         commands += 1;

@@ -45,6 +45,46 @@ pub enum ApplyError {
     Stopped,
 }
 
+/// What a command of a log is to whoever applies it.
+#[derive(Clone, Copy)]
+pub enum Step {
+    /// SELECT of this database.
+    Select(u32),
+    /// The beginning of a transaction.
+    Multi,
+    /// Its end.
+    Exec,
+    /// Something between nodes, which changes nothing.
+    Nothing,
+    /// A change of the data.
+    Effect(&'static Command),
+}
+
+impl Step {
+    /// What these arguments are where there are so many databases.
+    ///
+    /// # Errors
+    /// They do not belong in a log.
+    pub fn of(args: &[&[u8]], databases: u32) -> Result<Step, ApplyError> {
+        let name = *args.first().unwrap_or(&&b""[..]);
+        let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+        if is(b"select") {
+            let text = args.get(1).copied().unwrap_or_default();
+            let db = parse_i64(text).and_then(|db| u32::try_from(db).ok()).filter(|db| *db < databases);
+            let refused = || ApplyError::Database(String::from_utf8_lossy(text).into_owned());
+            db.map(Step::Select).ok_or_else(refused)
+        } else if is(b"multi") {
+            Ok(Step::Multi)
+        } else if is(b"exec") {
+            Ok(Step::Exec)
+        } else if is(b"ping") || is(b"replconf") {
+            Ok(Step::Nothing)
+        } else {
+            check(args).map(Step::Effect)
+        }
+    }
+}
+
 /// An owned command: its table entry and arguments.
 pub type OwnedCommand = (&'static Command, Vec<Box<[u8]>>);
 
@@ -136,31 +176,31 @@ impl Applier {
         may: impl FnOnce() -> bool,
         then: impl FnOnce(u32),
     ) -> Result<Applied, ApplyError> {
-        let name = *args.first().unwrap_or(&&b""[..]);
-        if name.eq_ignore_ascii_case(b"select") {
-            self.select_command(keyspace, args)?;
-        } else if name.eq_ignore_ascii_case(b"multi") {
-            if self.transaction.replace(Vec::new()).is_some() {
+        match Step::of(args, keyspace.databases())? {
+            Step::Select(db) => self.db = db,
+            Step::Multi if self.transaction.replace(Vec::new()).is_some() => {
                 return Err(ApplyError::Misplaced("MULTI"));
             }
-            return Ok(Applied::Queued);
-        } else if name.eq_ignore_ascii_case(b"exec") {
-            let Some(queued) = self.transaction.take() else { return Err(ApplyError::Misplaced("EXEC")) };
-            return self.exec(keyspace, queued, now_ms, may, then);
-        } else if !name.eq_ignore_ascii_case(b"ping") && !name.eq_ignore_ascii_case(b"replconf") {
-            let command = check(args)?;
-            if let Some(queue) = &mut self.transaction {
-                let owned = args.iter().map(|arg| Box::from(*arg)).collect();
-                queue.push((self.db, (command, owned)));
-                return Ok(Applied::Queued);
+            Step::Multi => return Ok(Applied::Queued),
+            Step::Exec => {
+                let queued = self.transaction.take().ok_or(ApplyError::Misplaced("EXEC"))?;
+                return self.exec(keyspace, queued, now_ms, may, then);
             }
-            let (mut locked, first_hash) = lock_for(keyspace, command, args);
-            if !may() {
-                return Err(ApplyError::Stopped);
+            Step::Nothing => {}
+            Step::Effect(command) => {
+                if let Some(queue) = &mut self.transaction {
+                    let owned = args.iter().map(|arg| Box::from(*arg)).collect();
+                    queue.push((self.db, (command, owned)));
+                    return Ok(Applied::Queued);
+                }
+                let (mut locked, first_hash) = lock_for(keyspace, command, args);
+                if !may() {
+                    return Err(ApplyError::Stopped);
+                }
+                self.run(keyspace, &mut locked, command, args, now_ms, first_hash)?;
+                then(self.db);
+                return Ok(Applied::Done);
             }
-            self.run(keyspace, &mut locked, command, args, now_ms, first_hash)?;
-            then(self.db);
-            return Ok(Applied::Done);
         }
         if self.transaction.is_some() {
             return Ok(Applied::Queued);
@@ -172,14 +212,20 @@ impl Applier {
         Ok(Applied::Done)
     }
 
-    fn select_command(&mut self, keyspace: &Keyspace, args: &[&[u8]]) -> Result<(), ApplyError> {
-        let text = args.get(1).copied().unwrap_or_default();
-        let db = parse_i64(text).and_then(|db| u32::try_from(db).ok());
-        match db {
-            Some(db) if db < keyspace.databases() => self.db = db,
-            _ => return Err(ApplyError::Database(String::from_utf8_lossy(text).into_owned())),
-        }
-        Ok(())
+    /// Applies one change to a database, whatever is selected and whether or not a transaction is open.
+    pub fn effect(
+        &mut self,
+        keyspace: &Keyspace,
+        db: u32,
+        command: &Command,
+        args: &[&[u8]],
+        now_ms: i64,
+    ) -> Result<(), ApplyError> {
+        let (mut locked, first_hash) = lock_for(keyspace, command, args);
+        let selected = std::mem::replace(&mut self.db, db);
+        let done = self.run(keyspace, &mut locked, command, args, now_ms, first_hash);
+        self.db = selected;
+        done
     }
 
     fn exec(

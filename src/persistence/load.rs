@@ -224,13 +224,12 @@ pub(super) fn read_in_turn(
     released: impl FnMut(usize),
 ) -> Result<Facts, LoadError> {
     let loaded = read_into(bytes, keyspace, how, released);
-    match loaded {
-        // Whether a changed byte is the cause shows at the checksum only.
-        Err(error @ (LoadError::DuplicateKey { .. } | LoadError::Database { .. })) => {
-            Err(check_rdb(bytes, how.read).err().unwrap_or(error))
+    loaded.map_err(|error| match error {
+        LoadError::DuplicateKey { .. } | LoadError::Database { .. } => {
+            first_fault(bytes, how.read, keyspace.databases())
         }
         other => other,
-    }
+    })
 }
 
 /// As [`read_in_turn`], on several threads.

@@ -256,7 +256,7 @@ fn stop_at_offset(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError
         return Err(OfflineError::TooLate { ends: say(ends), wanted: say(wanted) });
     }
     let mut byte = 0;
-    let mut find = |command: &LoggedCommand<'_>| match command.offset {
+    let mut find = |command: &LoggedCommand<'_, '_>| match command.offset {
         Some(offset) if offset + command.history_bytes <= wanted => {
             byte = command.bytes.end;
             ControlFlow::Continue(())
@@ -320,8 +320,8 @@ struct Times {
     over: bool,
 }
 
-impl LogVisitor for Times {
-    fn command(&mut self, command: &LoggedCommand<'_>) -> ControlFlow<()> {
+impl LogVisitor<'_> for Times {
+    fn command(&mut self, command: &LoggedCommand<'_, '_>) -> ControlFlow<()> {
         self.ended = command.bytes.end;
         ControlFlow::Continue(())
     }

@@ -126,24 +126,19 @@ mod tests {
     use super::*;
     use crate::base::random::Rng;
     use crate::command::Settings;
-    use crate::format::rdb::writer::Usage;
-    use crate::format::rdb::{RdbWriter, WriteOptions};
+    use crate::format::rdb::Header;
+    use crate::format::rdb::writer::{GatheringWriter, Usage};
     use crate::keyspace::Keyspace;
     use crate::persistence::load::{Facts, Inserting, LoadError, read_in_parts, read_in_turn};
     use crate::persistence::testing::{Contents, NOW_MS, contents};
     use crate::value::{Str, Value};
-    use std::convert::Infallible;
 
     const SMALL: Plan = Plan { threads: 4, part_bytes: 300 };
 
     /// A snapshot of strings under these keys, in two databases.
     fn snapshot(keys: &[String]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut writer = RdbWriter::new(WriteOptions::default(), |chunk: &[u8]| -> Result<(), Infallible> {
-            bytes.extend_from_slice(chunk);
-            Ok(())
-        });
-        let Ok(()) = writer.header(&Default::default());
+        let mut writer = GatheringWriter::gathering(true);
+        let Ok(()) = writer.header(&Header::default());
         for (db, keys) in keys.chunks(keys.len().div_ceil(2)).enumerate() {
             let Ok(()) = writer.select_db(db as u32 * 3, keys.len() as u64, 0);
             for (n, key) in keys.iter().enumerate() {
@@ -152,8 +147,7 @@ mod tests {
                 let Ok(()) = writer.entry(key.as_bytes(), &value, expires, Usage::None);
             }
         }
-        let Ok(_) = writer.finish();
-        bytes
+        writer.end()
     }
 
     type Loaded = Result<(Facts, Contents), String>;
@@ -201,6 +195,7 @@ mod tests {
             let at = rng.below(bytes.len() as u64) as usize;
             bytes[at] ^= 1 << rng.below(8);
             bytes.truncate(bytes.len() - rng.below(2) as usize);
+            let (in_turn, in_parts) = both(&bytes, 16);
             assert_eq!(in_turn, in_parts, "byte {at}");
             assert!(in_parts.is_err());
         }

@@ -75,7 +75,7 @@ pub fn read_files(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Chain 
         assert_eq!((incr.lineage, incr.start_offset), (Some(end.lineage), Some(end.offset)), "a gap");
         let bytes = file(&incr.name);
         let expected = Expected { lineage: end.lineage, start_offset: end.offset };
-        let mut see = |command: &LoggedCommand<'_>| {
+        let mut see = |command: &LoggedCommand<'_, '_>| {
             let words: Vec<_> = command.args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
             commands.push(words.join(" "));
             std::ops::ControlFlow::Continue(())

@@ -204,6 +204,14 @@ impl Scanner {
 
 /// The decimal number at `at` and the position behind its CR LF; `None` when the bytes end before that.
 fn number(bytes: &[u8], at: usize) -> Result<Option<(u64, usize)>, SyntaxError> {
+    // One or two digits, as most numbers are, need no loop.
+    match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(&[ones @ b'0'..=b'9', b'\r', b'\n', _]) => return Ok(Some((u64::from(ones - b'0'), at + 3))),
+        Some(&[tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n']) => {
+            return Ok(Some((u64::from(tens - b'0') * 10 + u64::from(ones - b'0'), at + 4)));
+        }
+        _ => {}
+    }
     let bad = SyntaxError { at, kind: SyntaxKind::BadNumber };
     let mut value = 0u64;
     let mut pos = at;

@@ -206,9 +206,9 @@ impl Verdict {
 
 /// One command of a log.
 #[derive(Debug)]
-pub struct LoggedCommand<'a> {
+pub struct LoggedCommand<'a, 'b> {
     /// Its arguments, name first; there is at least one.
-    pub args: &'a [&'a [u8]],
+    pub args: &'a [&'b [u8]],
     /// Where it stands in the file.
     pub bytes: Range<usize>,
     /// Bytes of history before its first byte, where the file says so.
@@ -228,10 +228,10 @@ pub enum Mark {
     Timestamp(u64),
 }
 
-/// What a walk hands its findings to, in the order of the file. `Break` ends the walk.
-pub trait LogVisitor {
+/// What a walk through bytes that live for `'b` hands its findings to, in the order of the file. `Break` ends the walk.
+pub trait LogVisitor<'b> {
     /// A command that is proven.
-    fn command(&mut self, command: &LoggedCommand<'_>) -> ControlFlow<()>;
+    fn command(&mut self, command: &LoggedCommand<'_, 'b>) -> ControlFlow<()>;
 
     /// An annotation, with the place where it stands.
     fn mark(&mut self, _mark: &Mark, _bytes: Range<usize>) -> ControlFlow<()> {
@@ -239,8 +239,8 @@ pub trait LogVisitor {
     }
 }
 
-impl<F: FnMut(&LoggedCommand<'_>) -> ControlFlow<()>> LogVisitor for F {
-    fn command(&mut self, command: &LoggedCommand<'_>) -> ControlFlow<()> {
+impl<'b, F: FnMut(&LoggedCommand<'_, 'b>) -> ControlFlow<()>> LogVisitor<'b> for F {
+    fn command(&mut self, command: &LoggedCommand<'_, 'b>) -> ControlFlow<()> {
         self(command)
     }
 }
@@ -271,11 +271,23 @@ impl LogVerifier {
     ///
     /// When the verdict is not [`Verdict::Sound`], the visitor has seen exactly the commands of [`Verdict::extent`]
     /// (or fewer, if it stopped).
-    pub fn walk(&self, bytes: &[u8], visitor: &mut dyn LogVisitor) -> Verdict {
+    pub fn walk<'b>(&self, bytes: &'b [u8], visitor: &mut dyn LogVisitor<'b>) -> Verdict {
         self.run(bytes, Some(visitor))
     }
 
-    fn run(&self, bytes: &[u8], visitor: Option<&mut dyn LogVisitor>) -> Verdict {
+    /// Hands the commands of an extent to `visitor` that [`LogVerifier::check`] has found good in these very bytes: as
+    /// [`LogVerifier::walk`] does, but nothing is verified again.
+    pub fn hand_on<'b>(&self, bytes: &'b [u8], good: &Extent, visitor: &mut dyn LogVisitor<'b>) {
+        let mut walk = Walk::new(bytes, Some(visitor));
+        if let (Some(_), Shape::Whole(line)) = (good.history, Shape::of(bytes)) {
+            walk.served_offset = Some(self.expected.map_or(line.offset, |expected| expected.start_offset));
+            walk.head_end = line.line_len() + line.select.map_or(0, |db| select_command(db).len());
+        }
+        // The visitor may end it: that it knows itself.
+        let _ = walk.serve(good.len.min(bytes.len()));
+    }
+
+    fn run<'b>(&self, bytes: &'b [u8], visitor: Option<&mut dyn LogVisitor<'b>>) -> Verdict {
         let mut walk = Walk::new(bytes, visitor);
         walk.header(self.expected).and_then(|()| walk.items()).unwrap_or_else(|verdict| *verdict)
     }
@@ -294,7 +306,7 @@ struct OpenMulti {
 
 struct Walk<'a, 'v> {
     bytes: &'a [u8],
-    visitor: Option<&'v mut dyn LogVisitor>,
+    visitor: Option<&'v mut dyn LogVisitor<'a>>,
     scanner: Scanner,
     /// Whether the file has our first line.
     ours: bool,
@@ -314,7 +326,7 @@ struct Walk<'a, 'v> {
 }
 
 impl<'a, 'v> Walk<'a, 'v> {
-    fn new(bytes: &'a [u8], visitor: Option<&'v mut dyn LogVisitor>) -> Self {
+    fn new(bytes: &'a [u8], visitor: Option<&'v mut dyn LogVisitor<'a>>) -> Self {
         Walk {
             bytes,
             visitor,

@@ -73,7 +73,7 @@ fn sample() -> Log {
         .seal()
 }
 
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Seen {
     names: Vec<String>,
     ends: Vec<(usize, Option<u64>)>,
@@ -81,8 +81,8 @@ struct Seen {
     stop_after: Option<usize>,
 }
 
-impl LogVisitor for Seen {
-    fn command(&mut self, command: &LoggedCommand<'_>) -> ControlFlow<()> {
+impl LogVisitor<'_> for Seen {
+    fn command(&mut self, command: &LoggedCommand<'_, '_>) -> ControlFlow<()> {
         if self.stop_after == Some(self.names.len()) {
             return ControlFlow::Break(());
         }
@@ -104,6 +104,9 @@ fn walk(bytes: &[u8]) -> (Verdict, Seen) {
     let verdict = LogVerifier::new().walk(bytes, &mut seen);
     assert_eq!(verdict, LogVerifier::new().check(bytes), "a visitor changes no verdict");
     assert_eq!(verdict.extent().commands, seen.names.len() as u64, "what is proven is what was seen");
+    let mut again = Seen::default();
+    LogVerifier::new().hand_on(bytes, verdict.extent(), &mut again);
+    assert_eq!(again, seen, "what is handed on later is what was seen");
     (verdict, seen)
 }
 
@@ -374,7 +377,7 @@ fn a_visitor_can_stop_the_walk() {
     assert_eq!(at, log.sound_at[1]);
     assert_eq!(seen.names, ["SELECT 0", "SET a 1"]);
     let mut count = 0;
-    let mut closure = |_: &LoggedCommand<'_>| {
+    let mut closure = |_: &LoggedCommand<'_, '_>| {
         count += 1;
         ControlFlow::Continue(())
     };

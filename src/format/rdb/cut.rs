@@ -5,7 +5,7 @@
 
 use super::error::{RdbError, RdbErrorKind};
 use super::input::{Input, Length};
-use super::reader::{FIRST_WITH_CHECKSUM, ReadOptions, read_version};
+use super::reader::{ReadOptions, read_version};
 use super::{opcode, value_type};
 use std::ops::Range;
 
@@ -125,15 +125,7 @@ impl<'b> Cutter<'b> {
     }
 
     fn take_end(&mut self) -> Result<(), RdbError> {
-        let mut checksum = None;
-        if self.version >= FIRST_WITH_CHECKSUM {
-            let found = self.input.crc()?;
-            let written = u64::from_le_bytes(self.input.array()?);
-            if written != 0 && written != found && self.verify_checksum {
-                return Err(self.input.error(RdbErrorKind::Checksum { written, found }));
-            }
-            checksum = (written != 0).then_some(written);
-        }
+        let checksum = self.input.take_checksum(self.version, self.verify_checksum)?;
         self.end = Some(End { bytes: self.input.offset(), checksum });
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::{NEWEST_READ_VERSION, opcode};
 use crate::value::{Limits, Value};
 
 /// Since this version eight bytes of checksum stand behind the end.
-pub(super) const FIRST_WITH_CHECKSUM: u16 = 5;
+const FIRST_WITH_CHECKSUM: u16 = 5;
 
 /// What a [`FeedReader`] keeps of its buffer after a long record, in bytes.
 const IDLE_BUFFER_BYTES: usize = 1 << 20;
@@ -227,17 +227,9 @@ impl Decoder {
     }
 
     fn end<R: BufRead>(&mut self, input: &mut Input<R>) -> Result<Found, RdbError> {
-        if self.version < FIRST_WITH_CHECKSUM {
-            self.ended = true;
-            return Ok(Found::End(None));
-        }
-        let found = input.crc()?;
-        let written = u64::from_le_bytes(input.array()?);
-        if written != 0 && written != found && self.options.verify_checksum {
-            return Err(input.error(RdbErrorKind::Checksum { written, found }));
-        }
+        let checksum = input.take_checksum(self.version, self.options.verify_checksum)?;
         self.ended = true;
-        Ok(Found::End((written != 0).then_some(written)))
+        Ok(Found::End(checksum))
     }
 
     fn record(&self, found: Found) -> Option<Record<'_>> {
@@ -257,6 +249,22 @@ impl Decoder {
             Found::End(checksum) => Record::End { checksum },
             Found::Skipped | Found::Nothing => return None,
         })
+    }
+}
+
+impl<R: BufRead> Input<R> {
+    /// Reads what stands behind the mark of the end, and holds the checksum against the bytes read so far if it is to be
+    /// verified. `None` if the snapshot has none or says that it was not taken.
+    pub(super) fn take_checksum(&mut self, version: u16, verify: bool) -> Result<Option<u64>, RdbError> {
+        if version < FIRST_WITH_CHECKSUM {
+            return Ok(None);
+        }
+        let found = self.crc()?;
+        let written = u64::from_le_bytes(self.array()?);
+        if written != 0 && written != found && verify {
+            return Err(self.error(RdbErrorKind::Checksum { written, found }));
+        }
+        Ok((written != 0).then_some(written))
     }
 }
 

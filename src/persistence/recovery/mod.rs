@@ -5,6 +5,7 @@
 //! the last seal. Nothing on disk changes until [`Recovered::go_on`].
 
 mod chain;
+mod lanes;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use super::generation::{Cut, Generation, GenerationError, IncrFile};
 use super::load::{Facts, Inserting, LoadError, load_rdb};
 use super::names::Names;
 use crate::command::Settings;
-use crate::command::apply::{Applied, Applier, ApplyError};
+use crate::command::apply::{Applied, ApplyError};
 use crate::format::aof::manifest::ManifestError;
 use crate::format::aof::seal::{Epoch, Sealer};
 use crate::format::aof::verify::{
@@ -31,6 +32,7 @@ use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
 pub use chain::end_of_folder;
 pub(super) use chain::{Chain, Checked, fault, start_of};
+use lanes::{Ground, Hands, apply_log, lanes_for};
 pub use report::{FileReport, Report, verify_directory, verify_file};
 
 /// Progress is told each time about this many bytes have been loaded.
@@ -313,10 +315,13 @@ impl Loading<'_> {
                 facts = self.snapshot(&base.path, &base.bytes, false)?;
             } else {
                 let verifier = LogVerifier::new();
-                if let Some((offset, kind)) = chain::fault(&verifier.check(&base.bytes), false) {
+                let verdict = verifier.check(&base.bytes);
+                if let Some((offset, kind)) = chain::fault(&verdict, false) {
                     return Err(RecoveryError::new(base.path.clone(), Some(offset), kind));
                 }
-                base_commands = self.log(&base.path, &base.bytes, &verifier, 0, None)?.commands;
+                let log =
+                    Log { path: &base.path, bytes: &base.bytes, verifier: &verifier, verdict: &verdict };
+                base_commands = self.log(&log, 0, None)?.commands;
             }
             let named = start_of(&base.entry);
             if named.is_some() && named != facts.point.map(|point| point.history()) {
@@ -351,7 +356,8 @@ impl Loading<'_> {
                 _ => None,
             };
             let start = start_of(&file.entry);
-            let applied = self.log(&file.path, &file.bytes, &file.verifier, sum.commands, stop)?;
+            let Checked { path, bytes, verifier, verdict, .. } = file;
+            let applied = self.log(&Log { path, bytes, verifier, verdict }, sum.commands, stop)?;
             let epoch = if applied.epoch.is_known() { applied.epoch } else { sum.epoch };
             let previous = applied.previous.or(sum.previous);
             sum = Applying { end: applied.end.or(start), previous, epoch, ..applied };
@@ -388,41 +394,34 @@ impl Loading<'_> {
         Ok(facts)
     }
 
-    /// Applies one log file.
-    fn log(
-        &mut self,
-        path: &Path,
-        bytes: &[u8],
-        verifier: &LogVerifier,
-        commands: u64,
-        stop: Option<usize>,
-    ) -> Result<Applying, RecoveryError> {
-        let before = self.done;
-        let mut apply = Apply {
-            keyspace: self.keyspace,
-            // Each file begins in database 0, or says otherwise.
-            applier: Applier::new(self.options.settings.clone(), 0),
-            now_ms: self.options.now_ms,
-            stop,
-            commands,
-            settled: None,
-            failed: None,
-            before,
-            total: self.total,
-            told: 0,
-            progress: &mut *self.progress,
-        };
-        let verdict = verifier.walk(bytes, &mut apply);
-        let Apply { applier, commands, settled, failed, .. } = apply;
-        if let Some((at, error)) = failed {
-            let kind = RecoveryErrorKind::Command(error);
-            return Err(RecoveryError::new(path.to_owned(), Some(at as u64), kind));
+    /// Applies one log file, as far as it is good.
+    fn log(&mut self, log: &Log<'_>, commands: u64, stop: Option<usize>) -> Result<Applying, RecoveryError> {
+        if let (None, Verdict::Damaged { offset, kind, .. }) = (stop, log.verdict) {
+            let kind = RecoveryErrorKind::Damaged(*kind);
+            return Err(RecoveryError::new(log.path.to_owned(), Some(*offset as u64), kind));
         }
-        if let (None, Verdict::Damaged { offset, kind, .. }) = (stop, verdict) {
-            let kind = RecoveryErrorKind::Damaged(kind);
-            return Err(RecoveryError::new(path.to_owned(), Some(offset as u64), kind));
-        }
-        self.done += bytes.len() as u64;
+        let options = self.options;
+        let ground = Ground { keyspace: self.keyspace, settings: &options.settings, now_ms: options.now_ms };
+        let (before, total) = (self.done, self.total);
+        let mut progress = |done: usize| (self.progress)(before + done as u64, total);
+        // Each file begins in database 0, or says otherwise.
+        let (walked, applied) = apply_log(lanes_for(log.bytes.len()), ground, |hands| {
+            let mut apply = Apply { hands, stop, commands, settled: None, told: 0, progress: &mut progress };
+            let verdict = match stop {
+                None => {
+                    log.verifier.hand_on(log.bytes, log.verdict.extent(), &mut apply);
+                    *log.verdict
+                }
+                // How far it is proven at the stop shows on the way only.
+                Some(_) => log.verifier.walk(log.bytes, &mut apply),
+            };
+            (verdict, apply.commands, apply.settled)
+        });
+        let (verdict, commands, settled) = walked;
+        let db = applied.map_err(|(at, error)| {
+            RecoveryError::new(log.path.to_owned(), Some(at as u64), RecoveryErrorKind::Command(error))
+        })?;
+        self.done += log.bytes.len() as u64;
         (self.progress)(self.done, self.total);
         let end = match verdict {
             // The walk may have proven more than it was let to apply.
@@ -432,7 +431,7 @@ impl Loading<'_> {
             _ => verdict.extent().history,
         };
         let Extent { previous, epoch, .. } = *verdict.extent();
-        Ok(Applying { commands, end, previous, epoch, db: applier.db() })
+        Ok(Applying { commands, end, previous, epoch, db })
     }
 
     /// A single append-only file: perhaps a snapshot, then commands.
@@ -460,7 +459,8 @@ impl Loading<'_> {
             }
             Verdict::Sound(_) | Verdict::Stopped { .. } => {}
         }
-        let applied = self.log(path, tail, &verifier, 0, None).map_err(|mut error| {
+        let log = Log { path, bytes: tail, verifier: &verifier, verdict: &verdict };
+        let applied = self.log(&log, 0, None).map_err(|mut error| {
             error.offset = error.offset.map(|at| begin as u64 + at);
             error
         })?;
@@ -546,43 +546,44 @@ impl Recovered {
     }
 }
 
-/// Applies what a walk proves.
-struct Apply<'a> {
-    keyspace: &'a Keyspace,
-    applier: Applier,
-    now_ms: i64,
+/// A log file and the verdict on it.
+struct Log<'a> {
+    path: &'a Path,
+    bytes: &'a [u8],
+    verifier: &'a LogVerifier,
+    verdict: &'a Verdict,
+}
+
+/// Applies what a walk shows.
+struct Apply<'a, 'b> {
+    hands: &'a mut dyn Hands<'b>,
     stop: Option<usize>,
     commands: u64,
     /// Bytes of history before the first command that is not applied, transactions whole.
     settled: Option<u64>,
-    failed: Option<(usize, ApplyError)>,
-    before: u64,
-    total: u64,
+    /// Up to where progress was told.
     told: usize,
-    progress: &'a mut dyn FnMut(u64, u64),
+    progress: &'a mut dyn FnMut(usize),
 }
 
-impl LogVisitor for Apply<'_> {
-    fn command(&mut self, command: &LoggedCommand<'_>) -> ControlFlow<()> {
+impl<'b> LogVisitor<'b> for Apply<'_, 'b> {
+    fn command(&mut self, command: &LoggedCommand<'_, 'b>) -> ControlFlow<()> {
         if self.settled.is_none() {
             self.settled = command.offset;
         }
         if self.stop.is_some_and(|stop| command.bytes.end > stop) {
-            self.applier.abandon_transaction();
+            self.hands.abandon_transaction();
             return ControlFlow::Break(());
         }
-        match self.applier.apply(self.keyspace, command.args, self.now_ms, |_| ()) {
+        match self.hands.take(command.args, command.bytes.start) {
             Ok(Applied::Done) => self.settled = command.offset.map(|offset| offset + command.history_bytes),
             Ok(Applied::Queued) => {}
-            Err(error) => {
-                self.failed = Some((command.bytes.start, error));
-                return ControlFlow::Break(());
-            }
+            Err(_) => return ControlFlow::Break(()),
         }
         self.commands += 1;
         if command.bytes.end - self.told >= PROGRESS_EVERY_BYTES {
             self.told = command.bytes.end;
-            (self.progress)(self.before + self.told as u64, self.total);
+            (self.progress)(self.told);
         }
         ControlFlow::Continue(())
     }
