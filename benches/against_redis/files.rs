@@ -118,7 +118,8 @@ impl Run {
 }
 
 const RDB: [&str; 4] = ["--save", "", "--appendonly", "no"];
-const AOF: [&str; 4] = ["--save", "", "--appendonly", "yes"];
+/// The log is not rewritten by itself: the folder is to be a small base and a long log.
+const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"];
 
 /// Starts a server in a copy of `from`, waits until it serves, and makes sure that it has all keys.
 fn load(program: Program, from: &Path, args: &[&str], keys: i64) -> io::Result<(Run, Server)> {
@@ -179,7 +180,8 @@ fn make_files(options: &Options, dir: &Path) -> io::Result<i64> {
     feed(&mut client, &mut rng, in_base..options.commands)?;
     let keys = client.command(&["DBSIZE"])?.as_int().unwrap_or(0);
     client.command(&["WAITAOF", "1", "0", "0"])?;
-    copy(server.dir(), &aof)?;
+    // Not with the earlier generation that lies beside it.
+    copy(&server.dir().join("appendonlydir"), &aof.join("appendonlydir"))?;
     drop(server);
     let (_, stock) = load(Program::Redis, &aof, &AOF, keys)?;
     stock.client()?.command(&["SAVE"])?;

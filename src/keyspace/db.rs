@@ -109,6 +109,22 @@ impl Db {
         self.table.insert(hash, entry)
     }
 
+    /// Adds an entry; gives it back where its key is there already.
+    pub fn insert_if_new(&mut self, hash: u64, entry: Entry) -> Result<(), Entry> {
+        if self.get(hash, entry.key()).is_some() {
+            return Err(entry);
+        }
+        self.insert(hash, entry);
+        Ok(())
+    }
+
+    /// Has the processor fetch from memory where the key of this hash is, or would be put: worth it for several keys in a
+    /// row, each of which would wait by itself else.
+    #[inline]
+    pub fn fetch(&self, hash: u64) {
+        self.table.fetch(hash);
+    }
+
     /// Sets a string value, adding the key or replacing whatever it held, with this access field. Returns
     /// the old value if it was an object, and whether the key is new.
     pub fn set_string(

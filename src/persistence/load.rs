@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::Point;
-use super::parts::{Plan, decode_in_parts};
+use super::parts::{Plan, Unsound, decode_in_parts};
 use super::snapshot::{AUX_EPOCH, AUX_EPOCH_SINCE, PacedFile, UsageKind};
 use crate::command::{Settings, access};
 use crate::format::aof::seal::{Epoch, Lineage};
@@ -18,6 +18,9 @@ use crate::sys::{Disk, DiskError};
 
 /// Mapped pages are let go of each time this many bytes have been read.
 const RELEASE_EVERY_BYTES: u64 = 16 << 20;
+
+/// Entries whose places are fetched from memory together.
+const FETCHED_AT_ONCE: usize = 64;
 
 /// Why a snapshot could not be loaded.
 #[derive(Debug, Error)]
@@ -123,6 +126,17 @@ impl Gathered {
         }
     }
 
+    /// Takes what is not an entry; of those it counts the keys.
+    fn take(&mut self, record: Record<'_>) {
+        match record {
+            Record::Aux { key, value } => self.aux(key, value),
+            Record::Entry(_) => self.facts.keys += 1,
+            Record::FunctionCode(code) => self.facts.functions.push(code.to_vec()),
+            Record::End { checksum } => self.facts.checksum = checksum,
+            Record::SelectDb(_) | Record::ResizeDb { .. } => {}
+        }
+    }
+
     /// Takes what a later part of the same snapshot tells.
     fn absorb(&mut self, later: Gathered) {
         let (facts, more) = (&mut self.facts, later.facts);
@@ -180,25 +194,61 @@ impl Inserting {
         }
     }
 
+    /// The entry as it is stored, its shard and its hash.
+    fn stored(&self, entry: Entry<'_>) -> Pending {
+        let access = self.access(&entry);
+        let (shard, hash) = db::locate(entry.key);
+        let mut stored = Stored::new(entry.key, entry.value, entry.expire_at_ms);
+        stored.set_access(access);
+        Pending { shard, db: entry.db, hash, entry: stored }
+    }
+
     /// Adds an entry that must be new.
     fn insert(&self, keyspace: &Keyspace, entry: Entry<'_>, offset: u64) -> Result<(), LoadError> {
         let databases = keyspace.databases();
         if entry.db >= databases {
             return Err(LoadError::Database { db: entry.db, databases, offset });
         }
-        let access = self.access(&entry);
-        let (shard, hash) = db::locate(entry.key);
-        let mut shard = keyspace.lock_shard(shard);
-        let slice = shard.db_mut(entry.db);
-        if slice.get(hash, entry.key).is_some() {
-            return Err(LoadError::DuplicateKey { db: entry.db, key: entry.key.to_vec(), offset });
-        }
-        let mut stored = Stored::new(entry.key, entry.value, entry.expire_at_ms);
-        stored.set_access(access);
-        slice.insert(hash, stored);
-        Ok(())
+        let Pending { shard, db, hash, entry } = self.stored(entry);
+        keyspace
+            .lock_shard(shard)
+            .db_mut(db)
+            .insert_if_new(hash, entry)
+            .map_err(|entry| LoadError::DuplicateKey { db, key: entry.key().to_vec(), offset })
     }
 }
+
+/// An entry on its way into a keyspace.
+struct Pending {
+    shard: usize,
+    db: u32,
+    hash: u64,
+    entry: Stored,
+}
+
+/// Adds entries that must all be new and of databases that there are, shard by shard: so a lock is taken for many, and what
+/// their places in the tables are is fetched from memory for several at a time.
+fn insert_all(mut entries: Vec<Pending>, keyspace: &Keyspace) -> Result<(), NotNew> {
+    entries.sort_unstable_by_key(|pending| pending.shard);
+    let mut entries = entries.into_iter().peekable();
+    let mut group = Vec::new();
+    while let Some(first) = entries.next() {
+        let index = first.shard;
+        group.push(first);
+        while let Some(next) = entries.next_if(|next| next.shard == index && group.len() < FETCHED_AT_ONCE) {
+            group.push(next);
+        }
+        let mut shard = keyspace.lock_shard(index);
+        group.iter().for_each(|pending| shard.db(pending.db).fetch(pending.hash));
+        for Pending { db, hash, entry, .. } in group.drain(..) {
+            shard.db_mut(db).insert_if_new(hash, entry).map_err(|_| NotNew)?;
+        }
+    }
+    Ok(())
+}
+
+/// A key of them was there before.
+struct NotNew;
 
 /// Loads a snapshot that lies in one piece and begins at the first byte, a big one with several threads. What follows it is
 /// not looked at.
@@ -240,14 +290,21 @@ pub(super) fn read_in_parts(
     plan: Plan,
     mut released: impl FnMut(usize),
 ) -> Result<Facts, LoadError> {
-    let decode = |reader: &mut RdbReader<&[u8]>| -> Result<Gathered, LoadError> {
-        let mut gathered = Gathered::default();
-        loop {
-            let offset = reader.offset();
-            let Some(record) = reader.next_record()? else { break };
-            take(record, keyspace, how, &mut gathered, offset)?;
+    let databases = keyspace.databases();
+    let decode = |reader: &mut RdbReader<&[u8]>| -> Result<Gathered, Unsound> {
+        let (mut gathered, mut entries) = (Gathered::default(), Vec::new());
+        while let Some(record) = reader.next_record().map_err(|_| Unsound)? {
+            match record {
+                Record::Entry(entry) if entry.db >= databases => return Err(Unsound),
+                Record::Entry(entry) => {
+                    gathered.facts.keys += 1;
+                    entries.push(how.stored(entry));
+                }
+                other => gathered.take(other),
+            }
         }
         gathered.facts.skipped_empty = reader.skipped_empty();
+        insert_all(entries, keyspace).map_err(|NotNew| Unsound)?;
         Ok(gathered)
     };
     let (mut all, mut release_at) = (Gathered::default(), RELEASE_EVERY_BYTES);
@@ -258,7 +315,7 @@ pub(super) fn read_in_parts(
             release_at = part.end as u64 + RELEASE_EVERY_BYTES;
         }
     });
-    let Ok(end) = end else { return Err(first_fault(bytes, how.read, keyspace.databases())) };
+    let Ok(end) = end else { return Err(first_fault(bytes, how.read, databases)) };
     all.facts.checksum = end.checksum;
     let skipped_empty = all.facts.skipped_empty;
     Ok(all.done(end.bytes, skipped_empty))
@@ -328,13 +385,7 @@ pub fn check_rdb_with(
         let begins = reader.offset();
         let Some(record) = reader.next_record()? else { break };
         see(&record, begins);
-        match record {
-            Record::Aux { key, value } => gathered.aux(key, value),
-            Record::Entry(_) => gathered.facts.keys += 1,
-            Record::FunctionCode(code) => gathered.facts.functions.push(code.to_vec()),
-            Record::End { checksum } => gathered.facts.checksum = checksum,
-            Record::SelectDb(_) | Record::ResizeDb { .. } => {}
-        }
+        gathered.take(record);
     }
     Ok(gathered.done(reader.offset(), reader.skipped_empty()))
 }
@@ -382,14 +433,11 @@ fn take(
     offset: u64,
 ) -> Result<(), LoadError> {
     match record {
-        Record::Aux { key, value } => gathered.aux(key, value),
         Record::Entry(entry) => {
             how.insert(keyspace, entry, offset)?;
             gathered.facts.keys += 1;
         }
-        Record::FunctionCode(code) => gathered.facts.functions.push(code.to_vec()),
-        Record::End { checksum } => gathered.facts.checksum = checksum,
-        Record::SelectDb(_) | Record::ResizeDb { .. } => {}
+        other => gathered.take(other),
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! * [`generation`]: the folder of files and its manifest; every change of it is whole or has not happened.
 //! * [`live`]: the snapshot of a full sync, taken from memory that goes on changing.
 
+mod blocks;
 pub mod generation;
 pub mod live;
 pub mod load;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Point;
+use super::blocks::{self, Plan};
 use crate::base::time::Clock;
 use crate::command::access;
 use crate::format::aof::seal::Epoch;
@@ -93,12 +94,14 @@ pub(super) struct Moment {
     used_memory_bytes: u64,
 }
 
-/// Writes everything that is locked, which must be all shards, to `sink`, and counts the keys in `done`.
+/// Writes everything that is locked, which must be all shards, to `sink`, and counts the keys in `done`. `plan` tells whether
+/// several threads encode a database of so many keys.
 fn write_all<E>(
     locked: &Locked<'_>,
     databases: u32,
     moment: &Moment,
     options: &SnapshotOptions,
+    plan: impl Fn(u64) -> Option<Plan>,
     done: &Cell<u64>,
     sink: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Written, E> {
@@ -112,6 +115,11 @@ fn write_all<E>(
             continue;
         }
         rdb.select_db(db, in_db, expiring)?;
+        if let Some(plan) = plan(in_db).filter(|_| options.key_delay_us == 0) {
+            keys += blocks::write_db(&mut rdb, locked, db, plan, options, now_ms)?;
+            done.set(keys);
+            continue;
+        }
         for entry in locked.iter().flat_map(|(_, shard)| shard.db(db).iter()) {
             write_entry(&mut rdb, entry, options.usage, now_ms)?;
             keys += 1;
@@ -205,7 +213,7 @@ pub fn save(
     let mut written = Err(io::Error::other("nothing was written"));
     disk.write_whole(path, &mut |out| {
         let sink = |bytes: &[u8]| out.write_all(bytes);
-        let all = write_all(&locked, keyspace.databases(), &moment, options, &Cell::new(0), sink)?;
+        let all = write_all(&locked, keyspace.databases(), &moment, options, Plan::of, &Cell::new(0), sink)?;
         written = Ok(all);
         Ok(())
     })?;
@@ -273,10 +281,19 @@ impl SnapshotJob {
             };
             let Target { disk, temporary, rename_to } = &target;
             let outcome = to_file(&**disk, temporary, rename_to.as_deref(), |file| {
-                write_all(&locked, databases, &moment, options, &keys, |bytes| {
-                    alive(bytes.len());
-                    file.write(bytes)
-                })
+                // One thread: those who serve need the others' time, and a child starts none.
+                write_all(
+                    &locked,
+                    databases,
+                    &moment,
+                    options,
+                    |_| None,
+                    &keys,
+                    |bytes| {
+                        alive(bytes.len());
+                        file.write(bytes)
+                    },
+                )
             });
             match outcome {
                 Ok(written) => pipe.done(written.keys, written.bytes, written.crc),
@@ -392,7 +409,8 @@ pub fn encode(
         bytes.extend_from_slice(piece);
         Ok::<(), std::convert::Infallible>(())
     };
-    match write_all(locked, databases, &moment(point, clock), options, &Cell::new(0), sink) {
+    let moment = moment(point, clock);
+    match write_all(locked, databases, &moment, options, Plan::of, &Cell::new(0), sink) {
         Ok(_) => bytes,
         Err(never) => match never {},
     }

@@ -105,3 +105,58 @@ fn use_of_keys_is_written_as_the_policy_keeps_it() {
         }
     }
 }
+
+/// Keys of every type, short and long ones, in two databases.
+fn keys_of_all_types() -> Keyspace {
+    let mut commands = vec!["SET text 1".to_owned(), format!("SET long {}", "x".repeat(9_000))];
+    for i in 0..400 {
+        commands.push(format!("SET key:{i} {}", "ab".repeat(i % 40)));
+        commands.push(format!("RPUSH list:{} {i} {}", i % 7, "element".repeat(i % 9)));
+        commands.push(format!("SADD set:{} member:{i}", i % 3));
+        commands.push(format!("HSET hash:{} field:{i} {i} other {i}", i % 5));
+        commands.push(format!("ZADD board:{} {i}.5 member:{i}", i % 2));
+        commands.push(format!("XADD stream:{} {}-1 field {i}", i % 4, i + 1));
+        if i == 200 {
+            commands.push("SELECT 3".to_owned());
+        }
+    }
+    commands.push("HPEXPIREAT hash:1 1900000000000 FIELDS 1 other".to_owned());
+    commands.push("PEXPIREAT text 1900000000000".to_owned());
+    keyspace_after(commands.iter().map(String::as_str))
+}
+
+#[test]
+fn several_threads_write_what_one_writes() {
+    let keyspace = keys_of_all_types();
+    let before = contents(&keyspace);
+    let clock = ManualClock::at_ms(NOW_MS as u64);
+    // The last leaves records of a few hundred bytes to the thread that writes.
+    let plans = [None, Some((1, 4_000, 1 << 20)), Some((4, 100, 1 << 20)), Some((3, 100, 300))];
+    for plan in plans {
+        let plan = plan.map(|(threads, block_bytes, most_bytes)| Plan { threads, block_bytes, most_bytes });
+        let options = SnapshotOptions { usage: UsageKind::Lru, ..SnapshotOptions::default() };
+        let (mut bytes, done) = (Vec::new(), Cell::new(0));
+        let sink = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok::<(), ()>(())
+        };
+        let moment = moment(Some(point(7)), &clock);
+        let written = write_all(&keyspace.lock_all(), 16, &moment, &options, |_| plan, &done, sink).unwrap();
+        assert_eq!((written.bytes, written.keys), (bytes.len() as u64, before.len() as u64), "{plan:?}");
+        assert_eq!(done.get(), written.keys);
+        // The checksum is verified, and no key may be there twice.
+        assert_eq!(loaded(&bytes), (Some(point(7)), before.clone()), "{plan:?}");
+    }
+}
+
+#[test]
+fn a_sink_that_fails_ends_all_threads() {
+    let keyspace = keys_of_all_types();
+    let clock = ManualClock::at_ms(NOW_MS as u64);
+    let plan = Plan { threads: 3, block_bytes: 100, most_bytes: 1 << 20 };
+    let moment = moment(None, &clock);
+    let options = SnapshotOptions::default();
+    let locked = keyspace.lock_all();
+    let written = write_all(&locked, 16, &moment, &options, |_| Some(plan), &Cell::new(0), |_| Err("full"));
+    assert_eq!(written, Err("full"));
+}

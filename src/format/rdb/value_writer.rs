@@ -57,6 +57,13 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
         }
     }
 
+    /// As [`Output::gathering`], but compressing as [`Output::new`], and the sink is given what is gathered when it would come
+    /// to more than `most_bytes`.
+    pub(super) fn bounded(sink: S, compress: bool, most_bytes: usize) -> Self {
+        let compressor = compress.then(Compressor::new);
+        Output { compressor, chunk_bytes: most_bytes, ..Output::gathering(sink, false) }
+    }
+
     /// Takes everything gathered.
     pub(super) fn take(&mut self) -> Vec<u8> {
         if self.checksum {
@@ -64,6 +71,11 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
         }
         self.flushed += self.buffer.len() as u64;
         std::mem::take(&mut self.buffer)
+    }
+
+    /// Forgets what was gathered behind the first so many bytes.
+    pub(super) fn cut_to(&mut self, bytes: usize) {
+        self.buffer.truncate(bytes);
     }
 
     /// The checksum of all that was taken.

@@ -238,6 +238,42 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
     }
 }
 
+/// A record is longer than a block of records may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+/// The sink of a [`BlockWriter`], which is asked when a block would become too long.
+pub type FullSink = fn(&[u8]) -> Result<(), TooLong>;
+
+/// A writer of records that are taken in blocks, for [`RdbWriter::records`] of another.
+pub type BlockWriter = RdbWriter<FullSink>;
+
+impl<E, S: FnMut(&[u8]) -> Result<(), E>> RdbWriter<S> {
+    /// A writer of records for this one, in blocks of `most_bytes` at most.
+    pub fn block_writer(&self, options: WriteOptions, most_bytes: usize) -> BlockWriter {
+        let full: FullSink = |_| Err(TooLong);
+        let out = Output::bounded(full, options.compress, most_bytes);
+        RdbWriter { out, checksum: false, field_times: self.field_times }
+    }
+}
+
+impl RdbWriter<FullSink> {
+    /// Bytes of the block so far.
+    pub fn gathered_bytes(&self) -> usize {
+        self.out.gathered()
+    }
+
+    /// Takes back what made the block longer than so many bytes: a record that was [`TooLong`].
+    pub fn cut_to(&mut self, bytes: usize) {
+        self.out.cut_to(bytes);
+    }
+
+    /// Takes the block.
+    pub fn take_block(&mut self) -> Vec<u8> {
+        self.out.take()
+    }
+}
+
 /// The sink of a [`GatheringWriter`], which gets nothing.
 pub type NoSink = fn(&[u8]) -> Result<(), Infallible>;
 

@@ -28,6 +28,8 @@ const MOST_LANES: usize = 8;
 /// A lane is given so many commands at once, or so many arguments.
 const BATCH_COMMANDS: usize = 256;
 const BATCH_ARGS: usize = 2_048;
+/// Changes whose keys' places are fetched from memory together.
+const FETCHED_AT_ONCE: usize = 32;
 /// Batches that wait for a lane at most.
 const BATCHES_WAITING: usize = 8;
 /// After a command that had to wait for all lanes the dealer applies so many that would not have to by itself: where such
@@ -89,6 +91,8 @@ impl FirstFault {
 struct Change {
     command: &'static Command,
     db: u32,
+    /// The hash of the first key.
+    hash: u64,
     /// Where the command begins.
     at: usize,
     /// Where a fault of it is told: at the EXEC of its transaction.
@@ -119,13 +123,16 @@ impl<'b> Batch<'b> {
         self.args.clear();
     }
 
-    /// Shows each change with its arguments, until `see` has had enough.
-    fn try_each<E>(&self, mut see: impl FnMut(&Change, &[&'b [u8]]) -> Result<(), E>) -> Result<(), E> {
+    /// Shows each change with its number and its arguments, until `see` has had enough.
+    fn try_each<E>(
+        &self,
+        mut see: impl FnMut(usize, &Change, &[&'b [u8]]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut begins = 0;
-        self.changes.iter().try_for_each(|change| {
+        self.changes.iter().enumerate().try_for_each(|(number, change)| {
             let args = self.args.get(begins..change.args_end).unwrap_or_default();
             begins = change.args_end;
-            see(change, args)
+            see(number, change, args)
         })
     }
 }
@@ -236,7 +243,15 @@ fn start_lane<'s, 'b: 's>(
     scope.spawn(move || {
         let mut applier = Applier::new(ground.settings.clone(), 0);
         for mut batch in batches {
-            let applied = batch.try_each(|change, args| apply(&mut applier, ground, change, args));
+            let mut fetched = 0;
+            let applied = batch.try_each(|number, change, args| {
+                if number == fetched {
+                    let next = batch.changes.iter().skip(fetched).take(FETCHED_AT_ONCE);
+                    next.for_each(|change| fetch(ground.keyspace, change));
+                    fetched += FETCHED_AT_ONCE;
+                }
+                apply(&mut applier, ground, change, args)
+            });
             if let Err((at, fault)) = applied {
                 first_fault.note(at, fault);
             }
@@ -246,6 +261,11 @@ fn start_lane<'s, 'b: 's>(
             }
         }
     });
+}
+
+/// Has the processor fetch where the change's first key is or will be.
+fn fetch(keyspace: &Keyspace, change: &Change) {
+    keyspace.lock_shard(shard_of(change.hash)).db(change.db).fetch(change.hash);
 }
 
 /// Applies one change; an error comes with where its command begins.
@@ -273,13 +293,13 @@ impl<'b> Hands<'b> for Dealer<'b, '_> {
                 let Some(mut queued) = self.transaction.take() else {
                     return Err(self.fault(at, ApplyError::Misplaced("EXEC")));
                 };
-                queued.try_each(|change, args| self.change(Change { told_at: at, ..*change }, args))?;
+                queued.try_each(|_, change, args| self.change(Change { told_at: at, ..*change }, args))?;
                 queued.clear();
                 self.spare.push(queued);
             }
             Step::Nothing => {}
             Step::Effect(command) => {
-                let change = Change { command, db: self.db, at, told_at: at, args_end: 0 };
+                let change = Change { command, db: self.db, hash: 0, at, told_at: at, args_end: 0 };
                 match &mut self.transaction {
                     Some(queue) => queue.push(change, args),
                     None => self.change(change, args)?,
@@ -302,8 +322,8 @@ impl<'b> Dealer<'b, '_> {
 
     fn change(&mut self, change: Change, args: &[&'b [u8]]) -> Result<(), Faulty> {
         match self.lane_of(change.command, args) {
-            Some(lane) if self.run >= RUN_BY_DEALER => {
-                self.lanes[lane].open.push(change, args);
+            Some((lane, hash)) if self.run >= RUN_BY_DEALER => {
+                self.lanes[lane].open.push(Change { hash, ..change }, args);
                 if self.lanes[lane].open.is_full() { self.send(lane) } else { Ok(()) }
             }
             Some(_) => {
@@ -318,12 +338,12 @@ impl<'b> Dealer<'b, '_> {
         }
     }
 
-    /// The lane that owns all shards of a command's keys, if one does.
-    fn lane_of(&self, command: &Command, args: &[&[u8]]) -> Option<usize> {
+    /// The lane that owns all shards of a command's keys, if one does, and the hash of the first.
+    fn lane_of(&self, command: &Command, args: &[&[u8]]) -> Option<(usize, u64)> {
         let hashes = hashes_of(command, args, NO_HASH)?;
         let mut lanes = hashes.iter().map(|hash| shard_of(*hash) % self.lanes.len());
         let lane = lanes.next()?;
-        lanes.all(|other| other == lane).then_some(lane)
+        lanes.all(|other| other == lane).then_some((lane, *hashes.first()?))
     }
 
     /// Applies a change while all lanes are idle.

@@ -116,6 +116,14 @@ impl<T: Hashed> Table<T> {
         items.items_mut().get_mut(position)
     }
 
+    /// Has the processor fetch the memory that a search for this hash, or an insert under it, begins with.
+    #[inline]
+    pub fn fetch(&self, hash: u64) {
+        if let Some(segment) = self.segment_of(hash) {
+            segment.items.fetch(hash);
+        }
+    }
+
     /// Inserts an item that is known to be absent and returns it in place.
     pub fn insert(&mut self, hash: u64, item: T) -> &mut T {
         debug_assert_eq!(item.table_hash(), hash, "item inserted under a hash that is not its own");

@@ -52,6 +52,19 @@ struct Probe {
     tag: u16,
 }
 
+/// Has the processor fetch what lies at an address, and goes on meanwhile.
+#[inline]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: this is a hint; it reads nothing, and any address may be named.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The items of a segment. `T`'s hash is what the caller says it is, always the same for one item.
 pub(super) struct Slots<T> {
     items: Vec<T>,
@@ -116,6 +129,15 @@ impl<T> Slots<T> {
         }
         let beyond = self.items.get(INDEXED_MAX..)?;
         beyond.iter().position(eq).map(|at| at + INDEXED_MAX)
+    }
+
+    /// Has the processor fetch what a search for this hash reads first, and where an insert would put its item.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u64) {
+        if !self.groups.is_empty() {
+            prefetch(&self.groups[self.probe(hash).group]);
+        }
+        prefetch(self.items.as_ptr().wrapping_add(self.items.len()));
     }
 
     /// Adds an item that is not there yet; `hash_of` gives the hashes of the others when the index has to grow.
