@@ -52,6 +52,11 @@ impl Skimmer {
         Ok(done)
     }
 
+    /// The reply that was counted last has not come to its end.
+    pub fn is_within(&self) -> bool {
+        self.skip > 0
+    }
+
     fn skim(&mut self, bytes: &[u8]) -> io::Result<(usize, usize)> {
         let (mut done, mut at) = (0, 0);
         loop {
@@ -158,7 +163,7 @@ async fn connection(
         let sent = Instant::now();
         stream.write_all(&pool[(first + round) % pool.len()]).await?;
         let mut done = 0;
-        while done < pipeline || skimmer.skip > 0 {
+        while done < pipeline || skimmer.is_within() {
             let count = stream.read(&mut buffer).await?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -7,11 +7,17 @@ mod durable;
 mod files;
 mod load;
 mod memory;
+mod mixed;
+mod paced;
 mod ranks;
 mod report;
 mod servers;
+#[path = "../../tests/support/slow_disk.rs"]
+mod slow_disk;
 mod stalls;
+mod sync;
 mod throughput;
+mod trouble;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +39,10 @@ enum What {
     Stalls(stalls::Options),
     /// Writes that are durable before they are answered: by durable acks, WAITAOF, and stock `appendfsync always`
     Durable(durable::Options),
+    /// A full sync under load: its time, and what clients and memory notice
+    Sync(sync::Options),
+    /// What a primary's clients notice of a replica whose disk is slow, full or broken, or that forks a snapshot
+    Trouble(trouble::Options),
     /// Resident bytes an item
     Memory(memory::Options),
     /// Requests a second and server CPU a request on one sorted set of ten million members
@@ -46,6 +56,8 @@ fn main() {
         What::Throughput(options) => throughput::run(&options),
         What::Stalls(options) => stalls::run(&options),
         What::Durable(options) => durable::run(&options),
+        What::Sync(options) => sync::run(&options),
+        What::Trouble(options) => trouble::run(&options),
         What::Memory(options) => memory::run(&options),
         What::Ranks(options) => ranks::run(&options),
         What::Files(options) => files::run(&options),

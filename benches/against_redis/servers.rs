@@ -47,6 +47,38 @@ impl Server {
         Server::start(Program::Ours, args)
     }
 
+    /// Our server, run at this niceness.
+    pub fn ours_nice(args: &[&str], nice: u32) -> io::Result<Server> {
+        Server::ours_nice_with_env(args, nice, Vec::new())
+    }
+
+    /// The same, with more in its environment.
+    pub fn ours_nice_with_env(args: &[&str], nice: u32, env: Vec<(String, String)>) -> io::Result<Server> {
+        Server::start_nice(Program::Ours, args, nice, env)
+    }
+
+    /// The stock server, run at this niceness.
+    pub fn redis_nice(args: &[&str], nice: u32) -> io::Result<Server> {
+        Server::start_nice(Program::Redis, &[&["--save", ""], args].concat(), nice, Vec::new())
+    }
+
+    /// The stock server with these arguments.
+    pub fn redis_with(args: &[&str]) -> io::Result<Server> {
+        Server::start(Program::Redis, &[&["--save", ""], args].concat())
+    }
+
+    fn start_nice(
+        program: Program,
+        args: &[&str],
+        nice: u32,
+        env: Vec<(String, String)>,
+    ) -> io::Result<Server> {
+        let mut command = Command::new("nice");
+        command.args(["-n", &nice.to_string()]).arg(program.name_and_path().1).envs(env);
+        let dir = tempfile::TempDir::with_prefix("against-redis-")?;
+        Server::spawn(program, command, dir, args)?.ready()
+    }
+
     /// The stock server, which fsyncs before it answers.
     pub fn redis_always() -> io::Result<Server> {
         let args = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
@@ -60,16 +92,28 @@ impl Server {
 
     fn start(program: Program, args: &[&str]) -> io::Result<Server> {
         let dir = tempfile::TempDir::with_prefix("against-redis-")?;
-        let server = Server::begin(program, dir, args)?;
-        server.wait(Duration::from_secs(20))?;
-        Ok(server)
+        Server::begin(program, dir, args)?.ready()
+    }
+
+    fn ready(self) -> io::Result<Server> {
+        self.wait(Duration::from_secs(20))?;
+        Ok(self)
     }
 
     /// Starts a server in a folder, which goes with it, and does not wait for it.
     pub fn begin(program: Program, dir: tempfile::TempDir, args: &[&str]) -> io::Result<Server> {
+        let command = Command::new(program.name_and_path().1);
+        Server::spawn(program, command, dir, args)
+    }
+
+    fn spawn(
+        program: Program,
+        mut command: Command,
+        dir: tempfile::TempDir,
+        args: &[&str],
+    ) -> io::Result<Server> {
         let (name, path) = program.name_and_path();
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(&path);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(dir.path());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = Instant::now();
@@ -115,6 +159,28 @@ impl Server {
         let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
         let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// A field of INFO.
+    pub fn info(&self, field: &str) -> io::Result<Option<String>> {
+        let info = self.client()?.command(&["INFO", "everything"])?;
+        let info = String::from_utf8_lossy(info.as_bytes().unwrap_or_default()).into_owned();
+        let of_field = |line: &str| Some(line.strip_prefix(field)?.strip_prefix(':')?.trim().to_owned());
+        Ok(info.lines().find_map(of_field))
+    }
+
+    /// A number in INFO.
+    pub fn figure(&self, field: &str) -> io::Result<u64> {
+        let text = self.info(field)?.unwrap_or_default();
+        text.parse().map_err(|_| io::Error::other(format!("{}: {field} is '{text}'", self.name)))
+    }
+
+    /// Its resident memory, without that of children.
+    pub fn rss_bytes(&self) -> io::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.map(|kib| kib << 10).ok_or_else(|| io::Error::other("no resident size"))
     }
 
     /// CPU time of all threads that it has.

@@ -3,7 +3,7 @@
 use super::history::Record;
 use super::proxy::{Proxy, Road};
 use crate::support::server::free_port;
-use crate::support::slow_disk::SlowDisk;
+use crate::support::slow_disk::{DiskState, SlowDisk};
 use crate::support::{Client, Server, wait_for};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
@@ -204,7 +204,7 @@ impl Cluster {
     /// Makes each fsync of a node take so long.
     pub fn slow_disk(&mut self, node: usize, delay_ms: u64) {
         self.note(format!("each fsync of {node} takes {delay_ms} ms more"));
-        self.nodes[node].disk.set_delay_ms(delay_ms);
+        self.nodes[node].disk.set(DiskState::Slow(delay_ms));
     }
 
     /// Makes another node the primary, if that can lose nothing: with acks of one replica of two, both must be asked.
@@ -311,7 +311,7 @@ impl Cluster {
         self.note("calm".to_owned());
         self.roads.iter().flatten().flatten().chain(self.doors.iter()).for_each(|road| road.set(Road::Open));
         for node in 0..NODES {
-            self.nodes[node].disk.set_delay_ms(0);
+            self.nodes[node].disk.set(DiskState::Well);
             self.resume(node);
         }
         // The replicas first: a primary without history waits for theirs.

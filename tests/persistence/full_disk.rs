@@ -1,8 +1,9 @@
-//! A disk that takes no more: the replica goes on replicating, acknowledges nothing as durable, and heals. The limit of
-//! file sizes stands in for a full disk, as it can be set for one running process.
+//! A disk that takes no more, or fails: the replica goes on replicating, acknowledges nothing as durable, and heals. The limit
+//! of file sizes stands in for a full disk, as it can be set for one running process; so does a library between server and disk.
 
 use super::nodes::{LIMIT, Nodes, number};
-use crate::support::{Client, Server, peer, wait_for};
+use crate::support::slow_disk::{DiskState, SlowDisk};
+use crate::support::{Client, Server, free_port, peer, wait_for};
 use outrigger::persistence::toolbox::check_log;
 use outrigger::resp::RespValue;
 use std::process::Command;
@@ -101,4 +102,36 @@ fn a_snapshot_that_does_not_fit_leaves_the_old_one() {
     let names = std::fs::read_dir(server.dir()).expect("read the folder").flatten();
     let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("temp")), "{names:?}");
+}
+
+/// What the primary's clients do goes on whatever is wrong with a replica's disk; it says so, and heals.
+#[test]
+fn a_disk_that_refuses_writes_or_fsyncs_is_told_of_and_heals() {
+    let primary = Server::ours(&[]);
+    let disk = SlowDisk::new();
+    let port = primary.port().to_string();
+    let args = ["--replicaof", "127.0.0.1", &port, "--appendfsync", "always"];
+    let nodes = Nodes { replica: Server::ours_with_env(free_port(), &args, disk.env()), primary };
+    let (mut primary, mut replica) = (nodes.primary.client(), nodes.replica.client());
+    wait_for("the first sync", LIMIT, || replica.info("master_link_status").as_deref() == Some("up"));
+    for (round, (state, told)) in
+        [(DiskState::Full, "No space left"), (DiskState::Broken, "Input/output error")]
+            .into_iter()
+            .enumerate()
+    {
+        fill(&mut primary, 100 * round, 50);
+        let (_, durable) = nodes.settle();
+        disk.set(state);
+        fill(&mut primary, 100 * round + 50, 50);
+        wait_for("the failure to be told", LIMIT, || {
+            replica.info("outrigger_aof_error").is_some_and(|error| error.contains(told))
+        });
+        assert_eq!(primary.int("WAIT 1 30000"), 1, "it goes on receiving");
+        assert_eq!(counts(&primary.cmd("WAITAOF 0 1 500")), [0, 0], "{state:?}");
+        assert!(number(&mut replica, "outrigger_durable_offset") >= durable);
+        disk.set(DiskState::Well);
+        assert_eq!(counts(&primary.cmd("WAITAOF 0 1 60000")), [0, 1], "it heals by itself");
+    }
+    nodes.settle();
+    assert_eq!(replica.info("outrigger_full_syncs").as_deref(), Some("1"));
 }

@@ -1,6 +1,7 @@
-//! A disk whose fsyncs take long: a library that is loaded before the server and waits in front of each. It is compiled when
-//! a test first asks for it.
+//! A disk that is slow, full or broken: a library that is loaded before the server and stands between it and its files. It is
+//! compiled when a test first asks for it. The benchmarks use it, too.
 
+use nix::errno::Errno;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -9,19 +10,32 @@ use tempfile::TempDir;
 /// What the library is made of.
 const SOURCE: &str = include_str!("slow_disk.c");
 
-/// A delay that can be changed while the server runs.
+/// How the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskState {
+    /// As it really is.
+    Well,
+    /// Each fsync waits for so many ms first.
+    Slow(u64),
+    /// Nothing can be written to a file.
+    Full,
+    /// Each fsync fails.
+    Broken,
+}
+
+/// A disk whose state can be changed while the server runs.
 pub struct SlowDisk {
     dir: TempDir,
 }
 
 impl SlowDisk {
-    /// No delay at first.
+    /// One that is well at first.
     pub fn new() -> SlowDisk {
         SlowDisk { dir: TempDir::with_prefix("outrigger-test-").expect("make a temporary folder") }
     }
 
     fn file(&self) -> PathBuf {
-        self.dir.path().join("delay_ms")
+        self.dir.path().join("state")
     }
 
     /// What a server's environment needs.
@@ -30,9 +44,19 @@ impl SlowDisk {
         vec![("LD_PRELOAD".to_owned(), text(library())), ("SLOW_DISK_FILE".to_owned(), text(self.file()))]
     }
 
-    /// How long each fsync waits from now on.
-    pub fn set_delay_ms(&self, delay_ms: u64) {
-        std::fs::write(self.file(), delay_ms.to_string()).expect("write the delay");
+    /// Changes its state.
+    pub fn set(&self, state: DiskState) {
+        let error = |errno: Errno| errno as i32;
+        let (delay_ms, of_fsync, of_write) = match state {
+            DiskState::Well => (0, 0, 0),
+            DiskState::Slow(delay_ms) => (delay_ms, 0, 0),
+            DiskState::Full => (0, 0, error(Errno::ENOSPC)),
+            DiskState::Broken => (0, error(Errno::EIO), 0),
+        };
+        // By a rename: whoever reads it meanwhile reads one or the other.
+        let fresh = self.dir.path().join("state.new");
+        std::fs::write(&fresh, format!("{delay_ms} {of_fsync} {of_write}")).expect("write the disk's state");
+        std::fs::rename(&fresh, self.file()).expect("put the disk's state in its place");
     }
 }
 
