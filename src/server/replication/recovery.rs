@@ -114,7 +114,9 @@ pub fn judge_round(
     let answers: Vec<PeerAnswer> = infos.iter().map(answer).collect();
     let names = || peers.iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
     let serves = |answer: &PeerAnswer| matches!(answer, PeerAnswer::At(_, Standing::Primary));
-    let take = |peer, taken| Round::Take(Taking { peer, taken, rival: answers.iter().position(serves) });
+    // Whoever is named may be a primary that is to go on: so a copy is made.
+    let rival = answers.iter().position(serves).filter(|_| choosing != Choosing::Named);
+    let take = |peer, taken| Round::Take(Taking { peer, taken, rival });
     let choice = match choosing {
         Choosing::Carefully => choose(own, &answers, durable_acks.into()),
         Choosing::Furthest => choose_by_order(own, &answers, false),
@@ -250,6 +252,9 @@ mod tests {
         let round = judge_round(Some(&own), &peers, &infos, Choosing::Carefully, 1);
         let taken = Taken { place: place(30), epoch: 2, keep_lineage: true };
         assert_eq!(round, Round::Take(Taking { peer: None, taken, rival: Some(1) }));
+        // A copy of a primary that an operator named leaves it alone.
+        let round = judge_round(None, &peers[1..], &infos[1..], Choosing::Named, 1);
+        assert!(matches!(round, Round::Take(Taking { peer: Some(0), rival: None, .. })), "{round:?}");
     }
 
     #[test]
