@@ -32,6 +32,12 @@ fn promoted_beside_a_peer() -> (u16, Server, Server) {
     (port, node, peer)
 }
 
+/// From its next start on the node is a primary that takes its history from this peer.
+fn recover_from(node: &mut Server, peer: &Server) {
+    let peers = address(peer).replace(' ', ":");
+    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+}
+
 /// A replica that was promoted, with one key, and its port.
 fn promoted() -> (u16, Server) {
     promoted_from(primary(&[]))
@@ -147,8 +153,7 @@ fn a_duty_that_was_not_handed_over_outweighs_peers_that_are_behind() {
     wait_durable(&node);
     let lineage = node.client().info("master_replid");
     node.kill();
-    let peers = address(&peer).replace(' ', ":");
-    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+    recover_from(&mut node, &peer);
     node.restart();
     wait_open(&node);
     assert_eq!(node.client().text("GET after"), "1");
@@ -175,8 +180,7 @@ fn files_that_a_peer_is_ahead_of_are_left_behind() {
     node.client().ok("SET after 1");
     in_step(&node, &peer);
     node.kill();
-    let peers = address(&peer).replace(' ', ":");
-    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+    recover_from(&mut node, &peer);
     node.restart();
     wait_open(&node);
     assert_eq!(node.client().text("GET after"), "1");
@@ -199,8 +203,7 @@ fn damaged_files_of_its_own_stop_a_start() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&incr, bytes).expect("damage it");
-    let peers = address(&peer).replace(' ', ":");
-    node.set_args(&[&DEBUG[..], &["--recover-from-peers", &peers]].concat());
+    recover_from(&mut node, &peer);
     node.spawn_again();
     assert!(!node.wait_end(LIMIT).success());
     let log = node.log();

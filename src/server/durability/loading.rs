@@ -60,7 +60,7 @@ impl Teller<'_> {
         self.loading.loaded_bytes.store(loaded_bytes, Ordering::Relaxed);
         if self.told_at.elapsed() >= TELL_EVERY {
             self.told_at = Instant::now();
-            let percent = format_args!("{:.0}", percent(loaded_bytes, total_bytes)).to_string();
+            let percent = format!("{:.0}", percent(loaded_bytes, total_bytes));
             tracing::info!(loaded_bytes, total_bytes, percent, "loading");
         }
     }

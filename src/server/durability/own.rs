@@ -8,12 +8,12 @@
 use super::boot::{loaded_history, report};
 use super::reload::swap;
 use super::{Durability, names_of, snapshot_path};
-use crate::base::random::Rng;
 use crate::keyspace::Keyspace;
 use crate::persistence::recovery::{LoadFrom, RecoverOptions, end_of_folder, recover};
 use crate::replication::{Lineage, Offer, Place};
 use crate::server::Node;
 use crate::server::replication::recovery::Taking;
+use crate::server::replication::takeover::take_recovered;
 use std::sync::Arc;
 
 impl Durability {
@@ -97,10 +97,7 @@ impl Durability {
         node.acks.begin_term(point.offset, false, None);
         self.go_on(node, &recovered, point)?;
         self.keep_duty(point.offset);
-        let name = (!taken.keep_lineage).then(|| Lineage::random(&mut Rng::from_os()));
-        node.log.begin_epoch(taken.epoch + 1, name);
-        node.role.set_held_epoch(node.log.history().epoch.number);
-        node.log.forget_db();
+        take_recovered(node, taken);
         node.role.set_has_history(true);
         *self.own.lock() = None;
         node.gate.change_fences(|fences| fences.no_history = None);

@@ -3,12 +3,12 @@
 use super::follow::another_role;
 use super::intake::{BaseFile, Intake, install};
 use super::recovery::Taking;
-use super::takeover::own_history;
+use super::takeover::{own_history, take_recovered};
 use crate::persistence::load::{Inserting, Staged};
+use crate::replication::Offer;
 use crate::replication::epoch::are_related;
 use crate::replication::handshake::{BulkFrame, MarkFinder, read_bulk_frame};
 use crate::replication::log::History;
-use crate::replication::{Lineage, Offer};
 use crate::server::Node;
 use crate::server::stats::add;
 use bytes::{Bytes, BytesMut};
@@ -136,9 +136,7 @@ fn history_of(node: &Node, offer: &Offer) -> History {
     history
 }
 
-/// Gives a node without a history the one it received, and takes it over: a higher epoch begins. Unless its lineage is to be
-/// kept, what the node writes from now on goes by another name: somebody may hold more of this lineage, or go on with it. An
-/// error when `order` is no longer in force; then nothing has changed.
+/// Gives a node without a history the one it received, and takes it over: a higher epoch begins. An error when `order` is no longer in force; then nothing has changed.
 pub fn begin_history(
     node: &Arc<Node>,
     received: Received,
@@ -149,12 +147,7 @@ pub fn begin_history(
     node.durability.leave_own_files(node).map_err(io::Error::other)?;
     let installed = install(node, received.0, offer.place, offer.history(), order);
     let (point, _) = installed.ok_or_else(another_role)?;
-    let taken = &taking.taken;
-    let fresh = || Lineage::random(&mut crate::base::random::Rng::from_os());
-    let above = taken.epoch.max(offer.epoch.number);
-    node.log.begin_epoch(above + 1, (!taken.keep_lineage).then(fresh));
-    node.role.set_held_epoch(node.log.history().epoch.number);
-    node.log.forget_db();
+    take_recovered(node, &taking.taken);
     node.durability.synced(node, point, None);
     node.gate.change_fences(|fences| fences.no_history = None);
     Ok(())

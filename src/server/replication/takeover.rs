@@ -5,6 +5,7 @@ use super::role::{Claim, LinkPhase};
 use crate::base::random::Rng;
 use crate::keyspace::Locked;
 use crate::replication::epoch::{are_related, is_superseded};
+use crate::replication::guard::Taken;
 use crate::replication::handshake::{history_told, info_fields};
 use crate::replication::log::History;
 use crate::replication::{Epoch, Lineage};
@@ -44,6 +45,16 @@ pub fn promote(node: &Node) {
     if primary_is_lost(node) {
         node.role.set_claim(Some(Claim { address: target.address, epoch: node.role.held_epoch() }));
     }
+}
+
+/// A primary that had no history takes one over, which its log holds by now: an epoch above all that were told begins. Unless its
+/// lineage is to be kept, what the node writes from now on goes by another name: somebody may hold more of this lineage, or
+/// go on with it.
+pub fn take_recovered(node: &Node, taken: &Taken) {
+    let name = (!taken.keep_lineage).then(|| Lineage::random(&mut Rng::from_os()));
+    node.log.begin_epoch(taken.epoch + 1, name);
+    node.role.set_held_epoch(node.log.history().epoch.number);
+    node.log.forget_db();
 }
 
 /// Begins an epoch above this one and above all that this node has heard of. All shards are locked.
