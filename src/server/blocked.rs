@@ -43,9 +43,14 @@ pub struct Woken {
 }
 
 impl Waiter {
-    /// Claims the end of the wait; true for the first who does.
-    pub fn claim(&self) -> bool {
+    /// Claims the end of the wait; true for the first who does. Its caller holds the locks of the waiter's keys: a waker
+    /// runs the command between its look at the claim and its own, and what it takes must have someone to go to.
+    fn claim(&self, _locked: &Locked<'_>) -> bool {
         !self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    fn hashes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.keys.iter().map(|key| hash_bytes(key))
     }
 }
 
@@ -76,9 +81,15 @@ pub struct Registration {
     pub woken: oneshot::Receiver<Woken>,
 }
 
+impl Registration {
+    /// Ends the wait with nothing; false if a waker was first, whose reply is on its way then.
+    pub fn give_up(&self) -> bool {
+        self.waiter.claim(&self.node.keyspace.lock(self.waiter.hashes()))
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.waiter.claim();
         unregister(&self.node, &self.waiter);
     }
 }
@@ -110,7 +121,8 @@ pub fn register(
 }
 
 fn unregister(node: &Node, waiter: &Arc<Waiter>) {
-    let mut locked = node.keyspace.lock(waiter.keys.iter().map(|key| hash_bytes(key)));
+    let mut locked = node.keyspace.lock(waiter.hashes());
+    waiter.claim(&locked);
     let mut queues = node.blocked.queues.lock();
     for key in &waiter.keys {
         let slot = (waiter.db, key.clone());
@@ -207,7 +219,7 @@ fn try_waiter(
     (session.db, session.resp3) = (waiter.db, waiter.resp3);
     let mut reply = Vec::new();
     let (mut locked, _) = lock_for(&node.keyspace, command, &args);
-    // The claim is made under the locks: a client that gave up must not have an element taken for it.
+    // Looked at and claimed under the locks: a client that gives up must not have an element taken for it.
     let outcome = if waiter.ended.load(Ordering::Acquire) || !is_of_use(command, &locked, slot) {
         None
     } else {
@@ -219,15 +231,18 @@ fn try_waiter(
             Some(_) => Some(false),
         }
     };
+    if outcome == Some(true) {
+        let first = waiter.claim(&locked);
+        debug_assert!(first, "the end of a wait is claimed under the locks of its keys");
+    }
     let position = node.log.end();
     drop(locked);
     (session.db, session.resp3) = (db, resp3);
-    if outcome == Some(true) {
-        waiter.claim();
-        if let Some(sender) = waiter.reply.lock().take() {
-            // A receiver that is gone has disconnected; its element went the way Redis's would.
-            let _ = sender.send(Woken { reply, position });
-        }
+    if outcome == Some(true)
+        && let Some(sender) = waiter.reply.lock().take()
+    {
+        // A receiver that is gone has disconnected; its element went the way Redis's would.
+        let _ = sender.send(Woken { reply, position });
     }
     outcome
 }

@@ -360,7 +360,7 @@ fn blocked_reply(
             how = told_to_end(&info) => how,
             () = timeout => 0,
         };
-        if !registration.waiter.claim() {
+        if !registration.give_up() {
             // A waker was first: its reply is on its way.
             return (&mut registration.woken).await.map(|w| w.reply).unwrap_or_default();
         }

@@ -1,8 +1,9 @@
 //! Commands that wait: who is served first, what wakes them, and how a wait ends.
 
 use super::on_each_server;
-use crate::support::{Client, Server, wait_for};
+use crate::support::{Client, Server, scaled, wait_for};
 use outrigger::resp::RespValue;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn bulk(text: &str) -> RespValue {
@@ -203,38 +204,58 @@ fn unblocking_by_another_client() {
     });
 }
 
-#[test]
-fn many_waiters_and_pushers_lose_and_double_nothing() {
-    on_each_server(|server| {
-        const EACH: usize = 300;
-        let mut got: Vec<String> = std::thread::scope(|scope| {
-            let poppers: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let mut client = server.client();
-                        let mut got = Vec::new();
-                        while let RespValue::Array(pair) = client.cmd("BLPOP q1 q2 1") {
-                            got.push(
-                                String::from_utf8_lossy(pair[1].as_bytes().expect("a value")).into_owned(),
-                            );
-                        }
-                        got
-                    })
-                })
-                .collect();
-            for pusher in 0..2 {
+/// Pops until `done` and the queues are empty, with waits of at most `timeout`.
+fn pop_all(server: &Server, timeout: &str, done: &AtomicBool) -> Vec<String> {
+    let mut client = server.client();
+    let mut got = Vec::new();
+    loop {
+        // Looked at before the wait: what was pushed until then is there to be popped.
+        let last = done.load(Ordering::Acquire);
+        match client.cmd(&format!("BLPOP q1 q2 {timeout}")) {
+            RespValue::Array(pair) => {
+                got.push(String::from_utf8_lossy(pair[1].as_bytes().expect("a value")).into_owned());
+            }
+            _ if last => return got,
+            _ => {}
+        }
+    }
+}
+
+/// Four clients pop what two push, each waiting at most `timeout`; the pushers pause that long now and then.
+fn nothing_is_lost_or_doubled(server: &Server, timeout: &str, pause: Duration, each: usize) {
+    let done = AtomicBool::new(false);
+    let mut got: Vec<String> = std::thread::scope(|scope| {
+        let poppers: Vec<_> = (0..4).map(|_| scope.spawn(|| pop_all(server, timeout, &done))).collect();
+        let pushers: Vec<_> = (0..2)
+            .map(|pusher| {
                 scope.spawn(move || {
                     let mut client = server.client();
-                    for i in 0..EACH {
+                    for i in 0..each {
                         client.int(&format!("RPUSH q{} {pusher}-{i}", 1 + i % 2));
+                        std::thread::sleep(pause);
                     }
-                });
-            }
-            poppers.into_iter().flat_map(|thread| thread.join().expect("a popper")).collect()
-        });
-        got.sort();
-        got.dedup();
-        assert_eq!(got.len(), 2 * EACH);
-        assert_eq!(server.client().int("EXISTS q1 q2"), 0);
+                })
+            })
+            .collect();
+        pushers.into_iter().for_each(|thread| thread.join().expect("a pusher"));
+        done.store(true, Ordering::Release);
+        poppers.into_iter().flat_map(|thread| thread.join().expect("a popper")).collect()
+    });
+    assert_eq!(got.len(), 2 * each, "popped, of pushed");
+    got.sort();
+    got.dedup();
+    assert_eq!(got.len(), 2 * each, "different ones");
+    assert_eq!(server.client().int("EXISTS q1 q2"), 0);
+}
+
+#[test]
+fn many_waiters_and_pushers_lose_and_double_nothing() {
+    on_each_server(|server| nothing_is_lost_or_doubled(server, "1", Duration::ZERO, 300));
+}
+
+#[test]
+fn waits_that_end_while_they_are_served_lose_nothing() {
+    on_each_server(|server| {
+        nothing_is_lost_or_doubled(server, "0.001", Duration::from_micros(1100), scaled(1000));
     });
 }
