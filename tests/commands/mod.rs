@@ -13,6 +13,7 @@ mod protocol;
 mod sort;
 mod streams;
 mod their_tools;
+mod tools_beside;
 mod transactions;
 mod waiting;
 
