@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 /// Pages are dropped in strides of this many bytes, a multiple of every page size in use.
 const RELEASE_STRIDE_BYTES: usize = 1 << 20;
+
+/// Bytes of a piece of [`MappedFile::windows`], and what a [`Behind`] lets pile up. A multiple of the stride of releasing.
+pub const WINDOW_BYTES: usize = 4 << 20;
 
 /// The bytes of a *sealed* file: one that nobody will write to, shrink or replace in place again.
 ///
@@ -50,13 +53,60 @@ impl MappedFile {
     /// Lets go of the pages wholly before `offset`, so that a load of a large file does not double the resident
     /// size. They are read from the file again if touched again.
     pub fn release_before(&self, offset: usize) {
+        self.release(0..offset);
+    }
+
+    /// Lets go of the pages that lie wholly within `range`, a few of them at its ends aside. Mapped pages that were touched
+    /// count as resident memory of this process until then. They are read from the file again if touched again, so this
+    /// is safe while others still read there, only slow.
+    pub fn release(&self, range: Range<usize>) {
         if let Bytes::Map(map) = &self.0 {
-            let end = offset.min(map.len()) / RELEASE_STRIDE_BYTES * RELEASE_STRIDE_BYTES;
-            if end > 0 {
+            let start = range.start.div_ceil(RELEASE_STRIDE_BYTES) * RELEASE_STRIDE_BYTES;
+            let end = range.end.min(map.len()) / RELEASE_STRIDE_BYTES * RELEASE_STRIDE_BYTES;
+            if end > start {
                 // SAFETY: the map is shared, read-only and file-backed: a dropped page is read back from the same
-                // sealed file, so no reference can see other bytes. `end` lies within the map.
-                let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, 0, end) };
+                // sealed file, so no reference can see other bytes. The range lies within the map.
+                let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
             }
+        }
+    }
+
+    /// A reading from `start` on that gives back what lies behind it: see [`Behind`].
+    pub fn behind(&self, start: usize) -> Behind<'_> {
+        Behind { file: self, released: start }
+    }
+
+    /// The bytes of `range`, cut to the file, in pieces of [`WINDOW_BYTES`] or less, for whoever needs each byte once
+    /// (a checksum, a copy). With each piece the one before is given back, so a range of any length costs the memory of
+    /// a piece or two.
+    pub fn windows(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        let end = range.end.min(self.len());
+        let mut behind = self.behind(range.start);
+        let starts = (range.start..end).step_by(WINDOW_BYTES).map(Some).chain([None]);
+        starts.filter_map(move |start| {
+            behind.at(start.unwrap_or(end));
+            start.and_then(|start| self.get(start..end.min(start + WINDOW_BYTES)))
+        })
+    }
+}
+
+/// Gives the pages of a sealed file back as a reading goes on: for a reader that walks the file's bytes by itself and
+/// says, every now and then, how far it has come.
+#[derive(Debug)]
+pub struct Behind<'f> {
+    file: &'f MappedFile,
+    /// What lies before this is given back.
+    released: usize,
+}
+
+impl Behind<'_> {
+    /// The reader is done with everything before `offset`. Cheap enough to be told after every record.
+    pub fn at(&mut self, offset: usize) {
+        if offset >= self.released.saturating_add(WINDOW_BYTES) {
+            // From the stride that was given back in part on.
+            let start = self.released / RELEASE_STRIDE_BYTES * RELEASE_STRIDE_BYTES;
+            self.file.release(start..offset);
+            self.released = offset;
         }
     }
 }

@@ -21,5 +21,5 @@ pub mod ticks;
 pub use disk::{
     Disk, DiskError, DiskFile, DiskOp, DiskRead, EntryKind, FileEntry, SyncHandle, sweep_temporaries,
 };
-pub use mapped::MappedFile;
+pub use mapped::{Behind, MappedFile, WINDOW_BYTES};
 pub use real::RealDisk;

@@ -95,3 +95,45 @@ fn mapping_refuses_what_is_no_file_and_takes_an_empty_one() {
     RealDisk.create_new(&empty).unwrap();
     assert!(RealDisk.read_sealed(&empty).unwrap().is_empty());
 }
+
+/// How many bytes of the map that begins where `bytes` do are in memory.
+fn resident_bytes(bytes: &[u8]) -> u64 {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let begins = format!("{:x}-", bytes.as_ptr() as usize);
+    let mut lines = maps.lines().skip_while(|line| !line.starts_with(&begins));
+    let line = lines.find_map(|line| line.strip_prefix("Rss:")).expect("the map is listed");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn what_lies_behind_a_reading_is_given_back() {
+    const BYTES: usize = 10 * WINDOW_BYTES + 12_345;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("big");
+    let block: Vec<u8> = (0..BYTES).map(|n| (n / 1000) as u8).collect();
+    RealDisk.write_whole(&path, &mut |out| out.write_all(&block)).unwrap();
+    let file = RealDisk.read_sealed(&path).unwrap();
+    assert!(file[..] == block[..]);
+    assert!(resident_bytes(&file) >= 10 * WINDOW_BYTES as u64);
+    file.release(0..BYTES);
+    assert!(resident_bytes(&file) <= 4 << 20);
+
+    let (mut most, mut at) = (0, 3_000);
+    for piece in file.windows(3_000..BYTES) {
+        assert!(!piece.is_empty() && piece == &block[at..at + piece.len()]);
+        at += piece.len();
+        most = resident_bytes(&file).max(most);
+    }
+    assert_eq!(at, BYTES);
+    assert!(most <= 3 * WINDOW_BYTES as u64 && resident_bytes(&file) <= 4 << 20, "{most}");
+
+    let (mut behind, mut most) = (file.behind(0), 0);
+    for (n, piece) in file.chunks(100_000).enumerate() {
+        assert!(piece == &block[n * 100_000..][..piece.len()]);
+        behind.at(n * 100_000);
+        most = resident_bytes(&file).max(most);
+    }
+    assert!(most <= 3 * WINDOW_BYTES as u64, "{most}");
+    assert_eq!(file.windows(7..7).count() + file.windows(BYTES..BYTES + 9).count(), 0);
+    assert_eq!(file.windows(BYTES - 3..BYTES + 9).map(<[u8]>::len).collect::<Vec<_>>(), [3]);
+}
