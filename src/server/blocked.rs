@@ -8,12 +8,13 @@
 use super::clients::ClientInfo;
 use super::dispatch::{Ran, run_handler};
 use super::endpoint::Endpoint;
+use super::gate::bits;
 use super::node::Node;
 use super::session::Session;
 use crate::command::apply::OwnedCommand;
 use crate::command::context::ReadyKey;
 use crate::command::locking::lock_for;
-use crate::command::table::{Block, Command};
+use crate::command::table::{Block, Command, flags};
 use crate::keyspace::{Entry, Locked, Shard, ValueRef};
 use crate::value::hash_bytes;
 use parking_lot::Mutex;
@@ -219,8 +220,11 @@ fn try_waiter(
     (session.db, session.resp3) = (waiter.db, waiter.resp3);
     let mut reply = Vec::new();
     let (mut locked, _) = lock_for(&node.keyspace, command, &args);
-    // Looked at and claimed under the locks: a client that gives up must not have an element taken for it.
-    let outcome = if waiter.ended.load(Ordering::Acquire) || !is_of_use(command, &locked, slot) {
+    // Looked at and claimed under the locks: a client that gives up must not have an element taken for it. And since the
+    // key became ready the role may have changed, which ends all waits by and by, or a fence gone up.
+    let may_not_write = command.has(flags::WRITE) && node.gate.has(bits::READ_ONLY | bits::FENCED);
+    let has_ended = waiter.ended.load(Ordering::Acquire) || may_not_write;
+    let outcome = if has_ended || !is_of_use(command, &locked, slot) {
         None
     } else {
         let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
@@ -252,6 +256,87 @@ mod tests {
     use super::*;
     use crate::command::registry;
     use crate::command::testing::Harness;
+    use crate::server::config::Config;
+    use crate::server::dispatch::{LaterReply, Next, execute};
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    fn session(node: &Node) -> Session {
+        let nowhere = Endpoint::Unix("".into());
+        let info = ClientInfo::new(0, nowhere.clone(), nowhere, -1, 0, Box::new(|| ()));
+        Session::new(Arc::new(info), node.settings(), true)
+    }
+
+    fn run(node: &Arc<Node>, words: &str) -> Result<String, LaterReply> {
+        let args: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        let mut out = Vec::new();
+        match execute(node, &mut session(node), &args, &mut out) {
+            Next::Later(later) => Err(later),
+            _ => Ok(String::from_utf8(out).expect("a reply in ASCII")),
+        }
+    }
+
+    fn primary() -> Arc<Node> {
+        let node = Arc::new(Node::new(Config::default()));
+        node.role.set_has_history(true);
+        node
+    }
+
+    fn answer(later: LaterReply) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        String::from_utf8(runtime.block_on(later)).expect("a reply in ASCII")
+    }
+
+    #[test]
+    fn a_wait_does_not_end_while_a_waker_may_hold_its_keys() {
+        let node = primary();
+        let (registered, locked) = (Barrier::new(2), Barrier::new(2));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let Err(later) = run(&node, "BLPOP q 0.001") else { panic!("nothing to pop") };
+                registered.wait();
+                locked.wait();
+                answer(later)
+            });
+            registered.wait();
+            let held = node.keyspace.lock_all();
+            locked.wait();
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!waiting.is_finished());
+            drop(held);
+            assert_eq!(waiting.join().expect("no panic"), "*-1\r\n");
+        });
+    }
+
+    #[test]
+    fn nothing_is_taken_for_a_waiter_once_the_node_takes_no_writes() {
+        for bit in [bits::READ_ONLY, bits::FENCED] {
+            let node = primary();
+            let Err(later) = run(&node, "BLPOP q 0.001") else { panic!("nothing to pop") };
+            // As between a push and the serving of those who wait for it.
+            node.gate.set(bit, true);
+            let key: Box<[u8]> = (*b"q").into();
+            let mut list = session(&node);
+            let hash = hash_bytes(&key);
+            let (command, _) = registry::resolve(&[b"RPUSH"]).expect("a known command");
+            let mut locked = node.keyspace.lock([hash].into_iter());
+            let (mut reply, mut ready) = (Vec::new(), Vec::new());
+            let mut call = Ran {
+                node: &node,
+                session: &mut list,
+                locked: &mut locked,
+                ready: &mut ready,
+                may_block: false,
+            };
+            assert!(run_handler(&mut call, command, &[b"RPUSH", &key, b"a"], &mut reply).is_none());
+            drop(locked);
+            assert_eq!(ready, [(0, key)]);
+            serve_ready(&node, &mut list, ready);
+            assert_eq!(answer(later), "*-1\r\n");
+            node.gate.set(bit, false);
+            assert_eq!(run(&node, "LLEN q").ok().expect("a reply"), ":1\r\n");
+        }
+    }
 
     #[test]
     fn a_waiter_ignores_keys_of_other_types() {
