@@ -190,8 +190,9 @@ impl Node {
 
     /// How children are forked.
     pub fn fork_options(&self) -> ForkOptions {
-        let hang_after = std::time::Duration::from_millis(self.config().snapshot_child_timeout_ms);
-        ForkOptions { hang_after, ..ForkOptions::default() }
+        let config = self.config();
+        let hang_after = std::time::Duration::from_millis(config.snapshot_child_timeout_ms);
+        ForkOptions { hang_after, nicer_by: config.snapshot_child_nice, ..ForkOptions::default() }
     }
 
     /// True while this node follows another.

@@ -314,6 +314,7 @@ settings! {
     aof_load_truncated: bool = true,
     aof_timestamp_enabled: bool = false,
     keep_generations: u32 = 1,
+    snapshot_child_nice: u8 = 10,
     snapshot_child_timeout_ms: u64 = 3_600_000,
     start_new_history: bool = false,
     rdb_key_save_delay_us: i64 = 0,

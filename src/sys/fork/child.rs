@@ -115,6 +115,8 @@ pub(super) fn run(
     reset_signals();
     let _ = prctl::set_name(name);
     close_inherited(&options.fds, fd.as_raw_fd());
+    // SAFETY: `nice` takes any number and touches no memory of ours. It cannot fail, as it only lowers the claim.
+    let _ = unsafe { libc::nice(options.nicer_by.into()) };
     if let Some(score) = options.oom_score_adj {
         raise_oom_score(score);
     }

@@ -54,6 +54,9 @@ pub struct ForkOptions {
     pub fds: InheritedFds,
     /// The child's `oom_score_adj` (-1000 to 1000), so that the kernel, short of memory, takes it before its parent.
     pub oom_score_adj: Option<i16>,
+    /// How much less than its parent it may claim of the processors: added to the niceness, 0 to 19. A snapshot has time,
+    /// what serves has not.
+    pub nicer_by: u8,
     /// After how much silence it is killed.
     pub hang_after: Duration,
 }
@@ -61,7 +64,7 @@ pub struct ForkOptions {
 impl Default for ForkOptions {
     fn default() -> Self {
         let fds = InheritedFds::CloseAllBut(Vec::new());
-        ForkOptions { fds, oom_score_adj: Some(800), hang_after: DEFAULT_HANG_AFTER }
+        ForkOptions { fds, oom_score_adj: Some(800), nicer_by: 0, hang_after: DEFAULT_HANG_AFTER }
     }
 }
 

@@ -151,6 +151,24 @@ fn the_child_is_set_up_to_die_first() {
     assert_eq!((progress.keys_done, progress.bytes_done, check), (1, 1, 1));
 }
 
+fn niceness() -> i64 {
+    // SAFETY: it reads a number of this process and touches no memory of ours.
+    i64::from(unsafe { nix::libc::getpriority(nix::libc::PRIO_PROCESS, 0) })
+}
+
+#[test]
+fn the_child_claims_less_of_the_processors() {
+    let options = ForkOptions { nicer_by: 3, ..quick() };
+    let mut child = fork_child("t-nice", &options, |pipe| {
+        let found = u64::try_from(niceness() + 20).unwrap_or(0);
+        pipe.done(0, 0, found)
+    })
+    .unwrap();
+    let Some(ForkOutcome::Done { check, .. }) = child.wait(LIMIT) else { panic!("not done") };
+    let expected = (niceness() + 3).min(19) + 20;
+    assert_eq!(check, u64::try_from(expected).unwrap());
+}
+
 #[test]
 fn a_flood_of_results_does_not_block_the_child_for_ever() {
     let mut child = fork_child("t-flood", &ForkOptions::default(), |pipe| {

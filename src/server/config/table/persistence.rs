@@ -72,6 +72,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     yes_no!("aof-load-truncated", aof_load_truncated, "Start although the last append-only file ends in the middle of a command."),
     yes_no!("aof-timestamp-enabled", aof_timestamp_enabled, "Annotate the append-only file with the time, for restores to a point in time."),
     integer!("keep-generations", keep_generations: u32, 0, 1000, "Earlier generations (a base and its log files) kept on disk after a rewrite or full sync. (Ours.)"),
+    integer!("snapshot-child-nice", snapshot_child_nice: u8, 0, 19, "How much less of the processors a snapshot or rewrite child may claim than the server: its niceness above the server's. (Ours.)"),
     integer!("snapshot-child-timeout-ms", snapshot_child_timeout_ms: u64, 0, i64::MAX, "End a snapshot or rewrite child that makes no progress for this many milliseconds; 0 never does. (Ours.)"),
     Directive::new(
         "recover-from-peers",
