@@ -221,6 +221,9 @@ impl Connection {
                         return step;
                     }
                     let next = self.run_one();
+                    if let Next::Paused = next {
+                        return Step::Paused;
+                    }
                     self.taken += consumed;
                     match next {
                         Next::Continue if self.output.len() > self.flush_bytes => return Step::Flush,
@@ -228,6 +231,7 @@ impl Connection {
                         Next::Close => return Step::Close,
                         Next::Later(reply) => return Step::Later(reply),
                         Next::Feed(start) => return Step::Feed(start),
+                        Next::Paused => unreachable!("returned above"),
                         Next::Migrate(_) => unreachable!("made into a later reply"),
                     }
                 }
@@ -272,7 +276,7 @@ impl Connection {
             ReplyMode::Off => self.output.truncate(mark),
             ReplyMode::Skip => {
                 self.output.truncate(mark);
-                if !matches!(next, Next::Later(_)) {
+                if !matches!(next, Next::Later(_) | Next::Paused) {
                     self.session.reply_mode = ReplyMode::On;
                 }
             }

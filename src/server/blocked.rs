@@ -24,6 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
+/// States in which nothing is written for a client that waits.
+const NO_SERVING: u32 = bits::READ_ONLY | bits::FENCED | bits::PAUSED;
+
 /// One blocked client.
 pub struct Waiter {
     command: OwnedCommand,
@@ -62,6 +65,8 @@ type Queues = HashMap<(u32, Box<[u8]>), VecDeque<Arc<Waiter>>>;
 pub struct BlockedClients {
     queues: Mutex<Queues>,
     count: AtomicUsize,
+    /// Somebody was not served because of the node's state.
+    missed: AtomicBool,
 }
 
 impl BlockedClients {
@@ -168,6 +173,16 @@ pub fn serve_ready(node: &Node, session: &mut Session, ready: Vec<ReadyKey>) {
     }
 }
 
+/// Serves those who were not served when their keys became ready, once the node's state lets it; the cron calls this.
+pub fn serve_missed(node: &Node) {
+    let blocked = &node.blocked;
+    if node.gate.has(NO_SERVING) || !blocked.missed.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    let awaited = blocked.queues.lock().keys().cloned().collect();
+    serve_ready_of_node(node, awaited);
+}
+
 /// As [`serve_ready`], where it was no client that made the keys ready: the primary's stream, expiry, eviction.
 pub fn serve_ready_of_node(node: &Node, ready: Vec<ReadyKey>) {
     if ready.is_empty() {
@@ -221,9 +236,10 @@ fn try_waiter(
     let mut reply = Vec::new();
     let (mut locked, _) = lock_for(&node.keyspace, command, &args);
     // Looked at and claimed under the locks: a client that gives up must not have an element taken for it. And since the
-    // key became ready the role may have changed, which ends all waits by and by, or a fence gone up.
-    let may_not_write = command.has(flags::WRITE) && node.gate.has(bits::READ_ONLY | bits::FENCED);
-    let has_ended = waiter.ended.load(Ordering::Acquire) || may_not_write;
+    // key became ready the role may have changed, which ends all waits by and by, a fence gone up or a pause begun.
+    let is_too_late = command.has(flags::WRITE) && node.gate.has(NO_SERVING);
+    node.blocked.missed.fetch_or(is_too_late, Ordering::AcqRel);
+    let has_ended = waiter.ended.load(Ordering::Acquire) || is_too_late;
     let outcome = if has_ended || !is_of_use(command, &locked, slot) {
         None
     } else {
@@ -308,33 +324,32 @@ mod tests {
         });
     }
 
+    /// Pushes `a` to `q` as a command does that began before the gate's bit was set, and serves who waits.
+    fn push_late(node: &Arc<Node>) {
+        let mut session = session(node);
+        let (command, _) = registry::resolve(&[b"RPUSH"]).expect("a known command");
+        let mut locked = node.keyspace.lock_all();
+        let (mut reply, mut ready) = (Vec::new(), Vec::new());
+        let mut call =
+            Ran { node, session: &mut session, locked: &mut locked, ready: &mut ready, may_block: false };
+        assert!(run_handler(&mut call, command, &[b"RPUSH", b"q", b"a"], &mut reply).is_none());
+        drop(locked);
+        assert_eq!(ready, [(0, (*b"q").into())]);
+        serve_ready(node, &mut session, ready);
+    }
+
     #[test]
-    fn nothing_is_taken_for_a_waiter_once_the_node_takes_no_writes() {
-        for bit in [bits::READ_ONLY, bits::FENCED] {
+    fn nothing_is_taken_for_a_waiter_while_the_node_takes_no_writes() {
+        for bit in [bits::READ_ONLY, bits::FENCED, bits::PAUSED] {
             let node = primary();
-            let Err(later) = run(&node, "BLPOP q 0.001") else { panic!("nothing to pop") };
-            // As between a push and the serving of those who wait for it.
+            let Err(later) = run(&node, "BLPOP q 0") else { panic!("nothing to pop") };
             node.gate.set(bit, true);
-            let key: Box<[u8]> = (*b"q").into();
-            let mut list = session(&node);
-            let hash = hash_bytes(&key);
-            let (command, _) = registry::resolve(&[b"RPUSH"]).expect("a known command");
-            let mut locked = node.keyspace.lock([hash].into_iter());
-            let (mut reply, mut ready) = (Vec::new(), Vec::new());
-            let mut call = Ran {
-                node: &node,
-                session: &mut list,
-                locked: &mut locked,
-                ready: &mut ready,
-                may_block: false,
-            };
-            assert!(run_handler(&mut call, command, &[b"RPUSH", &key, b"a"], &mut reply).is_none());
-            drop(locked);
-            assert_eq!(ready, [(0, key)]);
-            serve_ready(&node, &mut list, ready);
-            assert_eq!(answer(later), "*-1\r\n");
+            push_late(&node);
+            serve_missed(&node);
             node.gate.set(bit, false);
             assert_eq!(run(&node, "LLEN q").ok().expect("a reply"), ":1\r\n");
+            serve_missed(&node);
+            assert_eq!(answer(later), "*2\r\n$1\r\nq\r\n$1\r\na\r\n");
         }
     }
 

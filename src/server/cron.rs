@@ -1,6 +1,6 @@
 //! The periodic work of a node: expiry, sampling, limits, idle clients.
 
-use super::blocked::{awaited_streams, serve_ready_of_node};
+use super::blocked::{awaited_streams, serve_missed, serve_ready_of_node};
 use super::clients::ClientKind;
 use super::eviction::{self, Room};
 use super::gate::bits;
@@ -35,6 +35,7 @@ pub async fn run(node: Arc<Node>) {
             continue;
         }
         node.pause.end_if_due(&node.gate, node.now_ms());
+        serve_missed(&node);
         node.rates.sample(&node.stats, node.clock().monotonic_us());
         make_room(&node).await;
         if round % ROUNDS_A_SECOND == 0 {
@@ -65,8 +66,7 @@ async fn expire_due(node: &Node) {
 
 /// May keys be removed because of their expiry? Not where the primary decides, nor where nothing may change.
 fn may_expire(node: &Node) -> bool {
-    let hindrances = bits::REPLICA | bits::FENCED | bits::LOADING | bits::PAUSED;
-    node.active_expiry.load(Ordering::Relaxed) && !node.gate.has(hindrances)
+    node.active_expiry.load(Ordering::Relaxed) && !node.gate.has(bits::NO_REMOVALS)
 }
 
 /// Does a slice of one shard's expiry; true when there may be more to do.

@@ -1,7 +1,7 @@
 //! From a parsed command to its reply: look-up, gate, locks, handler, log.
 
 use super::blocked::{self, serve_ready};
-use super::clients::ClientInfo;
+use super::clients::{ClientInfo, ClientKind};
 use super::command_stats::Ended;
 use super::commands;
 use super::eviction;
@@ -40,6 +40,8 @@ pub enum Next {
     Close,
     /// Await the reply, then go on.
     Later(LaterReply),
+    /// Nothing has been done: run the command again when the pause is over.
+    Paused,
     /// The peer is a replica: hand the connection over to the feed.
     Feed(super::replication::FeedStart),
     /// Send keys to another server, and reply how that went.
@@ -62,10 +64,10 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
         Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
         _ => commands::run(node, session, command, args, out, None),
     };
-    if let Next::Later(_) = next {
-        later::begin(session, command, args);
-    } else {
-        account(node, session, command, args, out.get(mark..).unwrap_or_default());
+    match next {
+        Next::Later(_) => later::begin(session, command, args),
+        Next::Paused => session.batch_commands -= 1,
+        _ => account(node, session, command, args, out.get(mark..).unwrap_or_default()),
     }
     next
 }
@@ -288,6 +290,11 @@ pub fn append_effects(node: &Node, session: &mut Session) -> bool {
     tracked
 }
 
+/// Must a client's writes wait for the end of a pause? Good as long as the caller holds a lock.
+pub(super) fn writes_wait(node: &Node, session: &Session) -> bool {
+    node.gate.has(bits::PAUSED) && session.info.kind() == ClientKind::Normal
+}
+
 fn run_keyspace(
     node: &Arc<Node>,
     session: &mut Session,
@@ -297,14 +304,17 @@ fn run_keyspace(
 ) -> Next {
     let mut ready = Vec::new();
     let (mut locked, first_hash) = lock_for(&node.keyspace, command, args);
-    // The role may have changed since the look at the gate, or a fence gone up. That takes all locks, so now it stays.
-    if command.has(flags::WRITE)
-        && node.gate.has(bits::READ_ONLY | bits::FENCED)
-        && let Some(text) = node.gate.refuse(session, command)
-    {
-        drop(locked);
-        let text = text.into_owned().into_bytes().into();
-        return refuse(node, session, out, Refusal { command: Some(command), text });
+    // The role may have changed since the look at the gate, a fence gone up or a pause begun. That takes all locks, so now
+    // it stays.
+    if command.has(flags::WRITE) && node.gate.has(bits::READ_ONLY | bits::FENCED | bits::PAUSED) {
+        if let Some(text) = node.gate.refuse(session, command) {
+            drop(locked);
+            let text = text.into_owned().into_bytes().into();
+            return refuse(node, session, out, Refusal { command: Some(command), text });
+        }
+        if writes_wait(node, session) {
+            return Next::Paused;
+        }
     }
     let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);

@@ -111,7 +111,7 @@ pub fn make_room(node: &Node) -> Room {
     let config = node.config();
     let limit = config.maxmemory_bytes;
     // A replica takes what its primary sends, whatever the limit, and only its primary evicts.
-    if limit == 0 || node.is_replica() {
+    if limit == 0 || node.gate.has(bits::NO_REMOVALS) {
         return settle(node, Room::Enough);
     }
     let Some(mut work) = node.eviction.work.try_lock() else {
@@ -183,9 +183,9 @@ fn evict_one(node: &Node, policy: MaxmemoryPolicy, samples: u32, work: &mut Work
 fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<usize> {
     let (_, hash) = locate(&candidate.key);
     let locked = node.keyspace.lock_one(hash);
-    // Under the lock: a change of role takes them all, and once CONFIG SET has answered that there is no limit, no key
-    // that a client writes afterwards may go.
-    if node.is_replica() || !node.eviction.is_on() {
+    // Under the lock: a change of role or a pause takes them all, and once CONFIG SET has answered that there is no limit,
+    // no key that a client writes afterwards may go.
+    if node.gate.has(bits::NO_REMOVALS) || !node.eviction.is_on() {
         return None;
     }
     let entry = locked.shard(hash).db(candidate.db).get(hash, &candidate.key)?;

@@ -83,6 +83,19 @@ fn few_that_qualify_are_found_among_many() {
 }
 
 #[test]
+fn nothing_is_evicted_where_it_must_not() {
+    for bit in [bits::REPLICA, bits::FENCED, bits::LOADING, bits::PAUSED] {
+        let node = node(MaxmemoryPolicy::AllkeysRandom);
+        put(&node, "k", 0, None);
+        node.gate.set(bit, true);
+        let candidate = Candidate { score: 0, db: 0, key: (*b"k").into() };
+        assert_eq!(evict(&node, MaxmemoryPolicy::AllkeysRandom, &candidate), None);
+        node.gate.set(bit, false);
+        assert!(evict(&node, MaxmemoryPolicy::AllkeysRandom, &candidate).is_some());
+    }
+}
+
+#[test]
 fn the_limit_closes_the_gate() {
     let node = node(MaxmemoryPolicy::NoEviction);
     let look = |bytes: u64| {

@@ -38,6 +38,9 @@ pub mod bits {
     pub const TRACKED: u32 = 1 << 12;
     /// A snapshot for a full sync is being taken: a write to a heavy value may have to wait. Refuses nothing.
     pub const SYNCING: u32 = 1 << 13;
+    /// States in which the node removes nothing by itself, neither what has expired nor what is to be evicted: another node
+    /// decides, or nothing may change. All change under all locks, so that a look under any lock is good until that is let go.
+    pub const NO_REMOVALS: u32 = REPLICA | FENCED | LOADING | PAUSED;
 }
 
 /// The state of the gate.

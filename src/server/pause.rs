@@ -24,7 +24,7 @@ struct State {
 
 impl Pause {
     /// Begins a pause of all commands or of writes, or makes the present one longer or wider; never shorter or
-    /// narrower.
+    /// narrower. Where no write may end after it, the caller holds all shards.
     pub fn begin(&self, gate: &Gate, until_ms: i64, all: bool) {
         let mut state = self.state.lock();
         let going_on = gate.has(bits::PAUSED) && state.until_ms > 0;
@@ -116,6 +116,40 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::clients::ClientInfo;
+    use crate::server::config::Config;
+    use crate::server::dispatch::{Next, execute};
+    use crate::server::endpoint::Endpoint;
+    use crate::server::{Node, Session};
+    use std::sync::Arc;
+
+    /// What a command comes to, and how far it brings the log.
+    fn run(node: &Arc<Node>, session: &mut Session, words: &str) -> (bool, u64) {
+        let args: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        let next = execute(node, session, &args, &mut Vec::new());
+        (matches!(next, Next::Paused), node.log.end())
+    }
+
+    #[test]
+    fn a_write_that_passed_the_look_before_the_pause_began_waits_all_the_same() {
+        let node = Arc::new(Node::new(Config::default()));
+        node.role.set_has_history(true);
+        let nowhere = Endpoint::Unix("".into());
+        let info = Arc::new(ClientInfo::new(0, nowhere.clone(), nowhere, -1, 0, Box::new(|| ())));
+        let mut session = Session::new(info, node.settings(), true);
+        node.pause.begin(&node.gate, i64::MAX, false);
+        assert_eq!(run(&node, &mut session, "SET a 1"), (true, 0));
+        assert_eq!(run(&node, &mut session, "GET a"), (false, 0));
+        for words in ["MULTI", "GET a", "SET a 1"] {
+            assert_eq!(run(&node, &mut session, words), (false, 0));
+        }
+        assert_eq!(run(&node, &mut session, "EXEC"), (true, 0));
+        assert_eq!(run(&node, &mut session, "EXEC"), (true, 0), "it is there to be run again");
+        node.pause.end(&node.gate);
+        let (is_paused, end) = run(&node, &mut session, "EXEC");
+        assert!(!is_paused && end > 0);
+        assert_eq!(session.batch_commands, 7, "what was put off does not count");
+    }
 
     #[test]
     fn a_pause_grows_and_ends() {

@@ -32,7 +32,7 @@ pub(super) fn remove_past_due(node: &Node, met: &mut Vec<PastDue>) {
         let (_, hash) = locate(&key);
         let locked = node.keyspace.lock_one(hash);
         // Under the lock: a change of role takes them all.
-        if node.gate.has(bits::REPLICA | bits::FENCED | bits::LOADING | bits::PAUSED) {
+        if node.gate.has(bits::NO_REMOVALS) {
             continue;
         }
         // Where a sync's snapshot would have to take all of it in first, the periodic work removes it later.

@@ -2,7 +2,7 @@
 
 use super::commands;
 use super::dispatch::{
-    Next, Ran, Refusal, Unfinished, account, append_effects, refuse, run_unlogged, walk_at_once,
+    Next, Ran, Refusal, Unfinished, account, append_effects, refuse, run_unlogged, walk_at_once, writes_wait,
 };
 use super::node::Node;
 use super::replication::acks;
@@ -139,6 +139,13 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
         // Watches may lie in any shard, and are looked at under the same locks.
         false => node.keyspace.lock_all(),
     };
+    let writes =
+        |(command, _): &(&Command, _)| command.has(flags::WRITE) || command.has(flags::MAY_REPLICATE);
+    if writes_wait(node, session) && transaction.queue.iter().any(writes) {
+        session.info.queued.store(transaction.queue.len() as i64, Ordering::Relaxed);
+        session.transaction = Some(transaction);
+        return Next::Paused;
+    }
     if watched_key_changed(session, &locked) {
         drop(locked);
         unwatch(&node.keyspace, session);
@@ -192,7 +199,7 @@ fn run_queued<'k>(
         return match commands::run(node, session, command, args, out, Some(locked)) {
             Next::Continue => false,
             Next::Close => true,
-            Next::Later(_) | Next::Feed(_) | Next::Migrate(_) => {
+            Next::Later(_) | Next::Paused | Next::Feed(_) | Next::Migrate(_) => {
                 let name = full_name(command);
                 Reply::new(out, session.resp3).error(format!("ERR {name} is not allowed in transactions"));
                 false

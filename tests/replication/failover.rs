@@ -2,7 +2,7 @@
 
 use super::{primary, replica};
 use crate::support::nodes::{LIMIT, address, equal_digests, figure, in_step, is_linked, order, wait_linked};
-use crate::support::{Client, Server, wait_for};
+use crate::support::{Client, Server, scaled, wait_for};
 use nix::sys::signal::Signal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -215,4 +215,39 @@ fn the_first_replica_that_has_everything_is_chosen() {
     wait_for("the second to be linked to the first", LIMIT, || is_linked(&second));
     order(&second, &third);
     in_step(&third, &second);
+}
+
+#[test]
+fn the_offset_stands_still_once_a_pause_of_writes_is_answered() {
+    let server = Server::ours(&["--io-threads", "3"]);
+    let mut operator = server.client();
+    let stop = AtomicBool::new(false);
+    let mut moved = 0;
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (server, stop) = (&server, &stop);
+            scope.spawn(move || {
+                let mut client = server.client();
+                while !stop.load(Ordering::Relaxed) {
+                    match n {
+                        0 => drop(client.cmd("BLPOP q 0.001")),
+                        1 => drop(client.cmd("RPUSH q a")),
+                        _ => drop(client.cmd(&format!("INCR counter:{n}"))),
+                    }
+                }
+            });
+        }
+        let mut offset = || operator.info("master_repl_offset").expect("an offset");
+        let mut other = server.client();
+        for _ in 0..scaled(30) {
+            other.ok("CLIENT PAUSE 60000 WRITE");
+            let told = offset();
+            std::thread::sleep(Duration::from_millis(5));
+            moved += usize::from(offset() != told);
+            other.ok("CLIENT UNPAUSE");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(moved, 0);
 }

@@ -294,7 +294,9 @@ fn pause(call: &mut Call<'_, '_>) -> Next {
     let Some(until_ms) = call.node.now_ms().checked_add(ms) else {
         return call.error("ERR timeout is out of range");
     };
-    call.node.pause.begin(&call.node.gate, until_ms, all);
+    // Under all locks: no write that has begun ends after the reply, so that the offset stands still from then on.
+    let node = call.node;
+    call.with_all_shards(|_| node.pause.begin(&node.gate, until_ms, all));
     call.ok()
 }
 
