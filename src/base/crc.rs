@@ -1,6 +1,6 @@
 //! CRC64 as RDB, DUMP and AOF checksums use it: Jones polynomial, reflected, initial value and final xor 0.
 
-use crc_fast::{CrcAlgorithm, Digest};
+use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
 /// From this many bytes on the carry-less-multiply implementation is the faster one.
 const BULK_BYTES: usize = 64;
@@ -10,6 +10,11 @@ const BULK_BYTES: usize = 64;
 #[inline]
 pub fn crc64(state: u64, bytes: &[u8]) -> u64 {
     if bytes.len() < BULK_BYTES { ::crc64::crc64(state, bytes) } else { bulk(state, bytes) }
+}
+
+/// The checksum of `ab`, of the checksum of `a` and of `b` each taken by itself from state 0.
+pub fn crc64_joined(a: u64, b: u64, b_bytes: u64) -> u64 {
+    checksum_combine(CrcAlgorithm::Crc64Redis, a, b, b_bytes)
 }
 
 fn bulk(state: u64, bytes: &[u8]) -> u64 {
@@ -39,6 +44,7 @@ mod tests {
             let (a, b) = data.split_at(split);
             assert_eq!(crc64(crc64(0, a), b), whole, "split at {split}");
             assert_eq!(bulk(bulk(0, a), b), whole, "bulk split at {split}");
+            assert_eq!(crc64_joined(crc64(0, a), crc64(0, b), b.len() as u64), whole, "joined at {split}");
             assert_eq!(crc64(0, a), ::crc64::crc64(0, a), "prefix of {split}");
         }
     }

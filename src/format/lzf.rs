@@ -231,6 +231,34 @@ pub fn decompress(input: &[u8], declared_len: usize, out: &mut Vec<u8>) -> Resul
     result
 }
 
+/// Checks that [`decompress`] would expand `input` to `declared_len` bytes, without a place to put them.
+pub fn verify(input: &[u8], declared_len: usize) -> Result<(), LzfError> {
+    if expanded_len(input)? != declared_len {
+        return Err(LzfError::WrongLength { declared: declared_len });
+    }
+    let (mut at, mut written) = (0, 0);
+    while let Some(&control) = input.get(at) {
+        if control < 32 {
+            written += control as usize + 1;
+            at += control as usize + 2;
+            continue;
+        }
+        // No stream whose length could be told ends within a copy.
+        let (len, low_at) = match control {
+            224.. => (9 + input.get(at + 1).copied().unwrap_or(0) as usize, at + 2),
+            _ => ((control >> 5) as usize + 2, at + 1),
+        };
+        let low = input.get(low_at).copied().unwrap_or(0) as usize;
+        let distance = ((control as usize & 31) << 8 | low) + 1;
+        if distance > written {
+            return Err(LzfError::BadDistance { at, distance, written });
+        }
+        written += len;
+        at = low_at + 1;
+    }
+    Ok(())
+}
+
 /// How many bytes a stream expands to, by its control bytes alone.
 fn expanded_len(input: &[u8]) -> Result<usize, LzfError> {
     let mut at = 0;
@@ -424,6 +452,7 @@ mod tests {
         fn round_trips_and_agrees_with_the_crate(input in compressible()) {
             if let Some(out) = squeeze(&input) {
                 prop_assert_eq!(&expanded(&out, input.len()).unwrap(), &input);
+                prop_assert_eq!(verify(&out, input.len()), Ok(()));
                 prop_assert_eq!(&lzf::decompress(&out, input.len()).unwrap(), &input);
             } else {
                 prop_assert!(input.len() < 4);
@@ -435,7 +464,11 @@ mod tests {
 
         #[test]
         fn never_panics(input in prop::collection::vec(any::<u8>(), 0..200), len in 0usize..20_000) {
-            if let Ok(out) = expanded(&input, len) {
+            // By a length that was made up it never gets far.
+            let len = if len % 4 == 0 { len } else { expanded_len(&input).unwrap_or(len) };
+            let expands = expanded(&input, len);
+            prop_assert_eq!(verify(&input, len), expands.clone().map(|_| ()));
+            if let Ok(out) = expands {
                 prop_assert_eq!(out.len(), len);
             }
         }

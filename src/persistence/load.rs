@@ -11,6 +11,7 @@ use super::parts::{Plan, Unsound, decode_in_parts};
 use super::snapshot::{AUX_EPOCH, AUX_EPOCH_SINCE, PacedFile, UsageKind};
 use crate::command::{Settings, access};
 use crate::format::aof::seal::{Epoch, Lineage};
+use crate::format::rdb::cut::Part;
 use crate::format::rdb::writer::AUX_PREFIX;
 use crate::format::rdb::{Entry, FeedReader, RdbError, RdbReader, ReadOptions, Record};
 use crate::keyspace::{Db, Entry as Stored, Keyspace, db};
@@ -102,15 +103,15 @@ pub struct Facts {
 
 /// Facts as they come in.
 #[derive(Debug, Default)]
-struct Gathered {
-    facts: Facts,
+pub(super) struct Gathered {
+    pub(super) facts: Facts,
     lineage: Option<Lineage>,
     offset: Option<u64>,
     stream_db: Option<u32>,
 }
 
 impl Gathered {
-    fn aux(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn aux(&mut self, key: &[u8], value: &[u8]) {
         let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
         match key {
             b"repl-id" => self.lineage = Lineage::from_bytes(value).ok(),
@@ -138,7 +139,7 @@ impl Gathered {
     }
 
     /// Takes what a later part of the same snapshot tells.
-    fn absorb(&mut self, later: Gathered) {
+    pub(super) fn absorb(&mut self, later: Gathered) {
         let (facts, more) = (&mut self.facts, later.facts);
         facts.keys += more.keys;
         facts.skipped_empty += more.skipped_empty;
@@ -151,7 +152,7 @@ impl Gathered {
         self.stream_db = later.stream_db.or(self.stream_db);
     }
 
-    fn done(mut self, bytes: u64, skipped_empty: u64) -> Facts {
+    pub(super) fn done(mut self, bytes: u64, skipped_empty: u64) -> Facts {
         self.facts.bytes = bytes;
         self.facts.skipped_empty = skipped_empty;
         if let (Some(lineage), Some(offset)) = (self.lineage, self.offset) {
@@ -291,7 +292,9 @@ pub(super) fn read_in_parts(
     mut released: impl FnMut(usize),
 ) -> Result<Facts, LoadError> {
     let databases = keyspace.databases();
-    let decode = |reader: &mut RdbReader<&[u8]>| -> Result<Gathered, Unsound> {
+    let decode = |part: &Part| -> Result<Gathered, Unsound> {
+        let slice = bytes.get(part.bytes.clone()).unwrap_or_default();
+        let mut reader = RdbReader::of_part(slice, part, how.read);
         let (mut gathered, mut entries) = (Gathered::default(), Vec::new());
         while let Some(record) = reader.next_record().map_err(|_| Unsound)? {
             match record {
@@ -308,13 +311,20 @@ pub(super) fn read_in_parts(
         Ok(gathered)
     };
     let (mut all, mut release_at) = (Gathered::default(), RELEASE_EVERY_BYTES);
-    let end = decode_in_parts(bytes, how.read, plan, decode, |gathered, part| {
-        all.absorb(gathered);
-        if part.end as u64 >= release_at {
-            released(part.end);
-            release_at = part.end as u64 + RELEASE_EVERY_BYTES;
-        }
-    });
+    let end = decode_in_parts(
+        bytes,
+        how.read,
+        plan,
+        &|_| (),
+        || &decode,
+        |gathered, part, _| {
+            all.absorb(gathered);
+            if part.bytes.end as u64 >= release_at {
+                released(part.bytes.end);
+                release_at = part.bytes.end as u64 + RELEASE_EVERY_BYTES;
+            }
+        },
+    );
     let Ok(end) = end else { return Err(first_fault(bytes, how.read, databases)) };
     all.facts.checksum = end.checksum;
     let skipped_empty = all.facts.skipped_empty;

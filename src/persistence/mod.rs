@@ -6,6 +6,7 @@
 
 mod blocks;
 pub mod generation;
+pub mod judge;
 pub mod live;
 pub mod load;
 pub mod names;

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::base::crc::{crc64, crc64_joined};
 use crate::format::rdb::cut::{Cutter, End, Part};
-use crate::format::rdb::{RdbReader, ReadOptions};
+use crate::format::rdb::{CHECKSUM_BYTES, HEADER_BYTES, ReadOptions};
 
 /// Bytes of a part.
 const PART_BYTES: usize = 1 << 20;
@@ -41,33 +42,41 @@ impl Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsound;
 
-/// Cuts a snapshot, lets `work` decode each part on one of several threads, and gives what comes of them to `take`, in
-/// the order of the parts, with where they lie.
+/// Cuts a snapshot, lets several threads decode the parts, each with a worker of its own that `make` makes, and gives what
+/// comes of them to `take`, in the order of the parts, with where they lie. The checksum is verified if `options` say so.
+///
+/// `passed` is told ranges that were read, as soon as they were, in no order, also of long records that are not yet decoded:
+/// whoever gives memory back for them only costs reading again what is needed once more.
 ///
 /// # Errors
 /// Something is wrong with one of the parts, or with how they follow each other.
-pub fn decode_in_parts<T: Send, E: Send>(
+pub fn decode_in_parts<T: Send, E: Send, W: FnMut(&Part) -> Result<T, E>>(
     bytes: &[u8],
     options: ReadOptions,
     plan: Plan,
-    work: impl Fn(&mut RdbReader<&[u8]>) -> Result<T, E> + Sync,
-    mut take: impl FnMut(T, Range<usize>),
+    passed: PassedRange<'_>,
+    make: impl Fn() -> W + Sync,
+    mut take: impl FnMut(T, &Part, u64),
 ) -> Result<End, Unsound> {
-    let mut cutter = Cutter::new(bytes, &options).map_err(|_| Unsound)?;
+    let read_to = Follower::new(passed, 0);
+    let tell = |at| read_to.at(at);
+    let mut cutter = Cutter::new(bytes, &options).map_err(|_| Unsound)?.telling(&tell);
     let has_failed = AtomicBool::new(false);
-    thread::scope(|scope| {
+    let mut order = InOrder::new(bytes);
+    let end = thread::scope(|scope| {
         let (parts, to_decode) = sync_channel::<(usize, Part)>(plan.threads * 2);
         let (done, results) = channel();
         let to_decode = Arc::new(Mutex::new(to_decode));
         for _ in 0..plan.threads {
             let (done, to_decode) = (done.clone(), Arc::clone(&to_decode));
-            let (work, has_failed) = (&work, &has_failed);
+            let (make, has_failed) = (&make, &has_failed);
             scope.spawn(move || {
+                let mut work = make();
                 while let Some((index, part)) = next_of(&to_decode) {
-                    let slice = bytes.get(part.bytes.clone()).unwrap_or_default();
-                    let result = work(&mut RdbReader::of_part(slice, &part, options));
+                    let result = work(&part);
                     has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    if done.send((index, part.bytes, result)).is_err() {
+                    let crc = if options.verify_checksum { sum(bytes, &part.bytes, passed) } else { 0 };
+                    if done.send(Done { index, part, crc, result }).is_err() {
                         return;
                     }
                 }
@@ -75,7 +84,6 @@ pub fn decode_in_parts<T: Send, E: Send>(
         }
         // With the last thread that decodes, what it waits for is gone, and the other way round.
         drop((done, to_decode));
-        let mut order = InOrder { next: 0, early: BTreeMap::new() };
         let mut index = 0;
         while !has_failed.load(Ordering::Relaxed)
             && let Some(part) = cutter.next_part(plan.part_bytes).map_err(|_| Unsound)?
@@ -84,40 +92,104 @@ pub fn decode_in_parts<T: Send, E: Send>(
                 break;
             }
             index += 1;
-            while let Ok(result) = results.try_recv() {
-                order.take(result, &mut take)?;
+            while let Ok(done) = results.try_recv() {
+                order.take(done, &mut take)?;
             }
         }
         drop(parts);
-        for result in results {
-            order.take(result, &mut take)?;
+        for done in results {
+            order.take(done, &mut take)?;
         }
         cutter.end().ok_or(Unsound)
-    })
+    })?;
+    if options.verify_checksum && end.checksum.is_some_and(|written| written != order.crc_at(&end)) {
+        return Err(Unsound);
+    }
+    Ok(end)
+}
+
+/// Told of ranges of bytes that were read.
+pub type PassedRange<'p> = &'p (dyn Fn(Range<usize>) + Sync);
+
+/// Tells of what one reader passes.
+pub struct Follower<'p> {
+    passed: PassedRange<'p>,
+    last: AtomicUsize,
+}
+
+impl<'p> Follower<'p> {
+    /// A reader that begins at `at`.
+    pub fn new(passed: PassedRange<'p>, at: usize) -> Follower<'p> {
+        Follower { passed, last: AtomicUsize::new(at) }
+    }
+
+    /// The reader has come to `at`.
+    pub fn at(&self, at: usize) {
+        let from = self.last.swap(at, Ordering::Relaxed);
+        if from < at {
+            (self.passed)(from..at);
+        }
+    }
+}
+
+/// Bytes of a part that are summed up before they are told of.
+const SUMMED_AT_ONCE_BYTES: usize = 4 << 20;
+
+/// The checksum of a range by itself.
+pub fn sum(bytes: &[u8], range: &Range<usize>, passed: PassedRange<'_>) -> u64 {
+    let mut crc = 0;
+    for start in range.clone().step_by(SUMMED_AT_ONCE_BYTES) {
+        let piece = start..range.end.min(start + SUMMED_AT_ONCE_BYTES);
+        crc = crc64(crc, bytes.get(piece.clone()).unwrap_or_default());
+        passed(piece);
+    }
+    crc
 }
 
 fn next_of(parts: &Mutex<Receiver<(usize, Part)>>) -> Option<(usize, Part)> {
     parts.lock().ok()?.recv().ok()
 }
 
-/// Results that may come in any order.
-struct InOrder<T> {
-    next: usize,
-    early: BTreeMap<usize, (Range<usize>, T)>,
+/// What a thread has done.
+struct Done<T, E> {
+    index: usize,
+    part: Part,
+    /// The part's checksum by itself.
+    crc: u64,
+    result: Result<T, E>,
 }
 
-impl<T> InOrder<T> {
-    fn take<E>(
-        &mut self,
-        (index, bytes, result): (usize, Range<usize>, Result<T, E>),
-        take: &mut impl FnMut(T, Range<usize>),
-    ) -> Result<(), Unsound> {
-        self.early.insert(index, (bytes, result.map_err(|_| Unsound)?));
-        while let Some((bytes, result)) = self.early.remove(&self.next) {
+/// Results that may come in any order.
+struct InOrder<'b, T> {
+    bytes: &'b [u8],
+    next: usize,
+    early: BTreeMap<usize, (Part, u64, T)>,
+    /// Of the bytes up to the end of the last part in order.
+    crc: u64,
+    end: usize,
+}
+
+impl<'b, T> InOrder<'b, T> {
+    fn new(bytes: &'b [u8]) -> InOrder<'b, T> {
+        let crc = crc64(0, bytes.get(..HEADER_BYTES).unwrap_or_default());
+        InOrder { bytes, next: 0, early: BTreeMap::new(), crc, end: HEADER_BYTES }
+    }
+
+    fn take<E>(&mut self, done: Done<T, E>, take: &mut impl FnMut(T, &Part, u64)) -> Result<(), Unsound> {
+        self.early.insert(done.index, (done.part, done.crc, done.result.map_err(|_| Unsound)?));
+        while let Some((part, crc, result)) = self.early.remove(&self.next) {
             self.next += 1;
-            take(result, bytes);
+            self.crc = crc64_joined(self.crc, crc, part.bytes.len() as u64);
+            self.end = part.bytes.end;
+            take(result, &part, self.crc);
         }
         Ok(())
+    }
+
+    /// The checksum that should stand at the end.
+    fn crc_at(&self, end: &End) -> u64 {
+        let to = (end.bytes as usize).saturating_sub(CHECKSUM_BYTES);
+        crc64(self.crc, self.bytes.get(self.end..to).unwrap_or_default())
     }
 }
 

@@ -1,11 +1,14 @@
 //! The offline tools, one call each: paths in, a report out. Sources are only read.
 
+mod snapshot;
+
+pub use snapshot::{SnapshotReport, check_snapshot};
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::load::{Facts, LoadError, judge_rdb};
 use super::names::Names;
 use super::offline::{Offline, OfflineError, RestoreTo, Restored};
 use super::recovery::{
@@ -14,16 +17,12 @@ use super::recovery::{
 use super::snapshot::SnapshotOptions;
 use crate::base::time::{Clock, SystemClock};
 use crate::command::Settings;
-use crate::format::rdb::{ReadOptions, Record};
 use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
-use crate::value::Value;
 
 /// The folder of the append-only files inside a data folder, unless `appenddirname` says otherwise.
 pub const APPEND_FOLDER: &str = "appendonlydir";
 /// What a manifest's name ends in.
 const MANIFEST_SUFFIX: &str = ".manifest";
-/// Progress is told each time about this many bytes have been read.
-const PROGRESS_EVERY_BYTES: u64 = 4 << 20;
 
 /// Why a tool has nothing to report, or did not do what it should.
 #[derive(Debug, Error)]
@@ -41,6 +40,16 @@ pub enum ToolError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The file is not of the kind that the tool reads.
+    #[error("{} {what}\n  next: {next}", path.display())]
+    WrongFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to do.
+        next: &'static str,
     },
     /// The disk failed.
     #[error(transparent)]
@@ -71,65 +80,10 @@ impl ToolError {
             ToolError::NothingThere(_)
             | ToolError::Ambiguous(_)
             | ToolError::Path { .. }
+            | ToolError::WrongFile { .. }
             | ToolError::Disk(_) => false,
         }
     }
-}
-
-/// What was found in a snapshot file.
-#[derive(Debug)]
-pub struct SnapshotReport {
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Keys read.
-    pub keys: u64,
-    /// Keys of them that expire.
-    pub expiring: u64,
-    /// Fields of hashes that expire.
-    pub expiring_fields: u64,
-    /// Records read: keys, fields about the file, marks.
-    pub records: u64,
-    /// Databases that hold keys, and how many.
-    pub databases: Vec<(u32, u64)>,
-    /// All that a whole snapshot tells; or what is wrong, and at which byte.
-    pub outcome: Result<Facts, (u64, LoadError)>,
-}
-
-/// Reads a snapshot file through. `progress` is told bytes read and bytes in all.
-pub fn check_snapshot(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<SnapshotReport, ToolError> {
-    let file = RealDisk.read_sealed(path)?;
-    let bytes = file.len() as u64;
-    let (mut keys, mut expiring, mut expiring_fields, mut records, mut told) = (0, 0, 0, 0, 0);
-    let mut databases: Vec<(u32, u64)> = Vec::new();
-    let mut see = |record: &Record<'_>, at: u64| {
-        records += 1;
-        if let Record::Entry(entry) = record {
-            keys += 1;
-            expiring += u64::from(entry.expire_at_ms.is_some());
-            if let Value::Hash(hash) = &entry.value {
-                expiring_fields += hash.count_times() as u64;
-            }
-            match databases.last_mut().filter(|(db, _)| *db == entry.db) {
-                Some((_, count)) => *count += 1,
-                None => databases.push((entry.db, 1)),
-            }
-        }
-        if at >= told + PROGRESS_EVERY_BYTES {
-            told = at;
-            progress(at, bytes);
-        }
-    };
-    let outcome = judge_rdb(&file, ReadOptions::default(), &mut see);
-    let outcome = match outcome {
-        Ok(facts) if facts.bytes < bytes => {
-            let error = LoadError::Trailing { offset: facts.bytes, bytes: bytes - facts.bytes };
-            Err((error.offset(), error))
-        }
-        Ok(facts) => Ok(facts),
-        Err(error) => Err((error.offset(), error)),
-    };
-    progress(bytes, bytes);
-    Ok(SnapshotReport { bytes, keys, expiring, expiring_fields, records, databases, outcome })
 }
 
 /// Judges append-only files as a start would: those of a data folder, of an append-only folder, of the folder of a

@@ -7,7 +7,7 @@ use std::ops::{Deref, Range};
 use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 /// Pages are dropped in strides of this many bytes, a multiple of every page size in use.
-const RELEASE_STRIDE_BYTES: usize = 1 << 20;
+const RELEASE_STRIDE_BYTES: usize = 64 << 10;
 
 /// Bytes of a piece of [`MappedFile::windows`], and what a [`Behind`] lets pile up. A multiple of the stride of releasing.
 pub const WINDOW_BYTES: usize = 4 << 20;
@@ -56,12 +56,13 @@ impl MappedFile {
         self.release(0..offset);
     }
 
-    /// Lets go of the pages that lie wholly within `range`, a few of them at its ends aside. Mapped pages that were touched
-    /// count as resident memory of this process until then. They are read from the file again if touched again, so this
-    /// is safe while others still read there, only slow.
+    /// Lets go of the pages of `range`; at its end a few are kept, and before its beginning a few go, too, so that ranges
+    /// that follow each other leave nothing between them. Mapped pages that were touched count as resident memory of
+    /// this process until then. They are read from the file again if touched again, so this is safe while others still
+    /// read there, only slow.
     pub fn release(&self, range: Range<usize>) {
         if let Bytes::Map(map) = &self.0 {
-            let start = range.start.div_ceil(RELEASE_STRIDE_BYTES) * RELEASE_STRIDE_BYTES;
+            let start = range.start / RELEASE_STRIDE_BYTES * RELEASE_STRIDE_BYTES;
             let end = range.end.min(map.len()) / RELEASE_STRIDE_BYTES * RELEASE_STRIDE_BYTES;
             if end > start {
                 // SAFETY: the map is shared, read-only and file-backed: a dropped page is read back from the same
@@ -103,9 +104,7 @@ impl Behind<'_> {
     /// The reader is done with everything before `offset`. Cheap enough to be told after every record.
     pub fn at(&mut self, offset: usize) {
         if offset >= self.released.saturating_add(WINDOW_BYTES) {
-            // From the stride that was given back in part on.
-            let start = self.released / RELEASE_STRIDE_BYTES * RELEASE_STRIDE_BYTES;
-            self.file.release(start..offset);
+            self.file.release(self.released..offset);
             self.released = offset;
         }
     }

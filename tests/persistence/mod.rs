@@ -3,6 +3,7 @@
 mod begun;
 mod damage;
 mod full_disk;
+mod judging;
 mod loading;
 pub mod nodes;
 mod restore;

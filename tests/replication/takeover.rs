@@ -127,8 +127,9 @@ fn a_tail_that_the_log_has_given_up_is_kept_as_a_snapshot() {
     in_step(&second, &first);
     let [tail] = &tails(&first)[..] else { panic!("{:?}", tails(&first)) };
     assert!(tail.extension().is_some_and(|extension| extension == "rdb"), "{}", tail.display());
-    let report = outrigger::persistence::toolbox::check_snapshot(tail, &mut |_, _| ()).expect("a report");
-    assert!(report.outcome.is_ok() && report.keys == 301, "{report:?}");
+    let report =
+        outrigger::persistence::toolbox::check_snapshot(tail, None, &mut |_, _| ()).expect("a report");
+    assert!(report.judged.fault.is_none() && report.judged.tally.keys == 301, "{report:?}");
 }
 
 /// It is right to have both where the primary is alive: a copy is no takeover.

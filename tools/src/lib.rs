@@ -2,6 +2,7 @@
 //! `outrigger::persistence::toolbox`, with the decoders that the server loads with.
 
 pub mod output;
+pub mod snapshots;
 pub mod times;
 pub mod views;
 

@@ -5,7 +5,6 @@ use outrigger::format::aof::manifest::FileKind;
 use outrigger::format::aof::verify::HistoryPoint;
 use outrigger::persistence::offline::Restored;
 use outrigger::persistence::recovery::{CutTail, FileReport, LoadedFrom, RecoveryError, Report};
-use outrigger::persistence::toolbox::SnapshotReport;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -72,7 +71,7 @@ impl From<&RecoveryError> for Damage {
 }
 
 impl Damage {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let place = self.byte.map_or_else(String::new, |byte| format!(" at byte {byte}"));
         format!("DAMAGED: {}{place}: {}\n  next: {}\n", self.file.display(), self.what, self.advice)
     }
@@ -242,103 +241,6 @@ impl LogView {
                 true => writeln!(text, "SOUND: every byte is vouched for by a checksum"),
                 false => writeln!(text, "SOUND in structure; not every file carries checksums"),
             };
-        }
-        text
-    }
-}
-
-/// What `rdb-check` found.
-#[derive(Debug, Serialize)]
-pub struct SnapshotView {
-    /// The file.
-    pub path: PathBuf,
-    /// Whether it loads.
-    pub sound: bool,
-    /// Its length.
-    pub bytes: u64,
-    /// Records read.
-    pub records: u64,
-    /// Keys read.
-    pub keys: u64,
-    /// Keys of them that expire.
-    pub expiring: u64,
-    /// Fields of hashes that expire.
-    pub expiring_fields: u64,
-    /// Keys by database.
-    pub databases: Vec<(u32, u64)>,
-    /// Its place in a history.
-    pub place: Option<Place>,
-    /// When it was taken.
-    pub time: Option<Moment>,
-    /// CRC64 that was verified, hex.
-    pub crc64: Option<String>,
-    /// Function libraries in it.
-    pub functions: usize,
-    /// Damage.
-    pub damage: Option<Damage>,
-}
-
-impl SnapshotView {
-    /// Of a report.
-    pub fn new(path: &Path, report: &SnapshotReport) -> SnapshotView {
-        let facts = report.outcome.as_ref().ok();
-        let damage = report.outcome.as_ref().err().map(|(byte, error)| Damage {
-            file: path.to_owned(),
-            byte: Some(*byte),
-            what: error.to_string(),
-            advice: "start from another copy: a replica's `appendonlydir` (see `aof-check`), an earlier \
-                     generation, or another node"
-                .to_owned(),
-        });
-        SnapshotView {
-            path: path.to_owned(),
-            sound: damage.is_none(),
-            bytes: report.bytes,
-            records: report.records,
-            keys: report.keys,
-            expiring: report.expiring,
-            expiring_fields: report.expiring_fields,
-            databases: report.databases.clone(),
-            place: facts.and_then(|facts| facts.point).map(|point| point.history().into()),
-            time: facts.and_then(|facts| facts.ctime_s).map(|s| s.saturating_mul(1000).into()),
-            crc64: facts.and_then(|facts| facts.checksum).map(|crc| format!("{crc:016x}")),
-            functions: facts.map_or(0, |facts| facts.functions.len()),
-            damage,
-        }
-    }
-
-    /// For a person.
-    pub fn text(&self) -> String {
-        let mut text = format!(
-            "{}: {} bytes, {} records, {} keys ({} expire)\n",
-            self.path.display(),
-            self.bytes,
-            self.records,
-            self.keys,
-            self.expiring
-        );
-        if self.expiring_fields > 0 {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{} fields of hashes expire", self.expiring_fields);
-        }
-        for (db, keys) in &self.databases {
-            let _ = writeln!(text, "database {db}: {keys} keys");
-        }
-        if let Some(place) = &self.place {
-            let _ = writeln!(text, "lineage {}, offset {}", place.lineage, place.offset);
-        }
-        if let Some(time) = &self.time {
-            let _ = writeln!(text, "taken {}", time.rfc3339);
-        }
-        if self.functions > 0 {
-            let _ = writeln!(text, "{} function libraries", self.functions);
-        }
-        match (&self.damage, &self.crc64) {
-            (Some(damage), _) => text.push_str(&damage.text()),
-            (None, Some(crc)) => {
-                let _ = writeln!(text, "SOUND: crc64 {crc}");
-            }
-            (None, None) => text.push_str("SOUND in structure; the file carries no checksum\n"),
         }
         text
     }

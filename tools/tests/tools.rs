@@ -1,5 +1,6 @@
 //! The tools from the outside: exit codes, text, JSON.
 
+use outrigger::base::crc::crc64;
 use outrigger::format::aof::verify::LogVerifier;
 use serde_json::Value;
 use std::fs;
@@ -273,4 +274,71 @@ fn times_of_hash_fields_are_counted_and_kept() {
     ends_with(0, RESTORE, &[shown(&new), "--into", shown(&again)]);
     let base = again.join("appendonlydir/appendonly.aof.1.base.rdb");
     assert_eq!(json(0, RDB_CHECK, &[shown(&base)])["expiring_fields"], 2);
+}
+
+/// A snapshot of so many hashes, and where each begins.
+fn snapshot(count: usize) -> (Vec<u8>, Vec<usize>) {
+    let listpack = b"\x0c\0\0\0\x02\0\x81a\x02\x05\x01\xff";
+    let mut bytes = b"REDIS0010\xfa\x09redis-ver\x057.2.4\xfe\x02".to_vec();
+    let mut places = Vec::new();
+    for n in 0..count {
+        places.push(bytes.len());
+        bytes.extend([16, 6]);
+        bytes.extend(format!("key:{n:02}").as_bytes());
+        bytes.push(12);
+        bytes.extend(listpack);
+    }
+    bytes.push(0xff);
+    bytes.extend(crc64(0, &bytes).to_le_bytes());
+    (bytes, places)
+}
+
+#[test]
+fn a_snapshot_is_reported_and_its_damage_located() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("dump.rdb");
+    let (sound, places) = snapshot(30);
+    fs::write(&path, &sound).unwrap();
+    let view = json(0, RDB_CHECK, &[shown(&path)]);
+    assert_eq!((&view["version"], &view["keys"], &view["elements"]), (&10.into(), &30.into(), &30.into()));
+    assert_eq!(view["facts"][0]["value"], "7.2.4");
+    assert_eq!((&view["databases"][0]["db"], &view["databases"][0]["keys"]), (&2.into(), &30.into()));
+    assert_eq!((&view["encodings"][0]["type"], &view["encodings"][0]["keys"]), (&"hash".into(), &30.into()));
+    json(1, RDB_CHECK, &[shown(&path), "--databases", "2"]);
+    let mut bad = sound.clone();
+    bad[places[10] + 9] ^= 1;
+    fs::write(&path, &bad).unwrap();
+    let around = &json(1, RDB_CHECK, &[shown(&path)])["around"];
+    assert_eq!((&around["record_at"], &around["key"]), (&places[10].into(), &"key:10".into()), "{around}");
+    assert_eq!((&around["keys_before"], &around["keys_after"]), (&10.into(), &19.into()), "{around}");
+    let text = ends_with(1, RDB_CHECK, &[shown(&path)]);
+    assert!(
+        text.contains("DAMAGED") && text.contains("key \"key:10\"") && text.contains("up to the end"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_snapshot_is_named_with_what_to_do() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("file");
+    let with_log = [&snapshot(2).0[..], command(&["SET", "a", "b"]).as_bytes()].concat();
+    let cases: [(&[u8], &str); 7] = [
+        (b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n", "aof-check FILE"),
+        (b"#TS:1700000000\r\n", "aof-check FILE"),
+        (b"file appendonly.aof.1.incr.aof seq 1 type i\n", "aof-check DIR"),
+        (b"a text that somebody has written\n", "is a text"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "decompress"),
+        (b"VALKEY080\xff\0\0\0\0\0\0\0\0", "Valkey"),
+        (&with_log, "a log follows"),
+    ];
+    for (bytes, said) in cases {
+        fs::write(&path, bytes).unwrap();
+        let text = ends_with(2, RDB_CHECK, &[shown(&path)]);
+        assert!(text.contains(said) && text.contains("next: "), "{text}");
+    }
+    fs::write(&path, b"").unwrap();
+    assert!(ends_with(1, RDB_CHECK, &[shown(&path)]).contains("the file is empty"));
+    assert!(ends_with(2, RDB_CHECK, &[shown(home.path())]).contains("is a folder"));
+    assert!(ends_with(2, RDB_CHECK, &[shown(&home.path().join("none"))]).contains("none"));
 }

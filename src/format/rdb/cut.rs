@@ -3,10 +3,12 @@
 //! The cutter follows the lengths alone. It judges nothing: each part is decoded by the one decoder
 //! ([`super::RdbReader::of_part`]), and where the cutter meets what it cannot follow, that decoder says what is wrong.
 
+use super::cursor::{Cursor, Doubt, Passed, Stored, doubt};
 use super::error::{RdbError, RdbErrorKind};
-use super::input::{Input, Length};
-use super::reader::{ReadOptions, read_version};
-use super::{opcode, value_type};
+use super::input::Input;
+use super::reader::{FIRST_WITH_CHECKSUM, ReadOptions, read_version};
+use super::{HEADER_BYTES, opcode, value_type};
+use crate::value::Element;
 use std::ops::Range;
 
 /// Some whole records that follow each other.
@@ -25,16 +27,23 @@ pub struct Part {
 pub struct End {
     /// The length of the snapshot in bytes.
     pub bytes: u64,
-    /// The checksum that stands at the end; `None` if the snapshot has none or says that it was not taken.
+    /// The checksum that stands at the end, not yet held against the bytes; `None` if the snapshot has none or says that it
+    /// was not taken.
     pub checksum: Option<u64>,
+}
+
+/// What was passed.
+enum Skipped<'b> {
+    Entry(Stored<'b>),
+    Other,
+    End,
 }
 
 /// Cuts a snapshot that lies in one piece.
 pub struct Cutter<'b> {
-    input: Input<&'b [u8]>,
+    input: Cursor<'b>,
     version: u16,
     db: u32,
-    verify_checksum: bool,
     end: Option<End>,
 }
 
@@ -44,29 +53,85 @@ impl<'b> Cutter<'b> {
     /// # Errors
     /// The bytes do not begin like a snapshot that can be read.
     pub fn new(bytes: &'b [u8], options: &ReadOptions) -> Result<Cutter<'b>, RdbError> {
-        let mut input = Input::new(bytes, 0, 0, options.max_string_bytes);
-        let version = read_version(&mut input)?;
-        Ok(Cutter { input, version, db: 0, verify_checksum: options.verify_checksum, end: None })
+        let version = read_version(&mut Input::new(bytes, 0, 0, options.max_string_bytes))?;
+        let input = Cursor::new(bytes, HEADER_BYTES, options.max_string_bytes);
+        Ok(Cutter { input, version, db: 0, end: None })
+    }
+
+    /// Begins in the middle of a snapshot, at the first byte of a part that may be longer than any part.
+    pub fn at(bytes: &'b [u8], part: &Part, options: &ReadOptions) -> Cutter<'b> {
+        let input = Cursor::new(bytes, part.bytes.start, options.max_string_bytes);
+        Cutter { input, version: part.version, db: part.db, end: None }
+    }
+
+    /// Tells `passed` how far it has come, every now and then.
+    #[must_use]
+    pub fn telling(self, passed: Passed<'b>) -> Cutter<'b> {
+        Cutter { input: self.input.telling(passed), ..self }
+    }
+
+    /// The version of the snapshot.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The database in force.
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
+    /// Where it stands.
+    pub fn offset(&self) -> usize {
+        self.input.at
+    }
+
+    /// The key of the next record that has one, expanded into `room` if need be; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Cutter::next_part`].
+    pub fn next_key<'r>(&mut self, room: &'r mut Vec<u8>) -> Result<Option<Element<'r>>, RdbError>
+    where
+        'b: 'r,
+    {
+        while self.end.is_none() {
+            if let Skipped::Entry(key) = self.skip_record().map_err(|doubt| self.error(doubt))? {
+                return key.element(room).map(Some).map_err(|doubt| self.error(doubt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Passes one record, whatever it is.
+    ///
+    /// # Errors
+    /// As [`Cutter::next_part`].
+    pub fn pass_record(&mut self) -> Result<(), RdbError> {
+        self.skip_record().map(|_| ()).map_err(|doubt| self.error(doubt))
+    }
+
+    #[expect(clippy::boxed_local, reason = "a doubt comes in its box")]
+    fn error(&self, doubt: Doubt) -> RdbError {
+        RdbError::new(self.input.at as u64, *doubt)
     }
 
     /// The next part, of a record at least, and of `about_bytes` or little more; `None` at the end.
     ///
     /// # Errors
-    /// A length that leads beyond the end, a type that is not known, a checksum that does not hold. The cutter is of no more
+    /// A length that leads beyond the end, or a type that is not known. The cutter is of no more
     /// use then.
     pub fn next_part(&mut self, about_bytes: usize) -> Result<Option<Part>, RdbError> {
-        let (db, begins) = (self.db, self.input.offset() as usize);
+        let (db, begins) = (self.db, self.input.at);
         while self.end.is_none() {
-            let here = self.input.offset() as usize;
+            let here = self.input.at;
             if here - begins >= about_bytes.max(1) {
                 break;
             }
-            if self.skip_record()? {
+            if let Skipped::End = self.skip_record().map_err(|doubt| self.error(doubt))? {
                 // The part ends before the mark of the end.
                 return Ok(self.part(begins..here, db));
             }
         }
-        Ok(self.part(begins..self.input.offset() as usize, db).filter(|_| self.end.is_none()))
+        Ok(self.part(begins..self.input.at, db).filter(|_| self.end.is_none()))
     }
 
     fn part(&self, bytes: Range<usize>, db: u32) -> Option<Part> {
@@ -78,8 +143,8 @@ impl<'b> Cutter<'b> {
         self.end
     }
 
-    /// Passes a record, with what stands before its key; true if it was the end.
-    fn skip_record(&mut self) -> Result<bool, RdbError> {
+    /// Passes a record, with what stands before its key.
+    fn skip_record(&mut self) -> Result<Skipped<'b>, Doubt> {
         let mut has_attributes = false;
         loop {
             let kind = self.input.u8()?;
@@ -89,27 +154,27 @@ impl<'b> Cutter<'b> {
                 opcode::FREQ => self.skip(1)?,
                 opcode::IDLE => self.lengths(1)?,
                 opcode::SLOT_INFO..=opcode::EOF if has_attributes => {
-                    return Err(self.input.error(RdbErrorKind::DanglingAttribute));
+                    return Err(doubt(RdbErrorKind::DanglingAttribute));
                 }
                 opcode::EOF => {
                     self.take_end()?;
-                    return Ok(true);
+                    return Ok(Skipped::End);
                 }
                 opcode::SLOT_INFO..opcode::EOF => {
                     self.skip_other(kind)?;
-                    return Ok(false);
+                    return Ok(Skipped::Other);
                 }
                 _ => {
-                    self.texts(1)?;
+                    let key = self.input.stored()?;
                     self.skip_value(kind)?;
-                    return Ok(false);
+                    return Ok(Skipped::Entry(key));
                 }
             }
             has_attributes = true;
         }
     }
 
-    fn skip_other(&mut self, kind: u8) -> Result<(), RdbError> {
+    fn skip_other(&mut self, kind: u8) -> Result<(), Doubt> {
         match kind {
             opcode::AUX => self.texts(2),
             opcode::RESIZE_DB => self.lengths(2),
@@ -117,33 +182,36 @@ impl<'b> Cutter<'b> {
             opcode::FUNCTION2 => self.texts(1),
             opcode::SELECT_DB => {
                 let db = self.input.length()?;
-                self.db = u32::try_from(db).map_err(|_| self.input.error(RdbErrorKind::TooLong(db)))?;
+                self.db = u32::try_from(db).map_err(|_| doubt(RdbErrorKind::TooLong(db)))?;
                 Ok(())
             }
-            other => Err(self.input.error(RdbErrorKind::UnknownType(other))),
+            other => Err(doubt(RdbErrorKind::UnknownType(other))),
         }
     }
 
-    fn take_end(&mut self) -> Result<(), RdbError> {
-        let checksum = self.input.take_checksum(self.version, self.verify_checksum)?;
-        self.end = Some(End { bytes: self.input.offset(), checksum });
+    fn take_end(&mut self) -> Result<(), Doubt> {
+        let written = match self.version >= FIRST_WITH_CHECKSUM {
+            true => u64::from_le_bytes(self.input.array()?),
+            false => 0,
+        };
+        self.end = Some(End { bytes: self.input.at as u64, checksum: (written != 0).then_some(written) });
         Ok(())
     }
 
-    fn skip(&mut self, bytes: usize) -> Result<(), RdbError> {
+    fn skip(&mut self, bytes: usize) -> Result<(), Doubt> {
         self.input.take(bytes).map(|_| ())
     }
 
-    fn lengths(&mut self, count: usize) -> Result<(), RdbError> {
+    fn lengths(&mut self, count: usize) -> Result<(), Doubt> {
         (0..count).try_for_each(|_| self.input.length().map(|_| ()))
     }
 
-    fn texts(&mut self, count: u64) -> Result<(), RdbError> {
-        (0..count).try_for_each(|_| self.input.skip_text())
+    fn texts(&mut self, count: u64) -> Result<(), Doubt> {
+        (0..count).try_for_each(|_| self.input.stored().map(|_| ()))
     }
 
     /// So many elements of `texts` strings and `more` bytes each.
-    fn elements(&mut self, texts: u64, more: usize) -> Result<(), RdbError> {
+    fn elements(&mut self, texts: u64, more: usize) -> Result<(), Doubt> {
         for _ in 0..self.input.length()? {
             self.texts(texts)?;
             self.skip(more)?;
@@ -151,7 +219,7 @@ impl<'b> Cutter<'b> {
         Ok(())
     }
 
-    fn skip_value(&mut self, kind: u8) -> Result<(), RdbError> {
+    fn skip_value(&mut self, kind: u8) -> Result<(), Doubt> {
         match kind {
             value_type::STRING
             | value_type::HASH_ZIPMAP
@@ -178,12 +246,12 @@ impl<'b> Cutter<'b> {
                 self.measured(2)
             }
             value_type::STREAM | value_type::STREAM_2 | value_type::STREAM_3 => self.stream(kind),
-            other => Err(self.input.error(RdbErrorKind::UnknownType(other))),
+            other => Err(doubt(RdbErrorKind::UnknownType(other))),
         }
     }
 
     /// So many elements of a number and `texts` strings each.
-    fn measured(&mut self, texts: u64) -> Result<(), RdbError> {
+    fn measured(&mut self, texts: u64) -> Result<(), Doubt> {
         for _ in 0..self.input.length()? {
             self.lengths(1)?;
             self.texts(texts)?;
@@ -191,7 +259,7 @@ impl<'b> Cutter<'b> {
         Ok(())
     }
 
-    fn text_scores(&mut self) -> Result<(), RdbError> {
+    fn text_scores(&mut self) -> Result<(), Doubt> {
         for _ in 0..self.input.length()? {
             self.texts(1)?;
             match self.input.u8()? {
@@ -203,7 +271,7 @@ impl<'b> Cutter<'b> {
     }
 
     /// See [`super::stream`] for what is where.
-    fn stream(&mut self, kind: u8) -> Result<(), RdbError> {
+    fn stream(&mut self, kind: u8) -> Result<(), Doubt> {
         self.elements(2, 0)?;
         // Length and last id; then first id, greatest deleted id and entries added.
         self.lengths(if kind == value_type::STREAM { 3 } else { 8 })?;
@@ -223,26 +291,6 @@ impl<'b> Cutter<'b> {
             }
         }
         Ok(())
-    }
-}
-
-impl Input<&[u8]> {
-    /// Passes a string in whatever form it is stored.
-    fn skip_text(&mut self) -> Result<(), RdbError> {
-        let len = match self.length_or_encoding()? {
-            Length::Plain(len) => len,
-            Length::Encoded(encoding) => match super::input::number_bytes(encoding) {
-                Some(bytes) => bytes,
-                None if encoding == super::input::STRING_LZF => {
-                    let packed = self.length()?;
-                    self.length()?;
-                    packed
-                }
-                None => return Err(self.error(RdbErrorKind::StringEncoding(encoding))),
-            },
-        };
-        let len = self.string_length(len)?;
-        self.take(len).map(|_| ())
     }
 }
 
@@ -319,6 +367,11 @@ pub(super) mod tests {
             }
             assert_eq!(reader.offset() as usize, at);
         }
-        Ok((told, cutter.end()))
+        // Whoever decodes parts sums them up, too.
+        let fits = |end: &End| {
+            let summed = crate::base::crc::crc64(0, &bytes[..end.bytes as usize - 8]);
+            end.checksum.is_none_or(|written| written == summed)
+        };
+        Ok((told, cutter.end().filter(fits)))
     }
 }

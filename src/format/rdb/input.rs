@@ -77,6 +77,7 @@ struct Chunks<R> {
     /// Bytes consumed before the chunk at hand.
     consumed: u64,
     crc: u64,
+    is_summed: bool,
 }
 
 impl<R: BufRead> Chunks<R> {
@@ -86,7 +87,7 @@ impl<R: BufRead> Chunks<R> {
 
     /// Brings the checksum up to date.
     fn sum(&mut self) -> Result<u64, RdbError> {
-        if self.used > self.summed {
+        if self.is_summed && self.used > self.summed {
             let offset = self.offset();
             let chunk = self.source.fill_buf().map_err(|error| RdbError::new(offset, error))?;
             self.crc = crc64(self.crc, chunk.get(self.summed..self.used).unwrap_or_default());
@@ -112,7 +113,7 @@ impl<R: BufRead> Chunks<R> {
 
     /// The next `len` bytes: in place if they lie in one piece, else gathered as they arrive.
     fn take<'a>(&'a mut self, len: usize, gathered: &'a mut Vec<u8>) -> Result<&'a [u8], RdbError> {
-        if self.used - self.summed > CRC_STRIDE_BYTES {
+        if self.is_summed && self.used - self.summed > CRC_STRIDE_BYTES {
             self.sum()?;
         }
         let offset = self.offset();
@@ -147,11 +148,18 @@ impl<R: BufRead> Input<R> {
     /// An input whose first byte stands at `offset`, after bytes with the checksum `crc`.
     pub(super) fn new(source: R, offset: u64, crc: u64, max_string_bytes: u64) -> Self {
         Input {
-            source: Chunks { source, used: 0, summed: 0, consumed: offset, crc },
+            source: Chunks { source, used: 0, summed: 0, consumed: offset, crc, is_summed: true },
             gathered: Vec::new(),
             unpacked: Vec::new(),
             max_string_bytes,
         }
+    }
+
+    /// As [`Input::new`], without a checksum.
+    pub(super) fn unsummed(source: R, offset: u64, max_string_bytes: u64) -> Self {
+        let mut input = Input::new(source, offset, 0, max_string_bytes);
+        input.source.is_summed = false;
+        input
     }
 
     /// Bytes read so far.

@@ -60,6 +60,14 @@ pub enum ZiplistErrorKind {
 
 /// Checks that `bytes` are one whole ziplist and returns its elements.
 pub fn ziplist_elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, ZiplistError> {
+    let mut elements = Vec::new();
+    ziplist_each(bytes, |element| elements.push(element))?;
+    Ok(elements)
+}
+
+/// Checks that `bytes` are one whole ziplist, and shows each element to `see`, in order, before it is known whether all is
+/// well. Returns how many there are.
+pub fn ziplist_each<'a>(bytes: &'a [u8], mut see: impl FnMut(Element<'a>)) -> Result<usize, ZiplistError> {
     let fail = |at, kind| Err(ZiplistError { at, kind });
     let header = bytes.first_chunk::<ZIPLIST_HEADER>();
     let (Some(&[a, b, c, d, e, f, g, h, i, j]), true) = (header, bytes.len() > ZIPLIST_HEADER) else {
@@ -71,7 +79,7 @@ pub fn ziplist_elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, ZiplistError> 
     if total != bytes.len() {
         return fail(0, ZiplistErrorKind::TotalBytes);
     }
-    let mut elements = Vec::new();
+    let mut found = 0;
     let (mut at, mut last, mut previous_len) = (ZIPLIST_HEADER, ZIPLIST_HEADER, 0);
     loop {
         match bytes.get(at) {
@@ -84,7 +92,8 @@ pub fn ziplist_elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, ZiplistError> 
         if previous != previous_len {
             return fail(at, ZiplistErrorKind::PreviousLength);
         }
-        elements.push(element);
+        see(element);
+        found += 1;
         last = at;
         previous_len = len;
         at += len;
@@ -95,10 +104,10 @@ pub fn ziplist_elements(bytes: &[u8]) -> Result<Vec<Element<'_>>, ZiplistError> 
     if tail != last {
         return fail(4, ZiplistErrorKind::Tail);
     }
-    if count != u16::MAX && usize::from(count) != elements.len() {
+    if count != u16::MAX && usize::from(count) != found {
         return fail(8, ZiplistErrorKind::Count);
     }
-    Ok(elements)
+    Ok(found)
 }
 
 /// An entry's element, the length it names for the entry before, and its own length.
@@ -173,9 +182,17 @@ pub type ZipmapPair<'a> = (&'a [u8], &'a [u8]);
 
 /// Checks that `bytes` are one whole zipmap and returns its pairs.
 pub fn zipmap_pairs(bytes: &[u8]) -> Result<Vec<ZipmapPair<'_>>, ZipmapError> {
+    let mut pairs = Vec::new();
+    zipmap_each(bytes, |pair| pairs.push(pair))?;
+    Ok(pairs)
+}
+
+/// Checks that `bytes` are one whole zipmap, and shows each pair to `see`, in order, before it is known whether all is
+/// well. Returns how many there are.
+pub fn zipmap_each<'a>(bytes: &'a [u8], mut see: impl FnMut(ZipmapPair<'a>)) -> Result<usize, ZipmapError> {
     let fail = |at, kind| ZipmapError { at, kind };
     let count = *bytes.first().ok_or(fail(0, ZipmapErrorKind::Overflow))?;
-    let mut pairs = Vec::new();
+    let mut pairs = 0;
     let mut at = 1;
     loop {
         let overflow = fail(at, ZipmapErrorKind::Overflow);
@@ -192,13 +209,14 @@ pub fn zipmap_pairs(bytes: &[u8]) -> Result<Vec<ZipmapPair<'_>>, ZipmapError> {
         let free = *bytes.get(free_at).ok_or(overflow)? as usize;
         let value_end = (free_at + 1).checked_add(value_len).ok_or(overflow)?;
         let value = bytes.get(free_at + 1..value_end).ok_or(overflow)?;
-        pairs.push((key, value));
+        see((key, value));
+        pairs += 1;
         at = value_end.checked_add(free).ok_or(overflow)?;
     }
     if at + 1 != bytes.len() {
         return Err(fail(at + 1, ZipmapErrorKind::TrailingBytes));
     }
-    if count < ZIPMAP_LONG && usize::from(count) != pairs.len() {
+    if count < ZIPMAP_LONG && usize::from(count) != pairs {
         return Err(fail(0, ZipmapErrorKind::Count));
     }
     Ok(pairs)

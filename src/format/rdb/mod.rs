@@ -1,8 +1,10 @@
 //! RDB: the snapshot format, and the DUMP payload that shares its values. `docs/formats/rdb.md` describes the bytes.
 
+mod cursor;
 pub mod cut;
 pub mod dump;
 pub mod error;
+pub mod examine;
 mod input;
 pub mod legacy;
 pub mod pieces;
@@ -12,12 +14,17 @@ mod value_reader;
 mod value_writer;
 pub mod writer;
 
+pub use cursor::Passed;
 pub use error::{RdbError, RdbErrorKind};
 pub use reader::{Entry, FeedReader, RdbReader, ReadOptions, Record};
 pub use writer::{Header, RdbWriter, WriteOptions};
 
 /// What a snapshot begins with, before four digits of version.
 pub const MAGIC: &[u8] = b"REDIS";
+/// Bytes of that and the version.
+pub const HEADER_BYTES: usize = 9;
+/// Bytes of the checksum at the end.
+pub const CHECKSUM_BYTES: usize = 8;
 /// The version that is written where nothing asks for a newer one: what Redis 7.0 and everything later load.
 pub const WRITTEN_VERSION: u16 = 10;
 /// The version that is written where fields of hashes carry times: what Redis 7.4 and everything later load.

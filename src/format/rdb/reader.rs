@@ -10,7 +10,7 @@ use super::{NEWEST_READ_VERSION, opcode};
 use crate::value::{Limits, Value};
 
 /// Since this version eight bytes of checksum stand behind the end.
-const FIRST_WITH_CHECKSUM: u16 = 5;
+pub(super) const FIRST_WITH_CHECKSUM: u16 = 5;
 
 /// What a [`FeedReader`] keeps of its buffer after a long record, in bytes.
 const IDLE_BUFFER_BYTES: usize = 1 << 20;
@@ -301,10 +301,11 @@ impl<R: BufRead> RdbReader<R> {
         }
     }
 
-    /// A reader of a part of a snapshot, whose bytes `source` gives. It ends where they do.
+    /// A reader of a part of a snapshot, whose bytes `source` gives. It ends where they do. The checksum of a part is not
+    /// its business.
     pub fn of_part(source: R, part: &Part, options: ReadOptions) -> Self {
         let decoder = Decoder { version: part.version, db: part.db, ..Decoder::new(options) };
-        let input = Input::new(source, part.bytes.start as u64, 0, options.max_string_bytes);
+        let input = Input::unsummed(source, part.bytes.start as u64, options.max_string_bytes);
         RdbReader { input, decoder, part_end: Some(part.bytes.end as u64) }
     }
 

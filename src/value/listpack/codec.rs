@@ -131,7 +131,12 @@ pub(super) fn read_back_len(bytes: &[u8], end: usize) -> Option<usize> {
 
 /// Does the entry end in the back length of `body` bytes, written in the one way it is written? A reader that walks
 /// backwards may be led out of the entry by another way, even if it comes to the right number.
+#[inline]
 pub(super) fn ends_in_back_len(entry: &[u8], body: usize) -> bool {
+    if body < 0x80 {
+        // Most are short, and take the one byte.
+        return entry.last() == Some(&(body as u8));
+    }
     let mut back = [0; 5];
     let size = write_back_len(body, &mut back);
     entry.ends_with(&back[..size])
@@ -139,6 +144,7 @@ pub(super) fn ends_in_back_len(entry: &[u8], body: usize) -> bool {
 
 /// Size of head and data of the entry at `at`, whether or not the data is all there. `None` at the end marker, for an
 /// unknown encoding, or if the head is cut short.
+#[inline]
 pub(super) fn body_len(bytes: &[u8], at: usize) -> Option<usize> {
     let first = *bytes.get(at)?;
     Some(match first {
@@ -156,6 +162,7 @@ pub(super) fn body_len(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Reads the entry at `at`: its element and its whole size, back length included.
+#[inline]
 pub(super) fn decode(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
     let body_len = body_len(bytes, at)?;
     let body = bytes.get(at..at.checked_add(body_len)?)?;

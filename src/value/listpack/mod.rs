@@ -8,7 +8,7 @@ mod codec;
 mod tests;
 mod view;
 
-pub use view::{Iter, ListpackRef, Position, validate};
+pub use view::{Iter, ListpackRef, Position, validate, validate_each};
 
 use super::thin::{SelfSized, Thin};
 use super::{Direction, Element, Needle};

@@ -33,7 +33,8 @@ impl<'a> ListpackRef<'a> {
         Ok(Self { bytes })
     }
 
-    pub(super) fn trusted(bytes: &'a [u8]) -> Self {
+    /// Borrows bytes that were validated before.
+    pub fn trusted(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
@@ -315,6 +316,27 @@ pub fn validate(bytes: &[u8], deep: bool) -> Result<(), ListpackError> {
     if !deep {
         return Ok(());
     }
+    walk_entries(bytes, end, |_| ()).map(|_| ())
+}
+
+/// As a deep [`validate`], and shows each element to `see`, in order, before it is known whether all is well. Returns how
+/// many there are.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_each<'a>(bytes: &'a [u8], mut see: impl FnMut(Element<'a>)) -> Result<usize, ListpackError> {
+    validate(bytes, false)?;
+    walk_entries(bytes, bytes.len() - 1, |at| {
+        if let Some((element, _)) = codec::decode(bytes, at) {
+            see(element);
+        }
+    })
+}
+
+/// Checks the entries up to the end marker at `end`; `see` is told where each begins.
+#[inline]
+fn walk_entries(bytes: &[u8], end: usize, mut see: impl FnMut(usize)) -> Result<usize, ListpackError> {
+    let fail = |offset, kind| Err(ListpackError { offset, kind });
     let view = ListpackRef { bytes };
     let (mut at, mut count) = (HEADER, 0usize);
     while at < end {
@@ -328,6 +350,7 @@ pub fn validate(bytes: &[u8], deep: bool) -> Result<(), ListpackError> {
         if !codec::ends_in_back_len(&bytes[at..next], body) {
             return fail(next - 1, ListpackErrorKind::BackLength);
         }
+        see(at);
         at = next;
         count += 1;
     }
@@ -335,5 +358,5 @@ pub fn validate(bytes: &[u8], deep: bool) -> Result<(), ListpackError> {
     if declared != COUNT_UNKNOWN && usize::from(declared) != count {
         return fail(4, ListpackErrorKind::Count);
     }
-    Ok(())
+    Ok(count)
 }

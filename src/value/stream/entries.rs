@@ -240,7 +240,7 @@ impl Entries {
     /// # Errors
     /// If it is no node of a stream.
     pub fn load_node(&mut self, id: StreamId, pack: Listpack) -> Result<bool, NodeError> {
-        let counts = node::validate(&pack)?;
+        let counts = node::validate(pack.view())?;
         self.len = self.len.saturating_add(counts.live);
         Ok(self.nodes.insert(id, pack).is_none())
     }

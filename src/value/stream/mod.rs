@@ -11,7 +11,7 @@ mod tests;
 pub use entries::{AppendError, Entries, Iter, Trim};
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{IdText, StreamId};
-pub use node::{Entry, NodeError};
+pub use node::{Entry, NodeError, validate_node};
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -252,7 +252,7 @@ pub(super) fn set_counts(pack: &mut Listpack, counts: Counts) {
 /// Checks that a listpack from elsewhere is a node of a stream, to its last element. Returns its counts.
 ///
 /// The order of ids is not looked at: of deleted entries it may be any, as XSETID may go back behind them.
-pub(super) fn validate(pack: &Listpack) -> Result<Counts, NodeError> {
+pub(super) fn validate(pack: ListpackRef<'_>) -> Result<Counts, NodeError> {
     let mut elements = pack.iter();
     let number = |elements: &mut listpack::Iter<'_>| match elements.next() {
         Some(element) => element.as_int().ok_or(NodeError::NotANumber),
@@ -272,7 +272,7 @@ pub(super) fn validate(pack: &Listpack) -> Result<Counts, NodeError> {
         return Err(NodeError::MasterEnd);
     }
     let mut found = Counts { live: 0, deleted: 0 };
-    while elements.position() < pack.view().end() {
+    while elements.position() < pack.end() {
         let flags = number(&mut elements)?;
         if flags & !(DELETED | SAME_FIELDS) != 0 {
             return Err(NodeError::Flags);
@@ -295,4 +295,13 @@ pub(super) fn validate(pack: &Listpack) -> Result<Counts, NodeError> {
         *kind += 1;
     }
     if found == declared { Ok(found) } else { Err(NodeError::EntryCount) }
+}
+
+/// Checks that a listpack from elsewhere is a node of a stream, to its last element. Returns how many entries of it are
+/// there, those that were deleted aside.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn validate_node(pack: ListpackRef<'_>) -> Result<u64, NodeError> {
+    validate(pack).map(|counts| counts.live)
 }

@@ -24,6 +24,7 @@ mod tree_tests;
 pub use bounds::{LexBound, ScoreBound};
 pub use builder::ZSetBuilder;
 pub use iter::Iter;
+pub use packed::validate as validate_pairs;
 
 use std::ops::Range;
 
@@ -98,7 +99,7 @@ impl ZSet {
     /// # Errors
     /// On a missing or unreadable score, a pair out of order, or a member that appears twice.
     pub fn from_listpack(pack: Listpack, limits: &Limits) -> Result<Self, Rejected> {
-        let longest = packed::validate(&pack)?;
+        let longest = packed::validate(pack.view())?;
         if let Some(pair) = packed::find_duplicate(&pack) {
             return Err(Rejected { pair, kind: RejectedKind::Duplicate });
         }

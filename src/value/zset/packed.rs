@@ -165,7 +165,7 @@ pub(super) fn from_entries(entries: &[Entry]) -> Listpack {
 
 /// Checks that a listpack from elsewhere holds pairs with numbers for scores, in order. Whether the members differ
 /// is left to [`find_duplicate`]. Returns the length of the longest member in bytes.
-pub(super) fn validate(pack: &Listpack) -> Result<usize, Rejected> {
+pub fn validate(pack: ListpackRef<'_>) -> Result<usize, Rejected> {
     let mut elements = pack.iter();
     let mut before: Option<(f64, Element<'_>)> = None;
     let mut longest = 0;

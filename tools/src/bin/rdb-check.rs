@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use outrigger::persistence::toolbox::check_snapshot;
-use outrigger_tools::{Progress, arguments, conclude, give_up, views::SnapshotView};
+use outrigger_tools::{Progress, arguments, conclude, give_up, snapshots::SnapshotView};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +14,9 @@ use std::process::ExitCode;
 struct Args {
     /// The RDB file
     file: PathBuf,
+    /// Refuse keys of databases that a server with so many does not have
+    #[arg(long)]
+    databases: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -22,7 +25,7 @@ struct Args {
 fn main() -> ExitCode {
     let args: Args = arguments();
     let progress = Progress::start("checking");
-    let found = check_snapshot(&args.file, &mut |done, total| progress.at(done, total));
+    let found = check_snapshot(&args.file, args.databases, &mut |done, total| progress.at(done, total));
     progress.finish();
     match found {
         Ok(report) => {
