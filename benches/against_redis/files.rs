@@ -27,6 +27,13 @@ pub struct Options {
     only: String,
 }
 
+impl Options {
+    /// For files of so many commands.
+    pub fn of(commands: usize) -> Options {
+        Options { commands, rounds: 1, only: String::new() }
+    }
+}
+
 /// What one server did once.
 #[derive(Clone, Copy)]
 struct Run {
@@ -165,7 +172,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<u64> {
 
 /// Makes the folder `aof` by ours, a base and then commands, and the folder `rdb` by the stock server that has loaded it.
 /// Returns the number of keys.
-fn make_files(options: &Options, dir: &Path) -> io::Result<i64> {
+pub fn make_files(options: &Options, dir: &Path) -> io::Result<i64> {
     let (aof, rdb) = (dir.join("aof"), dir.join("rdb"));
     let server = Server::begin(Program::Ours, tempfile::TempDir::with_prefix("against-redis-")?, &AOF)?;
     server.wait(Duration::from_secs(20))?;

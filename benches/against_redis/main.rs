@@ -3,6 +3,7 @@
 //! Figures are ratios, taken in turns on the same machine, because absolute ones mean little elsewhere.
 
 mod cases;
+mod check_snapshots;
 mod durable;
 mod files;
 mod load;
@@ -49,6 +50,8 @@ enum What {
     Ranks(ranks::Options),
     /// Loading a snapshot and an append-only folder at start, and SAVE
     Files(files::Options),
+    /// Checking a snapshot file offline: rdb-check beside redis-check-rdb
+    CheckSnapshots(check_snapshots::Options),
 }
 
 fn main() {
@@ -61,6 +64,7 @@ fn main() {
         What::Memory(options) => memory::run(&options),
         What::Ranks(options) => ranks::run(&options),
         What::Files(options) => files::run(&options),
+        What::CheckSnapshots(options) => check_snapshots::run(&options),
     };
     if let Err(error) = done {
         eprintln!("against_redis: {error}");

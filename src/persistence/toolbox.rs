@@ -1,7 +1,12 @@
 //! The offline tools, one call each: paths in, a report out. Sources are only read.
 
+mod analysis;
+mod export;
 mod snapshot;
+mod values;
 
+pub use analysis::{Analysis, AnalysisOptions, BigKey, Sum, TTL_CLASSES, analyze_snapshot};
+pub use export::{ExportFormat, ExportReport, export_snapshot};
 pub use snapshot::{SnapshotReport, check_snapshot};
 
 use std::path::{Path, PathBuf};
@@ -51,6 +56,14 @@ pub enum ToolError {
         /// What to do.
         next: &'static str,
     },
+    /// A file that does not even begin like a snapshot.
+    #[error("{} cannot be read as a snapshot: {error}", path.display())]
+    NoSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -77,6 +90,7 @@ impl ToolError {
         match self {
             ToolError::Source(error) => !matches!(*error.kind, RecoveryErrorKind::Disk(_)),
             ToolError::Offline(error) => matches!(error, OfflineError::Differs { .. }),
+            ToolError::NoSnapshot { .. } => true,
             ToolError::NothingThere(_)
             | ToolError::Ambiguous(_)
             | ToolError::Path { .. }

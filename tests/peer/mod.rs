@@ -1,4 +1,4 @@
 //! Against stock Redis.
 
 pub mod differential;
-mod files;
+pub mod files;

@@ -1,7 +1,9 @@
 //! What ends up in files, and what comes back from them.
 
 mod begun;
+
 mod damage;
+mod exporting;
 mod full_disk;
 mod judging;
 mod loading;

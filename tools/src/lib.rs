@@ -1,6 +1,7 @@
 //! What the offline tools share: arguments, progress, output and exit codes. What is true of the files is found out by
 //! `outrigger::persistence::toolbox`, with the decoders that the server loads with.
 
+pub mod analyses;
 pub mod output;
 pub mod snapshots;
 pub mod times;

@@ -156,7 +156,7 @@ impl AroundView {
 }
 
 /// What to do about a damaged snapshot.
-const ADVICE: &str = "start from another copy: a replica's `appendonlydir` (see `aof-check`), an earlier \
+pub(crate) const ADVICE: &str = "start from another copy: a replica's `appendonlydir` (see `aof-check`), an earlier \
                       generation, or another node";
 
 impl SnapshotView {

@@ -342,3 +342,52 @@ fn a_file_that_is_no_snapshot_is_named_with_what_to_do() {
     assert!(ends_with(2, RDB_CHECK, &[shown(home.path())]).contains("is a folder"));
     assert!(ends_with(2, RDB_CHECK, &[shown(&home.path().join("none"))]).contains("none"));
 }
+
+#[test]
+fn a_snapshot_is_analysed_and_written_out() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("dump.rdb");
+    let (mut sound, _) = snapshot(30);
+    sound.truncate(sound.len() - 9);
+    sound.extend(b"\x00\x02\xff\"\x03a\nb\xff\0\0\0\0\0\0\0\0");
+    fs::write(&path, &sound).unwrap();
+    let view = json(0, RDB_CHECK, &[shown(&path), "--analyze", "--top", "3"]);
+    assert_eq!((&view["keys"], view["top"].as_array().map(Vec::len)), (&31.into(), Some(3)));
+    let by_prefix = &view["prefixes"][0];
+    assert_eq!((&by_prefix["name"], &by_prefix["keys"]), (&"key".into(), &30.into()), "{view}");
+    let text = ends_with(0, RDB_CHECK, &[shown(&path), "--analyze"]);
+    assert!(text.contains("the biggest keys") && text.contains("no expiry"), "{text}");
+    let csv = ends_with(0, RDB_CHECK, &[shown(&path), "--analyze", "--csv"]);
+    assert!(csv.lines().all(|line| line.matches(',').count() == 8), "{csv}");
+    assert!(csv.contains("prefix,,\"key\",,,30,,"), "{csv}");
+
+    let output = run(RDB_CHECK, &[shown(&path), "--export", "jsonl"]);
+    assert_eq!(output.status.code(), Some(0));
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert_eq!(lines.len(), 31);
+    assert_eq!(
+        lines[0],
+        serde_json::json!({"db": 2, "key": "key:00", "type": "hash", "value": [["a", "5"]]})
+    );
+    assert_eq!(lines[30]["key"], serde_json::json!({"base64": "/yI="}));
+    assert_eq!(lines[30]["value"], "a\nb");
+    let output = run(RDB_CHECK, &[shown(&path), "--export", "resp"]);
+    let start = [command(&["SELECT", "2"]), command(&["HSET", "key:00", "a", "5"])].concat();
+    assert!(output.stdout.starts_with(start.as_bytes()) && output.status.success());
+
+    sound[100] ^= 0xff;
+    fs::write(&path, &sound).unwrap();
+    for args in [&["--export", "resp"][..], &["--analyze"]] {
+        let text = ends_with(1, RDB_CHECK, &[&[shown(&path)], args].concat());
+        assert!(text.contains("DAMAGED"), "{text}");
+    }
+    ends_with(2, RDB_CHECK, &[shown(&path), "--analyze", "--export", "resp"]);
+    fs::write(&path, b"a text that somebody has written\n").unwrap();
+    for args in [&["--export", "resp"][..], &["--analyze"]] {
+        assert!(ends_with(2, RDB_CHECK, &[&[shown(&path)], args].concat()).contains("is a text"));
+    }
+}

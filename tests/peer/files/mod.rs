@@ -1,6 +1,6 @@
 //! Files of ours in a stock server, and files of a stock server in ours.
 
-mod encodings;
+pub mod encodings;
 mod old_versions;
 mod ours_to_stock;
 mod stock_to_ours;

@@ -35,12 +35,19 @@ pub(super) fn all_differ(hashes: &mut [u64]) -> bool {
 
 /// Takes the hashes of members that are walked over and over, each time those of a range, so that no more are held than a
 /// bound.
-#[derive(Default)]
 pub(super) struct Sieve {
     hashes: Vec<u64>,
+    /// How many are held at once.
+    most: usize,
     /// The range of this walk, both ends in it.
     from: u64,
     to: u64,
+}
+
+impl Default for Sieve {
+    fn default() -> Sieve {
+        Sieve { hashes: Vec::new(), most: MOST_HASHES, from: 0, to: u64::MAX }
+    }
 }
 
 impl Sieve {
@@ -54,7 +61,7 @@ impl Sieve {
     pub(super) fn push(&mut self, hash: u64) {
         if hash >= self.from && hash <= self.to {
             self.hashes.push(hash);
-            if self.hashes.len() >= MOST_HASHES {
+            if self.hashes.len() >= self.most {
                 self.narrow();
             }
         }
@@ -63,7 +70,7 @@ impl Sieve {
     /// Leaves the upper half of the range to a later walk.
     #[cold]
     fn narrow(&mut self) {
-        while self.hashes.len() >= MOST_HASHES / 2 && self.from < self.to {
+        while self.hashes.len() >= self.most / 2 && self.from < self.to {
             self.to = self.from + (self.to - self.from) / 2;
             let to = self.to;
             self.hashes.retain(|hash| *hash <= to);
@@ -109,15 +116,16 @@ mod tests {
 
     #[test]
     fn more_than_fits_takes_more_walks_and_none_is_missed() {
-        let count = MOST_HASHES as u64 * 2 + 1_000;
-        let mut sieve = Sieve::default();
+        const MOST: usize = 1_000;
+        let count = MOST as u64 * 20 + 13;
+        let mut sieve = Sieve { most: MOST, ..Sieve::default() };
         let (mut walks, mut seen, mut twice) = (0, 0, Vec::new());
         sieve.begin();
         loop {
             walks += 1;
             for n in 0..count {
                 sieve.push(hash_of(Element::Int(n as i64)));
-                assert!(sieve.hashes.len() <= MOST_HASHES);
+                assert!(sieve.hashes.len() <= MOST);
             }
             sieve.push(hash_of(Element::Int(12_345)));
             seen += sieve.hashes.len() as u64;
@@ -127,6 +135,6 @@ mod tests {
             }
         }
         assert_eq!((seen, twice), (count + 1, vec![hash_of(Element::Int(12_345))]));
-        assert!(walks > 2, "{walks}");
+        assert!(walks > 20, "{walks}");
     }
 }
