@@ -66,6 +66,14 @@ impl Step {
     /// # Errors
     /// They do not belong in a log.
     pub fn of(args: &[&[u8]], databases: u32) -> Result<Step, ApplyError> {
+        Step::of_head(args, args.len(), databases)
+    }
+
+    /// As [`Step::of`], where only the first arguments of so many are at hand; two are enough.
+    ///
+    /// # Errors
+    /// They do not belong in a log.
+    pub fn of_head(args: &[&[u8]], count: usize, databases: u32) -> Result<Step, ApplyError> {
         let name = *args.first().unwrap_or(&&b""[..]);
         let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
         if is(b"select") {
@@ -80,7 +88,7 @@ impl Step {
         } else if is(b"ping") || is(b"replconf") {
             Ok(Step::Nothing)
         } else {
-            check(args).map(Step::Effect)
+            check(args, count).map(Step::Effect)
         }
     }
 }
@@ -297,11 +305,11 @@ impl Applier {
 }
 
 /// Finds the command and checks that it can be an effect.
-fn check(args: &[&[u8]]) -> Result<&'static Command, ApplyError> {
+fn check(args: &[&[u8]], count: usize) -> Result<&'static Command, ApplyError> {
     let shown = || String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
     let Some((command, sub)) = registry::resolve(args) else { return Err(ApplyError::Unknown(shown())) };
     let command = sub.unwrap_or(command);
-    if !command.arity_fits(args.len()) {
+    if !command.arity_fits(count) {
         return Err(ApplyError::Arity(shown()));
     }
     if !command.has(flags::WRITE) && !command.has(flags::LOGGED) {

@@ -5,6 +5,7 @@
 //! * [`live`]: the snapshot of a full sync, taken from memory that goes on changing.
 
 mod blocks;
+pub mod destroying;
 pub mod generation;
 pub mod judge;
 pub mod live;
@@ -12,11 +13,13 @@ pub mod load;
 pub mod names;
 pub mod offline;
 mod parts;
+pub mod pattern;
 pub mod recovery;
 pub mod rewrite;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+pub mod timeline;
 pub mod toolbox;
 pub mod writer;
 

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod export;
+mod log;
 mod snapshot;
 mod values;
 
@@ -10,19 +11,15 @@ pub use export::{ExportFormat, ExportReport, export_snapshot};
 pub use snapshot::{SnapshotReport, check_snapshot};
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::names::Names;
-use super::offline::{Offline, OfflineError, RestoreTo, Restored};
-use super::recovery::{
-    LoadFrom, RecoverOptions, RecoveryError, RecoveryErrorKind, Report, verify_directory, verify_file,
-};
-use super::snapshot::SnapshotOptions;
-use crate::base::time::{Clock, SystemClock};
-use crate::command::Settings;
+use super::offline::OfflineError;
+use super::recovery::{RecoveryError, RecoveryErrorKind};
 use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
+
+pub use log::{check_log, inspect_log, restore, rewrite};
 
 /// The folder of the append-only files inside a data folder, unless `appenddirname` says otherwise.
 pub const APPEND_FOLDER: &str = "appendonlydir";
@@ -85,11 +82,28 @@ impl From<OfflineError> for ToolError {
 }
 
 impl ToolError {
+    /// What to do next; empty where the text says it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            ToolError::NothingThere(_) => {
+                "name the server's data folder (`CONFIG GET dir`), its `appendonlydir`, or one file"
+            }
+            ToolError::Disk(error) => advice_for(error),
+            ToolError::Source(error) => match &*error.kind {
+                RecoveryErrorKind::Disk(error) => advice_for(error),
+                _ => "",
+            },
+            _ => "",
+        }
+    }
+
     /// Whether it is about damage in the files, rather than about the call or the disk.
     pub fn is_damage(&self) -> bool {
         match self {
             ToolError::Source(error) => !matches!(*error.kind, RecoveryErrorKind::Disk(_)),
-            ToolError::Offline(error) => matches!(error, OfflineError::Differs { .. }),
+            ToolError::Offline(error) => {
+                matches!(error, OfflineError::Differs { .. } | OfflineError::Unsure { .. })
+            }
             ToolError::NoSnapshot { .. } => true,
             ToolError::NothingThere(_)
             | ToolError::Ambiguous(_)
@@ -100,52 +114,14 @@ impl ToolError {
     }
 }
 
-/// Judges append-only files as a start would: those of a data folder, of an append-only folder, of the folder of a
-/// manifest; or one file by itself.
-pub fn check_log(path: &Path) -> Result<Report, ToolError> {
-    let report = match locate(path)? {
-        Located::Folder(names) => verify_directory(&RealDisk, &names),
-        Located::File => verify_file(&RealDisk, path),
-    };
-    Ok(report?)
-}
-
-/// Writes the state that a folder of append-only files holds as of `to` into a new data folder, loads that again and
-/// compares. A torn end of the source is left out.
-pub fn restore(
-    from: &Path,
-    into: &Path,
-    to: RestoreTo,
-    databases: u32,
-    progress: &dyn Fn(u64, u64),
-) -> Result<Restored, ToolError> {
-    let Located::Folder(source) = locate(from)? else {
-        let reason = "a folder or its manifest is needed, not a single file".to_owned();
-        return Err(ToolError::Path { path: from.to_owned(), reason });
-    };
-    let target = Names::new(into, APPEND_FOLDER, source.prefix())
-        .map_err(|error| ToolError::Path { path: into.to_owned(), reason: error.to_string() })?;
-    let clock = SystemClock::new();
-    let options = RecoverOptions {
-        from: LoadFrom::AppendOnly,
-        may_cut: true,
-        settings: Settings::default(),
-        now_ms: i64::try_from(clock.unix_ms()).unwrap_or(i64::MAX),
-    };
-    let snapshot = SnapshotOptions::default();
-    let disk = Arc::new(RealDisk);
-    let tool = Offline { disk, clock: &clock, options: &options, snapshot: &snapshot, databases, progress };
-    Ok(tool.restore(&source, &target, to)?)
-}
-
-/// Writes what a folder of append-only files holds into a new data folder: one base and an empty log.
-pub fn rewrite(
-    from: &Path,
-    into: &Path,
-    databases: u32,
-    progress: &dyn Fn(u64, u64),
-) -> Result<Restored, ToolError> {
-    restore(from, into, RestoreTo::End, databases, progress)
+fn advice_for(error: &DiskError) -> &'static str {
+    match error.source.kind() {
+        std::io::ErrorKind::NotFound => {
+            "see whether the path is right; `CONFIG GET dir` tells a server's data folder"
+        }
+        std::io::ErrorKind::PermissionDenied => "run this as the user that the server runs as",
+        _ => "see to the disk, then run this again",
+    }
 }
 
 /// What a path stands for.

@@ -1,8 +1,8 @@
 //! What ends up in files, and what comes back from them.
 
 mod begun;
-
 mod damage;
+mod drill;
 mod exporting;
 mod full_disk;
 mod judging;

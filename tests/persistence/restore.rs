@@ -41,7 +41,8 @@ fn moment(nodes: &Nodes, traffic: &mut Traffic, count: usize) -> Moment {
 fn restored(from: &Path, to: RestoreTo, moment: &Moment) {
     let home = TempDir::new().expect("make a temporary folder");
     let into = home.path().join("new");
-    let done = restore(from, &into, to, 16, &|_, _| ()).unwrap_or_else(|error| panic!("{to:?}: {error}"));
+    let done =
+        restore(from, &into, &to.into(), 16, &|_, _| ()).unwrap_or_else(|error| panic!("{to:?}: {error}"));
     assert_eq!(done.fingerprint.digest.to_string(), moment.digest, "{to:?}");
     assert_eq!((done.fingerprint.keys, done.point.offset), (moment.keys, moment.offset), "{to:?}");
     let report = check_log(&into).expect("a report");
@@ -94,7 +95,7 @@ fn every_recorded_moment_can_be_restored() {
     restored(&dir, RestoreTo::End, last);
     restored(&dir.join("appendonlydir"), RestoreTo::TimeMs(now_ms() + 86_400_000), last);
     let home = TempDir::new().expect("make a temporary folder");
-    let refused = |to| restore(&dir, &home.path().join("none"), to, 16, &|_, _| ());
+    let refused = |to| restore(&dir, &home.path().join("none"), &RestoreTo::into(to), 16, &|_, _| ());
     let too_early = refused(RestoreTo::Offset(early[0].offset));
     assert!(matches!(too_early, Err(ToolError::Offline(OfflineError::TooEarly { .. }))), "{too_early:?}");
     let too_early = refused(RestoreTo::TimeMs(early[0].time_ms - 60_000));

@@ -99,6 +99,9 @@ pub fn give_up(json: bool, path: &Path, error: &ToolError) -> ExitCode {
         let _ = output::json(&view).map(|text| output::print(&text));
     } else {
         eprintln!("{error}");
+        if !error.advice().is_empty() {
+            eprintln!("  next: {}", error.advice());
+        }
     }
     ExitCode::from(if error.is_damage() { EXIT_DAMAGED } else { EXIT_USAGE })
 }

@@ -1,10 +1,15 @@
 //! What the tools print: the library's findings in the shape of their JSON, and as text.
 
+mod restored;
+mod timeline;
+
+pub use restored::RestoredView;
+pub use timeline::TimelineView;
+
 use crate::times;
 use outrigger::format::aof::manifest::FileKind;
 use outrigger::format::aof::verify::HistoryPoint;
-use outrigger::persistence::offline::Restored;
-use outrigger::persistence::recovery::{CutTail, FileReport, LoadedFrom, RecoveryError, Report};
+use outrigger::persistence::recovery::{CutTail, FileReport, RecoveryError, Report};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -176,6 +181,8 @@ pub struct LogView {
     pub files: Vec<LogFile>,
     /// The lineage and the offset the good part ends at.
     pub ends: Option<Place>,
+    /// The history's epoch, where the log tells it.
+    pub epoch: Option<u64>,
     /// The earliest time a file tells.
     pub first_time: Option<Moment>,
     /// The latest.
@@ -184,6 +191,9 @@ pub struct LogView {
     pub torn: Option<Torn>,
     /// Damage.
     pub damage: Vec<Damage>,
+    /// When what happened, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<TimelineView>,
 }
 
 impl LogView {
@@ -195,10 +205,12 @@ impl LogView {
             sound: report.is_sound(),
             files: report.files.iter().map(LogFile::from).collect(),
             ends: report.end.map(Place::from),
+            epoch: report.epoch.is_known().then_some(report.epoch.number),
             first_time: times().min().map(Moment::from),
             last_time: times().max().map(Moment::from),
             torn: report.cut.as_ref().map(Torn::from),
             damage: report.problems.iter().map(Damage::from).collect(),
+            timeline: report.timeline.as_ref().map(TimelineView::new),
         }
     }
 
@@ -226,8 +238,12 @@ impl LogView {
             }
             text.push('\n');
         }
+        if let Some(timeline) = &self.timeline {
+            timeline.write_to(&mut text);
+        }
         if let Some(place) = &self.ends {
-            let _ = writeln!(text, "lineage {}, good to offset {}", place.lineage, place.offset);
+            let epoch = self.epoch.map_or_else(String::new, |epoch| format!(", epoch {epoch}"));
+            let _ = writeln!(text, "lineage {}{epoch}, good to offset {}", place.lineage, place.offset);
         }
         if let (Some(first), Some(last)) = (&self.first_time, &self.last_time) {
             let _ = writeln!(text, "times {} to {}", first.rfc3339, last.rfc3339);
@@ -242,84 +258,6 @@ impl LogView {
                 false => writeln!(text, "SOUND in structure; not every file carries checksums"),
             };
         }
-        text
-    }
-}
-
-/// What `aof-rewrite` and `restore` did.
-#[derive(Debug, Serialize)]
-pub struct RestoredView {
-    /// The source.
-    pub from: PathBuf,
-    /// The new data folder.
-    pub into: PathBuf,
-    /// The place in history of the new folder.
-    pub place: Place,
-    /// Whether the source names no history, so that this is a new one.
-    pub new_history: bool,
-    /// Keys in it.
-    pub keys: u64,
-    /// The digest that DEBUG DIGEST answers for it.
-    pub digest: String,
-    /// Keys of the source's base.
-    pub base_keys: u64,
-    /// Commands that were applied.
-    pub commands: u64,
-    /// Bytes of the source.
-    pub bytes: u64,
-    /// A torn end of the source that was left out.
-    pub torn: Option<Torn>,
-}
-
-impl RestoredView {
-    /// Of what was done.
-    pub fn new(from: &Path, into: &Path, restored: &Restored) -> RestoredView {
-        let source = match &restored.source.source {
-            LoadedFrom::Folder(path) | LoadedFrom::Snapshot(path) | LoadedFrom::SingleFile(path) => {
-                path.clone()
-            }
-            LoadedFrom::Nothing => from.to_owned(),
-        };
-        RestoredView {
-            from: source,
-            into: into.to_owned(),
-            place: restored.point.history().into(),
-            new_history: restored.source.point.is_none(),
-            keys: restored.fingerprint.keys,
-            digest: restored.fingerprint.digest.to_string(),
-            base_keys: restored.source.snapshot_keys,
-            commands: restored.source.commands,
-            bytes: restored.source.bytes,
-            torn: restored.source.cut.as_ref().map(Torn::from),
-        }
-    }
-
-    /// For a person.
-    pub fn text(&self) -> String {
-        let mut text = format!(
-            "read {}: {} keys of a base, {} commands, {} bytes\n",
-            self.from.display(),
-            self.base_keys,
-            self.commands,
-            self.bytes
-        );
-        if let Some(torn) = &self.torn {
-            text.push_str(&torn.text());
-            text.push_str("  (left out; the source is as it was)\n");
-        }
-        let which = if self.new_history { "new lineage" } else { "lineage" };
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "wrote {}: {} keys, digest {}, {which} {}, offset {}",
-            self.into.display(),
-            self.keys,
-            self.digest,
-            self.place.lineage,
-            self.place.offset
-        );
-        let _ = writeln!(text, "VERIFIED: the new folder was loaded again and holds the same data");
-        let _ = writeln!(text, "  next: outrigger --dir {} --appendonly yes", self.into.display());
         text
     }
 }

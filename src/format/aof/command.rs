@@ -98,6 +98,9 @@ pub enum Scan {
 pub struct Scanner {
     limits: Limits,
     args: Vec<Range<usize>>,
+    /// Arguments of the current command that have been read; of these so many are kept at most.
+    seen: usize,
+    kept_max: Option<usize>,
     /// Arguments the current command announced; `None` between items.
     announced: Option<usize>,
     /// Bytes of the current item that are done with.
@@ -111,6 +114,16 @@ impl Scanner {
         Scanner { limits, ..Scanner::default() }
     }
 
+    /// A scanner that keeps no more than so many arguments of a command, so that one of very many takes no more memory.
+    pub fn keeping(args: usize) -> Self {
+        Scanner { kept_max: Some(args), ..Scanner::default() }
+    }
+
+    /// How many arguments the command scanned last has.
+    pub fn arg_count(&self) -> usize {
+        self.seen
+    }
+
     /// The arguments of the command scanned last, as positions counted from its first byte.
     pub fn args(&self) -> &[Range<usize>] {
         &self.args
@@ -119,6 +132,7 @@ impl Scanner {
     /// Forgets the item it is in.
     pub fn reset(&mut self) {
         self.args.clear();
+        self.seen = 0;
         self.announced = None;
         self.done = 0;
         self.finished = false;
@@ -176,7 +190,7 @@ impl Scanner {
                 announced
             }
         };
-        while self.args.len() < announced {
+        while self.seen < announced {
             // An argument's header is read again when its data was not all there: a few bytes.
             let at = self.done;
             match bytes.get(at) {
@@ -195,7 +209,10 @@ impl Scanner {
                 (None, _) | (Some(b'\r'), None) => return Ok(None),
                 _ => return Err(SyntaxError { at: end, kind: SyntaxKind::MissingLineEnd }),
             }
-            self.args.push(data_at..end);
+            if self.kept_max.is_none_or(|max| self.seen < max) {
+                self.args.push(data_at..end);
+            }
+            self.seen += 1;
             self.done = end + 2;
         }
         Ok(Some((ItemKind::Command, self.done)))

@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod manifest;
+pub mod parts;
 pub mod preamble;
 
 pub mod seal;

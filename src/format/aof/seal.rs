@@ -30,6 +30,10 @@ pub const MARK: &[u8] = b"#OUTRIGGER-";
 const LINEAGE_LEN: usize = 40;
 const CRC_LEN: usize = 16;
 const SELECT_FIELD: &[u8] = b" select=";
+/// Bytes that are looked through at once for lines of ours.
+const LOOK_AT_ONCE_BYTES: usize = 4 << 20;
+/// The fixed beginning of a line is not longer.
+const OPENING_MAX_BYTES: usize = 32;
 const EPOCH_FIELD: &[u8] = b" epoch=";
 const SINCE_FIELD: &[u8] = b" since=";
 
@@ -317,10 +321,45 @@ pub(super) fn push_crc(crc: u64, out: &mut Vec<u8>) {
 /// with some byte of it changed does count. One change spares either the line's opening or its closing fields, so
 /// either of them is taken for a line.
 pub fn holds_seal(bytes: &[u8]) -> bool {
-    let opened = SealKind::ALL.iter().any(|kind| {
-        memchr::memmem::find_iter(bytes, kind.opening()).any(|at| parse(*kind, &bytes[at..]) != Shape::Cut)
-    });
-    opened || memchr::memmem::find_iter(bytes, b" crc=").any(|at| closes_line(bytes, at))
+    holds_seal_in(bytes, &mut |_| ())
+}
+
+/// As [`holds_seal`]; `read_to` is told how far the bytes have been looked through.
+pub(super) fn holds_seal_in(bytes: &[u8], read_to: &mut dyn FnMut(usize)) -> bool {
+    let mut start = 0;
+    while start < bytes.len() {
+        let end = bytes.len().min(start + LOOK_AT_ONCE_BYTES);
+        // What is looked for may begin in one piece and end in the next.
+        let piece = &bytes[start..bytes.len().min(end + OPENING_MAX_BYTES)];
+        let opened = SealKind::ALL.iter().any(|kind| {
+            memchr::memmem::find_iter(piece, kind.opening())
+                .any(|at| parse(*kind, &bytes[start + at..]) != Shape::Cut)
+        });
+        if opened || memchr::memmem::find_iter(piece, b" crc=").any(|at| closes_line(bytes, start + at)) {
+            return true;
+        }
+        read_to(end);
+        start = end;
+    }
+    false
+}
+
+/// The first of our ordinary seals at or behind `from` that reads as one; whether it is one only the bytes before it tell.
+/// `read_to` is told how far the bytes have been looked through.
+pub fn next_seal(bytes: &[u8], from: usize, read_to: &mut dyn FnMut(usize)) -> Option<(usize, SealLine)> {
+    let mut start = from;
+    while start < bytes.len() {
+        let end = bytes.len().min(start + LOOK_AT_ONCE_BYTES);
+        let piece = &bytes[start..bytes.len().min(end + OPENING_MAX_BYTES)];
+        for at in memchr::memmem::find_iter(piece, SealKind::Seal.opening()) {
+            if let Shape::Whole(line) = parse(SealKind::Seal, &bytes[start + at..]) {
+                return Some((start + at, line));
+            }
+        }
+        read_to(end);
+        start = end;
+    }
+    None
 }
 
 /// Whether ` id=<40 hex> off=<n>[ select=<n>][ epoch=<n> since=<n>]` ends at `at` and ` crc=<16 hex>\r\n` begins there.

@@ -7,8 +7,16 @@
 use std::ops::{ControlFlow, Range};
 
 use super::command::{ItemKind, MAX_LINE_BYTES, Scan, Scanner, SyntaxKind};
-use super::seal::{Epoch, Lineage, MARK, SealKind, SealLine, Sealer, Shape, holds_seal, select_command};
+use super::seal::{
+    Epoch, Lineage, MARK, SealKind, SealLine, Sealer, Shape, holds_seal, holds_seal_in, select_command,
+};
 use crate::base::crc::crc64;
+
+/// Bytes that are taken into a checksum at once: little enough to give back what has been read meanwhile.
+const READ_AT_ONCE_BYTES: usize = 4 << 20;
+
+/// Arguments of a command that are shown to who watches.
+const KEPT_ARGS: usize = 1 << 16;
 
 /// What the manifest, or the file before, says about the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +247,47 @@ pub trait LogVisitor<'b> {
     }
 }
 
+/// A command as a [`Watcher`] meets it.
+#[derive(Debug)]
+pub struct MetCommand<'a> {
+    /// Its bytes.
+    pub item: &'a [u8],
+    /// The places in these of its arguments, name first; of very many only the first.
+    pub args: &'a [Range<usize>],
+    /// How many arguments it has.
+    pub arg_count: usize,
+    /// Where it begins in the file.
+    pub at: usize,
+    /// Bytes of history before it, where the file says so.
+    pub offset: Option<u64>,
+}
+
+impl<'a> MetCommand<'a> {
+    /// An argument, if it is among those at hand.
+    pub fn arg(&self, index: usize) -> Option<&'a [u8]> {
+        self.args.get(index).and_then(|range| self.item.get(range.clone()))
+    }
+}
+
+/// Looks on while a file is judged. Unlike a [`LogVisitor`] it sees each item as it is met, before anything vouches for it;
+/// what lies behind the verdict's extent was not there.
+pub trait Watcher {
+    /// A command.
+    fn command(&mut self, _met: &MetCommand<'_>) {}
+
+    /// An annotation; one of our lines after it was verified.
+    fn mark(&mut self, _mark: &Mark, _at: usize) {}
+
+    /// What lies before this byte has been read, and will hardly be again.
+    fn read_to(&mut self, _at: usize) {}
+}
+
+/// Looks at nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoWatcher;
+
+impl Watcher for NoWatcher {}
+
 impl<'b, F: FnMut(&LoggedCommand<'_, 'b>) -> ControlFlow<()>> LogVisitor<'b> for F {
     fn command(&mut self, command: &LoggedCommand<'_, 'b>) -> ControlFlow<()> {
         self(command)
@@ -264,7 +313,26 @@ impl LogVerifier {
 
     /// Judges a file without looking at what its commands are.
     pub fn check(&self, bytes: &[u8]) -> Verdict {
-        self.run(bytes, None)
+        self.check_watched(bytes, &mut NoWatcher)
+    }
+
+    /// As [`LogVerifier::check`], with somebody looking on.
+    pub fn check_watched(&self, bytes: &[u8], watcher: &mut dyn Watcher) -> Verdict {
+        let mut walk = Walk::new(bytes, None);
+        walk.watcher = Some(watcher);
+        walk.run(self.expected)
+    }
+
+    /// Judges what follows a place where a part begins, as if all before it had been judged. The extents of the verdict count
+    /// commands and seals from there.
+    pub fn check_from(&self, bytes: &[u8], start: &Extent, watcher: &mut dyn Watcher) -> Verdict {
+        let mut walk = Walk::new(bytes, None);
+        walk.watcher = Some(watcher);
+        walk.ours = start.history.is_some();
+        (walk.now, walk.proven) = (*start, *start);
+        (walk.crc_pos, walk.readable_len) = (start.len, start.len);
+        (walk.read_pos, walk.read_crc) = (start.len, start.crc);
+        walk.items().unwrap_or_else(|verdict| *verdict)
     }
 
     /// Judges a file and hands each proven command to `visitor` as soon as its seal has been checked.
@@ -272,7 +340,7 @@ impl LogVerifier {
     /// When the verdict is not [`Verdict::Sound`], the visitor has seen exactly the commands of [`Verdict::extent`]
     /// (or fewer, if it stopped).
     pub fn walk<'b>(&self, bytes: &'b [u8], visitor: &mut dyn LogVisitor<'b>) -> Verdict {
-        self.run(bytes, Some(visitor))
+        Walk::new(bytes, Some(visitor)).run(self.expected)
     }
 
     /// Hands the commands of an extent to `visitor` that [`LogVerifier::check`] has found good in these very bytes: as
@@ -285,11 +353,6 @@ impl LogVerifier {
         }
         // The visitor may end it: that it knows itself.
         let _ = walk.serve(good.len.min(bytes.len()));
-    }
-
-    fn run<'b>(&self, bytes: &'b [u8], visitor: Option<&mut dyn LogVisitor<'b>>) -> Verdict {
-        let mut walk = Walk::new(bytes, visitor);
-        walk.header(self.expected).and_then(|()| walk.items()).unwrap_or_else(|verdict| *verdict)
     }
 }
 
@@ -307,12 +370,16 @@ struct OpenMulti {
 struct Walk<'a, 'v> {
     bytes: &'a [u8],
     visitor: Option<&'v mut dyn LogVisitor<'a>>,
+    watcher: Option<&'v mut dyn Watcher>,
     scanner: Scanner,
     /// Whether the file has our first line.
     ours: bool,
     /// Everything up to the item being looked at, but for `crc`, which is that of the bytes up to `crc_pos`.
     now: Extent,
     crc_pos: usize,
+    /// Up to where the bytes have been taken into a crc, and that crc: at `crc_pos` or behind.
+    read_pos: usize,
+    read_crc: u64,
     multi: Option<OpenMulti>,
     /// What is proven and not inside a transaction.
     proven: Extent,
@@ -330,10 +397,14 @@ impl<'a, 'v> Walk<'a, 'v> {
         Walk {
             bytes,
             visitor,
-            scanner: Scanner::default(),
+            watcher: None,
+            // Only names are looked at here; who serves scans again.
+            scanner: Scanner::keeping(KEPT_ARGS),
             ours: false,
             now: Extent::default(),
             crc_pos: 0,
+            read_pos: 0,
+            read_crc: 0,
             multi: None,
             proven: Extent::default(),
             readable_len: 0,
@@ -341,6 +412,10 @@ impl<'a, 'v> Walk<'a, 'v> {
             served_offset: None,
             head_end: 0,
         }
+    }
+
+    fn run(mut self, expected: Option<Expected>) -> Verdict {
+        self.header(expected).and_then(|()| self.items()).unwrap_or_else(|verdict| *verdict)
     }
 
     /// Decides whether the file is ours, and reads its first line.
@@ -397,8 +472,15 @@ impl<'a, 'v> Walk<'a, 'v> {
         }
         self.now.len += command.len();
         self.now.commands += 1;
+        if let Some(watcher) = self.watcher.as_deref_mut() {
+            let digits = command.len() - 2 - db.to_string().len();
+            let args = &[8..14, digits..command.len() - 2];
+            let offset = self.now.history.map(|point| point.offset);
+            watcher.command(&MetCommand { item: &command, args, arg_count: 2, at, offset });
+        }
         self.now.crc = crc64(self.now.crc, &command);
         self.crc_pos = self.now.len;
+        (self.read_pos, self.read_crc) = (self.crc_pos, self.now.crc);
         self.head_end = self.now.len;
         self.readable_len = self.now.len;
         self.proven = self.now;
@@ -453,18 +535,50 @@ impl<'a, 'v> Walk<'a, 'v> {
         } else if closes && self.multi.take().is_none() {
             return Err(self.tail(at, TornWhy::Unpaired, DamageKind::StrayExec));
         }
+        if let Some(watcher) = self.watcher.as_deref_mut() {
+            let offset = self.now.history.map(|point| point.offset);
+            let (args, arg_count) = (self.scanner.args(), self.scanner.arg_count());
+            watcher.command(&MetCommand { item: &self.bytes[at..at + len], args, arg_count, at, offset });
+        }
         self.now.len += len;
         self.now.commands += 1;
         if let Some(point) = &mut self.now.history {
             point.offset = point.offset.saturating_add(len as u64);
         }
+        if self.ours && self.now.len - self.read_pos >= READ_AT_ONCE_BYTES {
+            self.read_up_to(self.now.len);
+        }
         self.group_end()
+    }
+
+    /// Takes the bytes up to `end` into the crc, and says that they have been read.
+    fn read_up_to(&mut self, end: usize) {
+        if let Some(multi) = &mut self.multi
+            && !multi.crc_known
+        {
+            // Where the transaction begins the crc may be asked for.
+            let piece = self.bytes.get(self.read_pos..multi.before.len).unwrap_or_default();
+            self.read_crc = crc64(self.read_crc, piece);
+            self.read_pos = self.read_pos.max(multi.before.len);
+            (multi.before.crc, multi.crc_known) = (self.read_crc, true);
+        }
+        while self.read_pos < end {
+            let next = end.min(self.read_pos + READ_AT_ONCE_BYTES);
+            self.read_crc = crc64(self.read_crc, &self.bytes[self.read_pos..next]);
+            self.read_pos = next;
+            if let Some(watcher) = self.watcher.as_deref_mut() {
+                watcher.read_to(next);
+            }
+        }
     }
 
     fn annotation(&mut self, len: usize) -> Result<(), Ended> {
         let at = self.now.len;
         let line = &self.bytes[at..at + len];
         if !line.starts_with(MARK) {
+            if let (Some(watcher), Some(mark)) = (self.watcher.as_deref_mut(), read_mark(line)) {
+                watcher.mark(&mark, at);
+            }
             self.now.len += len;
             return self.group_end();
         }
@@ -483,6 +597,9 @@ impl<'a, 'v> Walk<'a, 'v> {
             self.readable_len = self.now.len;
             if !self.ours {
                 self.proven = self.now;
+                if let Some(watcher) = self.watcher.as_deref_mut() {
+                    watcher.read_to(self.now.len);
+                }
                 return self.serve(self.now.len);
             }
         }
@@ -493,7 +610,8 @@ impl<'a, 'v> Walk<'a, 'v> {
     fn seal(&mut self, line: SealLine, len: usize) -> Result<(), Ended> {
         let at = self.now.len;
         let crc_at = at + line.crc_at;
-        let batch_crc = crc64(self.now.crc, &self.bytes[self.crc_pos..crc_at]);
+        self.read_up_to(crc_at);
+        let batch_crc = self.read_crc;
         if batch_crc != line.crc {
             let kind = DamageKind::Crc { since: self.crc_pos, sealed: line.crc, found: batch_crc };
             return Err(self.damaged(at, kind));
@@ -518,14 +636,9 @@ impl<'a, 'v> Walk<'a, 'v> {
             return Err(self.damaged(at, kind));
         }
         let end = at + len;
-        if let Some(multi) = &mut self.multi
-            && !multi.crc_known
-        {
-            multi.before.crc = crc64(self.now.crc, &self.bytes[self.crc_pos..multi.before.len]);
-            multi.crc_known = true;
-        }
         self.now.crc = crc64(batch_crc, &self.bytes[crc_at..end]);
         self.crc_pos = end;
+        (self.read_pos, self.read_crc) = (end, self.now.crc);
         self.now.len = end;
         self.now.seals += 1;
         self.now.history = Some(point);
@@ -536,6 +649,9 @@ impl<'a, 'v> Walk<'a, 'v> {
         self.proven = self.multi.as_ref().map_or(self.now, |multi| multi.before);
         if self.multi.is_none() {
             self.readable_len = end;
+        }
+        if let Some(watcher) = self.watcher.as_deref_mut() {
+            watcher.mark(&Mark::Seal(line), at);
         }
         self.serve(self.proven.len)
     }
@@ -591,12 +707,18 @@ impl<'a, 'v> Walk<'a, 'v> {
     }
 
     /// Something is wrong at `at`, behind the last good seal: an interrupted write if no seal follows, damage if one does.
-    fn tail(&self, at: usize, why: TornWhy, kind: DamageKind) -> Ended {
+    fn tail(&mut self, at: usize, why: TornWhy, kind: DamageKind) -> Ended {
         let torn = if self.ours {
             // Blocks that a power cut left allocated but unwritten read as zeros. A line that runs into them was cut.
             let tail = &self.bytes[self.crc_pos..];
-            let written = tail.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-            !holds_seal(&tail[..written])
+            let (from, watcher) = (self.crc_pos, &mut self.watcher);
+            let mut read_to = |at: usize| {
+                if let Some(watcher) = watcher.as_deref_mut() {
+                    watcher.read_to(from + at);
+                }
+            };
+            let written = written_len(tail, &mut read_to);
+            !holds_seal_in(&tail[..written], &mut read_to)
         } else {
             matches!(why, TornWhy::IncompleteCommand | TornWhy::IncompleteLine | TornWhy::OpenTransaction)
         };
@@ -610,6 +732,20 @@ impl<'a, 'v> Walk<'a, 'v> {
             readable_len: self.readable_len.max(self.proven.len),
         })
     }
+}
+
+/// How many bytes there are before the zeros at the end. `read_to` is told what has been read.
+fn written_len(bytes: &[u8], read_to: &mut dyn FnMut(usize)) -> usize {
+    let mut end = bytes.len();
+    while end > 0 {
+        let start = end.saturating_sub(READ_AT_ONCE_BYTES);
+        if let Some(last) = bytes[start..end].iter().rposition(|&b| b != 0) {
+            return start + last + 1;
+        }
+        read_to(end);
+        end = start;
+    }
+    0
 }
 
 /// The bytes up to the first line end, as far as a line can reach.

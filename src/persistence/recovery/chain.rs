@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::judging::{JudgePlan, Looking, judge};
 use super::{CutTail, RecoveryError, RecoveryErrorKind};
 use crate::format::aof::manifest::{FileEntry, Manifest};
 use crate::format::aof::seal::Epoch;
-use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, Verdict};
+use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, NoWatcher, Verdict, Watcher};
 use crate::persistence::generation::{GenerationError, read_manifest};
 use crate::persistence::names::Names;
 use crate::sys::{Disk, MappedFile};
+
+/// How often a folder may have moved on while it is being opened.
+const MOVED_ON_TIMES: usize = 5;
 
 /// A log file and the verdict on it.
 pub(in crate::persistence) struct Checked {
@@ -31,6 +35,9 @@ pub(in crate::persistence) struct Chain {
     pub(in crate::persistence) base: Option<Base>,
     pub(in crate::persistence) incr: Vec<Checked>,
 }
+
+/// A folder, and for each log file those who looked at its parts, in order.
+pub(in crate::persistence) type Watched<W> = (Chain, Vec<Vec<W>>);
 
 /// The place in the history that an entry names.
 pub(in crate::persistence) fn start_of(entry: &FileEntry) -> Option<HistoryPoint> {
@@ -62,29 +69,59 @@ pub fn end_of_folder(
     Ok(end.map(|end| (end, epoch)))
 }
 
+fn manifest_of(disk: &dyn Disk, names: &Names) -> Result<Option<Manifest>, RecoveryError> {
+    match read_manifest(disk, names) {
+        Ok(manifest) => Ok(manifest),
+        Err(GenerationError::Manifest { path, error }) => {
+            let offset = Some(error.offset as u64);
+            Err(RecoveryError::new(path, offset, RecoveryErrorKind::Manifest(error)))
+        }
+        Err(GenerationError::Disk(error)) => Err(error.into()),
+        Err(other) => {
+            let kind = RecoveryErrorKind::Folder(other.to_string());
+            Err(RecoveryError::new(names.manifest(), None, kind))
+        }
+    }
+}
+
 impl Chain {
     /// Reads a folder; `None` if it has no manifest.
     pub(in crate::persistence) fn read(
         disk: &dyn Disk,
         names: &Names,
     ) -> Result<Option<Chain>, RecoveryError> {
-        let manifest = match read_manifest(disk, names) {
-            Ok(Some(manifest)) => manifest,
-            Ok(None) => return Ok(None),
-            Err(GenerationError::Manifest { path, error }) => {
-                let offset = Some(error.offset as u64);
-                return Err(RecoveryError::new(path, offset, RecoveryErrorKind::Manifest(error)));
-            }
-            Err(GenerationError::Disk(error)) => return Err(error.into()),
-            Err(other) => {
-                let kind = RecoveryErrorKind::Folder(other.to_string());
-                return Err(RecoveryError::new(names.manifest(), None, kind));
-            }
-        };
-        Chain::map(disk, names, manifest).map(Some)
+        let looking = Looking { watcher: &NoWatcher::default, progress: &|_| () };
+        Ok(Chain::read_watched(disk, names, &looking)?.map(|(chain, _)| chain))
     }
 
-    fn map(disk: &dyn Disk, names: &Names, manifest: Manifest) -> Result<Chain, RecoveryError> {
+    /// The same, with somebody looking on: for each log file those who looked at its parts, in order.
+    pub(in crate::persistence) fn read_watched<W: Watcher + Send>(
+        disk: &dyn Disk,
+        names: &Names,
+        looking: &Looking<'_, W>,
+    ) -> Result<Option<Watched<W>>, RecoveryError> {
+        let Some(mut manifest) = manifest_of(disk, names)? else { return Ok(None) };
+        for _ in 0..MOVED_ON_TIMES {
+            match Chain::map(disk, names, manifest.clone(), looking) {
+                // Beside a server at work a file may go between the two looks: then the manifest names others by now.
+                Err(error) if matches!(*error.kind, RecoveryErrorKind::MissingFile) => {
+                    match manifest_of(disk, names)? {
+                        Some(now) if now != manifest => manifest = now,
+                        _ => return Err(error),
+                    }
+                }
+                mapped => return mapped.map(Some),
+            }
+        }
+        Chain::map(disk, names, manifest, looking).map(Some)
+    }
+
+    fn map<W: Watcher + Send>(
+        disk: &dyn Disk,
+        names: &Names,
+        manifest: Manifest,
+        looking: &Looking<'_, W>,
+    ) -> Result<Watched<W>, RecoveryError> {
         let open = |entry: &FileEntry| {
             let path = names.path(&entry.name);
             match disk.read_sealed(&path) {
@@ -102,16 +139,18 @@ impl Chain {
             }
             None => None,
         };
-        let mut incr = Vec::new();
-        for entry in manifest.incr {
-            let (path, bytes) = open(&entry)?;
+        let (mut incr, mut watchers) = (Vec::new(), Vec::new());
+        let opened: Result<Vec<_>, _> =
+            manifest.incr.into_iter().map(|entry| open(&entry).map(|opened| (entry, opened))).collect();
+        for (entry, (path, bytes)) in opened? {
             let verifier = start_of(&entry).map_or_else(LogVerifier::new, |start| {
                 LogVerifier::expecting(Expected { lineage: start.lineage, start_offset: start.offset })
             });
-            let verdict = verifier.check(&bytes);
+            let (verdict, looked) = judge(&verifier, &bytes, 0, JudgePlan::of(bytes.len()), looking);
+            watchers.push(looked);
             incr.push(Checked { entry, path, bytes, verifier, verdict });
         }
-        Ok(Chain { base, incr })
+        Ok((Chain { base, incr }, watchers))
     }
 
     /// Bytes of all files.

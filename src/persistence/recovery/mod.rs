@@ -5,7 +5,9 @@
 //! the last seal. Nothing on disk changes until [`Recovered::go_on`].
 
 mod chain;
+mod judging;
 mod lanes;
+mod lint;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -25,15 +27,18 @@ use crate::command::apply::{Applied, ApplyError};
 use crate::format::aof::manifest::ManifestError;
 use crate::format::aof::seal::{Epoch, Sealer};
 use crate::format::aof::verify::{
-    DamageKind, Extent, HistoryPoint, LogVerifier, LogVisitor, LoggedCommand, TornWhy, Verdict,
+    DamageKind, Extent, HistoryPoint, LogVerifier, LogVisitor, LoggedCommand, NoWatcher, TornWhy, Verdict,
 };
 use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
 pub use chain::end_of_folder;
 pub(super) use chain::{Chain, Checked, fault, start_of};
+use judging::{JudgePlan, Looking, judge};
 use lanes::{Ground, Hands, apply_log, lanes_for};
-pub use report::{FileReport, Report, verify_directory, verify_file};
+pub use report::{
+    FileReport, Inspect, Report, inspect_directory, inspect_file, verify_directory, verify_file,
+};
 
 /// Progress is told each time about this many bytes have been loaded.
 const PROGRESS_EVERY_BYTES: usize = 4 << 20;
@@ -444,7 +449,8 @@ impl Loading<'_> {
         let begin = usize::try_from(facts.bytes).unwrap_or(usize::MAX);
         let tail = bytes.get(begin..).unwrap_or_default();
         let verifier = LogVerifier::new();
-        let verdict = verifier.check(tail);
+        let looking = Looking { watcher: &NoWatcher::default, progress: &|_| () };
+        let (verdict, _) = judge(&verifier, bytes, begin, JudgePlan::of(tail.len()), &looking);
         let fail =
             |at: usize, kind| Err(RecoveryError::new(path.to_owned(), Some((begin + at) as u64), kind));
         let mut cut = None;
@@ -453,9 +459,9 @@ impl Loading<'_> {
             Verdict::TornTail { sealed, why, .. } if !self.options.may_cut => {
                 return fail(sealed.len, RecoveryErrorKind::Torn(why));
             }
-            Verdict::TornTail { sealed, cut_bytes, why, .. } => {
-                let (at, bytes) = ((begin + sealed.len) as u64, cut_bytes as u64);
-                cut = Some(CutTail { file: path.to_owned(), at, bytes, whole_commands_bytes: 0, why });
+            Verdict::TornTail { .. } => {
+                let torn = chain::torn(path, &verdict);
+                cut = torn.map(|torn| CutTail { at: begin as u64 + torn.at, ..torn });
             }
             Verdict::Sound(_) | Verdict::Stopped { .. } => {}
         }

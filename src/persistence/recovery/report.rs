@@ -1,15 +1,21 @@
 //! What a checker says about a folder, by the same code that loads it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chain::{fault, torn};
+use super::judging::{JudgePlan, Looking, judge};
+use super::lint::Lint;
 use super::{Chain, CutTail, RecoveryError, RecoveryErrorKind, start_of};
 use crate::format::aof::manifest::FileKind;
-use crate::format::aof::verify::{HistoryPoint, LogVerifier};
+use crate::format::aof::seal::Epoch;
+use crate::format::aof::verify::{HistoryPoint, LogVerifier, Mark, MetCommand, Watcher};
 use crate::format::rdb::{MAGIC, ReadOptions};
-use crate::persistence::load::{LoadError, judge_rdb};
+use crate::persistence::generation::read_manifest;
+use crate::persistence::load::{Facts, LoadError, judge_rdb};
 use crate::persistence::names::Names;
-use crate::sys::Disk;
+use crate::persistence::timeline::{Span, Timeline};
+use crate::sys::{Disk, MappedFile};
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +51,76 @@ pub struct Report {
     pub cut: Option<CutTail>,
     /// Where in the history the good part ends; `None` if nothing says so or the history has a fault before.
     pub end: Option<HistoryPoint>,
-    /// All that is wrong. Empty: it loads (but for commands that this server might not follow).
+    /// The history's epoch there, as the log files tell it.
+    pub epoch: Epoch,
+    /// All that is wrong, in the order in which a load would come to it. Empty: it loads, but for commands of a log without
+    /// seals that fail when they are run.
     pub problems: Vec<RecoveryError>,
+    /// When what happened, if that was asked for.
+    pub timeline: Option<Timeline>,
+}
+
+/// How files are looked through.
+pub struct Inspect<'i> {
+    /// Databases that the server has.
+    pub databases: u32,
+    /// The time that a timeline is wanted of.
+    pub timeline: Option<Span>,
+    /// Is told bytes done and bytes in all.
+    pub progress: &'i (dyn Fn(u64, u64) + Sync),
+}
+
+/// As many databases as a server has unless it is told otherwise.
+const DATABASES: u32 = 16;
+
+impl Default for Inspect<'_> {
+    fn default() -> Self {
+        Inspect { databases: DATABASES, timeline: None, progress: &|_, _| () }
+    }
+}
+
+/// Looks at the commands of a log.
+struct Looks {
+    lint: Lint,
+    timeline: Option<Timeline>,
+}
+
+impl Watcher for Looks {
+    fn command(&mut self, met: &MetCommand<'_>) {
+        self.lint.command(met);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.command(met);
+        }
+    }
+
+    fn mark(&mut self, mark: &Mark, at: usize) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.mark(mark, at);
+        }
+    }
+}
+
+impl Inspect<'_> {
+    fn looks(&self) -> Looks {
+        Looks { lint: Lint::new(self.databases), timeline: self.timeline.map(Timeline::new) }
+    }
+
+    /// What those who looked at a log's parts have found: the first command that does not belong there, and the timeline.
+    fn findings(
+        &self,
+        path: &Path,
+        from: usize,
+        good_len: usize,
+        looks: Vec<Looks>,
+    ) -> (Option<RecoveryError>, Option<Timeline>) {
+        let mut bad = None;
+        let mut lines = Vec::new();
+        for looked in looks {
+            bad = bad.or_else(|| looked.lint.finding(path, from, good_len));
+            lines.extend(looked.timeline);
+        }
+        (bad, self.timeline.map(|span| Timeline::of_file(span, path, lines.into_iter())))
+    }
 }
 
 impl Report {
@@ -59,22 +133,41 @@ impl Report {
 /// Judges a folder without loading it into anything: the log files by their seals and their order, the base by decoding
 /// it whole. An error if there is no folder to judge.
 pub fn verify_directory(disk: &dyn Disk, names: &Names) -> Result<Report, RecoveryError> {
-    let Some(chain) = Chain::read(disk, names)? else {
+    inspect_directory(disk, names, &Inspect::default())
+}
+
+/// As [`verify_directory`], with more to be told.
+pub fn inspect_directory(
+    disk: &dyn Disk,
+    names: &Names,
+    inspect: &Inspect<'_>,
+) -> Result<Report, RecoveryError> {
+    let (done, total) = (AtomicU64::new(0), bytes_of(disk, names));
+    let progress = |bytes| (inspect.progress)(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    let looking = Looking { watcher: &|| inspect.looks(), progress: &progress };
+    let Some((chain, looked)) = Chain::read_watched(disk, names, &looking)? else {
         return Err(RecoveryError::new(names.manifest(), None, RecoveryErrorKind::MissingFile));
     };
-    let mut problems = Vec::new();
+    let mut problems = chain.problems(true);
     let mut files = Vec::new();
     if let Some(base) = &chain.base {
         let start = start_of(&base.entry);
         let mut report = FileReport { start, end: start, ..blank(&base.path, FileKind::Base, &base.bytes) };
-        if let Err((offset, kind)) = base_report(&base.bytes, &mut report) {
+        if let Err((offset, kind)) = base_report(&base.bytes, &mut report, inspect, &looking) {
             problems.push(RecoveryError::new(base.path.clone(), offset, kind));
         }
         files.push(report);
     }
-    problems.extend(chain.problems(true));
-    for file in &chain.incr {
+    let (mut timeline, mut epoch): (Option<Timeline>, _) = (None, Epoch::UNKNOWN);
+    for (file, looks) in chain.incr.iter().zip(looked) {
         let extent = file.verdict.extent();
+        let (bad, line) = inspect.findings(&file.path, 0, extent.len, looks);
+        problems.extend(bad);
+        match (&mut timeline, line) {
+            (Some(timeline), Some(line)) => timeline.go_on(line),
+            (none, line) => *none = line,
+        }
+        epoch = if extent.epoch.is_known() { extent.epoch } else { epoch };
         files.push(FileReport {
             path: file.path.clone(),
             kind: FileKind::Incr,
@@ -89,19 +182,34 @@ pub fn verify_directory(disk: &dyn Disk, names: &Names) -> Result<Report, Recove
         });
     }
     let end = if problems.is_empty() { files.last().and_then(|file| file.end.or(file.start)) } else { None };
-    Ok(Report { files, cut: chain.cut(), end, problems })
+    Ok(Report { files, cut: chain.cut(), end, epoch, problems, timeline })
+}
+
+/// Bytes of all files that the manifest names, as far as they are there.
+fn bytes_of(disk: &dyn Disk, names: &Names) -> u64 {
+    let Ok(Some(manifest)) = read_manifest(disk, names) else { return 0 };
+    let len = |name: &[u8]| disk.file_len(&names.path(name)).ok().flatten().unwrap_or(0);
+    manifest.base.iter().chain(&manifest.incr).map(|entry| len(&entry.name)).sum()
 }
 
 /// Judges one log file by itself: one of a folder, or the single file of servers before 7.0, which may begin with
 /// a snapshot.
 pub fn verify_file(disk: &dyn Disk, path: &Path) -> Result<Report, RecoveryError> {
+    inspect_file(disk, path, &Inspect::default())
+}
+
+/// As [`verify_file`], with more to be told.
+pub fn inspect_file(disk: &dyn Disk, path: &Path, inspect: &Inspect<'_>) -> Result<Report, RecoveryError> {
     let bytes = disk.read_sealed(path)?;
-    let mut files = Vec::new();
-    let mut problems = Vec::new();
+    let total = bytes.len() as u64;
+    let done = AtomicU64::new(0);
+    let progress = |bytes| (inspect.progress)(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    let looking = Looking { watcher: &|| inspect.looks(), progress: &progress };
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
     let mut snapshot_bytes = 0;
     if bytes.starts_with(MAGIC) {
         let mut report = blank(path, FileKind::Base, &bytes);
-        match judge_rdb(&bytes, ReadOptions::default(), &mut |_, _| ()) {
+        match judge_base(&bytes) {
             Ok(facts) => {
                 (report.good_bytes, report.items, report.crc) = (facts.bytes, facts.keys, facts.checksum);
                 report.bytes = facts.bytes;
@@ -110,25 +218,24 @@ pub fn verify_file(disk: &dyn Disk, path: &Path) -> Result<Report, RecoveryError
             }
             Err(error) => {
                 let offset = Some(error.offset());
-                problems.push(RecoveryError::new(
-                    path.to_owned(),
-                    offset,
-                    RecoveryErrorKind::Snapshot(error),
-                ));
+                let kind = RecoveryErrorKind::Snapshot(error);
+                problems.push(RecoveryError::new(path.to_owned(), offset, kind));
             }
         }
         snapshot_bytes = usize::try_from(report.bytes).unwrap_or(bytes.len());
+        progress(report.bytes);
         files.push(report);
     }
     let commands = bytes.get(snapshot_bytes..).unwrap_or_default();
-    let mut cut = None;
+    let (mut cut, mut timeline, mut epoch) = (None, None, Epoch::UNKNOWN);
     if files.is_empty() || !commands.is_empty() {
-        let verdict = LogVerifier::new().check(commands);
+        let plan = JudgePlan::of(commands.len());
+        let (verdict, looks) = judge(&LogVerifier::new(), &bytes, snapshot_bytes, plan, &looking);
         let at = |offset: u64| offset + snapshot_bytes as u64;
         let extent = verdict.extent();
         let mut report = blank(path, FileKind::Incr, commands);
         (report.good_bytes, report.items, report.seals) = (extent.len as u64, extent.commands, extent.seals);
-        (report.end, report.time_ms) = (extent.history, extent.time_ms);
+        (report.end, report.time_ms, epoch) = (extent.history, extent.time_ms, extent.epoch);
         report.crc = extent.history.map(|_| extent.crc);
         files.push(report);
         match torn(path, &verdict) {
@@ -138,9 +245,20 @@ pub fn verify_file(disk: &dyn Disk, path: &Path) -> Result<Report, RecoveryError
                     .map(|(offset, kind)| RecoveryError::new(path.to_owned(), Some(at(offset)), kind)),
             ),
         }
+        let (bad, line) = inspect.findings(path, snapshot_bytes, extent.len, looks);
+        problems.extend(bad);
+        timeline = line;
     }
     let end = if problems.is_empty() { files.last().and_then(|file| file.end) } else { None };
-    Ok(Report { files, cut, end, problems })
+    Ok(Report { files, cut, end, epoch, problems, timeline })
+}
+
+/// Judges a snapshot, and gives back what has been read.
+fn judge_base(bytes: &MappedFile) -> Result<Facts, LoadError> {
+    let mut behind = bytes.behind(0);
+    judge_rdb(bytes, ReadOptions::default(), &mut |_, at| {
+        behind.at(usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len()));
+    })
 }
 
 fn blank(path: &Path, kind: FileKind, bytes: &[u8]) -> FileReport {
@@ -161,15 +279,29 @@ fn blank(path: &Path, kind: FileKind, bytes: &[u8]) -> FileReport {
 }
 
 /// Looks through a base and completes its report; where and what is wrong otherwise.
-fn base_report(bytes: &[u8], report: &mut FileReport) -> Result<(), (Option<u64>, RecoveryErrorKind)> {
+fn base_report(
+    bytes: &MappedFile,
+    report: &mut FileReport,
+    inspect: &Inspect<'_>,
+    looking: &Looking<'_, Looks>,
+) -> Result<(), (Option<u64>, RecoveryErrorKind)> {
     if !bytes.starts_with(MAGIC) {
         // A base of commands, as stock servers write it without `aof-use-rdb-preamble`.
-        let verdict = LogVerifier::new().check(bytes);
-        (report.good_bytes, report.items) = (verdict.extent().len as u64, verdict.extent().commands);
-        return fault(&verdict, false).map_or(Ok(()), |(offset, kind)| Err((Some(offset), kind)));
+        let (verdict, looks) = judge(&LogVerifier::new(), bytes, 0, JudgePlan::of(bytes.len()), looking);
+        let extent = verdict.extent();
+        (report.good_bytes, report.items) = (extent.len as u64, extent.commands);
+        if let Some((offset, kind)) = fault(&verdict, false) {
+            return Err((Some(offset), kind));
+        }
+        if let (Some(bad), _) = inspect.findings(&report.path, 0, extent.len, looks) {
+            return Err((bad.offset, *bad.kind));
+        }
+        // Commands name no place in a history.
+        return report.start.map_or(Ok(()), |_| Err((None, RecoveryErrorKind::OtherSnapshot)));
     }
-    let facts = judge_rdb(bytes, ReadOptions::default(), &mut |_, _| ())
-        .map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;
+    let facts =
+        judge_base(bytes).map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;
+    (looking.progress)(report.bytes);
     (report.good_bytes, report.items) = (facts.bytes, facts.keys);
     report.crc = facts.checksum;
     report.time_ms = facts.ctime_s.map(|s| s.saturating_mul(1000));

@@ -2,7 +2,9 @@ use super::*;
 use crate::base::time::ManualClock;
 use crate::format::aof::manifest::{FileEntry, FileKind, Manifest};
 use crate::persistence::load::{Inserting, Staging, swap_in};
-use crate::persistence::offline::{Fingerprint, Offline, OfflineError, RestoreTo};
+use crate::persistence::offline::{
+    Before, Fingerprint, Occurrence, Offline, OfflineError, Part, RestoreTo, Restored, Wanted,
+};
 use crate::persistence::snapshot::{SnapshotOptions, save};
 use crate::persistence::testing::{
     Contents, NEW_ID, NOW_MS, command, contents, keyspace_after, lineage, names, point,
@@ -337,6 +339,10 @@ fn into() -> Names {
 }
 
 fn restore(disk: &FaultDisk, to: RestoreTo) -> Result<(Point, Contents), OfflineError> {
+    restore_wanted(disk, &to.into()).map(|(restored, contents)| (restored.point, contents))
+}
+
+fn restore_wanted(disk: &FaultDisk, wanted: &Wanted) -> Result<(Restored, Contents), OfflineError> {
     let (options, snapshot, clock) = (options(), SnapshotOptions::default(), clock());
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let tool = Offline {
@@ -347,7 +353,7 @@ fn restore(disk: &FaultDisk, to: RestoreTo) -> Result<(Point, Contents), Offline
         databases: 16,
         progress: &|_, _| (),
     };
-    let restored = tool.restore(&names(), &into(), to)?;
+    let restored = tool.restore(&names(), &into(), wanted)?;
     let keyspace = Keyspace::new(16);
     let nowhere = Path::new("/data/none");
     recover(&*disk, &into(), nowhere, &keyspace, &options, &mut |_, _| ()).unwrap();
@@ -356,7 +362,7 @@ fn restore(disk: &FaultDisk, to: RestoreTo) -> Result<(Point, Contents), Offline
         disk.remove_file(&into().folder().join(entry.name)).unwrap();
     }
     disk.remove_dir(&into().folder()).unwrap();
-    Ok((restored.point, contents(&keyspace)))
+    Ok((restored, contents(&keyspace)))
 }
 
 #[test]
@@ -542,4 +548,134 @@ fn checker_and_loader_agree_on_what_only_one_of_them_meets() {
         assert!(loaded.as_ref().is_some_and(|text| text.contains("checksum")), "{loaded:?}");
         assert_eq!(loaded, checked);
     }
+}
+
+fn before(pattern: &str, occurrence: Occurrence) -> Wanted {
+    let before = Before { pattern: pattern.parse().expect("a pattern"), occurrence };
+    Wanted { before: Some(before), ..RestoreTo::End.into() }
+}
+
+#[test]
+fn the_state_before_a_command_is_that_of_the_boundary_before() {
+    let folder = folder();
+    let last = Occurrence::FromLast(1);
+    // By the number of commands (transactions whole) that are applied then.
+    for (pattern, occurrence, boundary) in [
+        ("SET h", last, 8),
+        ("set ?", last, 8),
+        ("SET ? [35]", last, 5),
+        ("SET f", last, 5),
+        ("SET a", last, 3),
+        ("SET a", Occurrence::First, 0),
+        ("SET a", Occurrence::FromLast(2), 0),
+        ("SET d 5", last, 5),
+        ("SET d", Occurrence::FromLast(2), 4),
+    ] {
+        let (restored, found) = restore_wanted(&folder.disk, &before(pattern, occurrence)).unwrap();
+        let (offset, wanted) = &folder.boundaries[boundary];
+        assert_eq!((restored.point.offset, &found), (*offset, wanted), "{pattern} {occurrence:?}");
+        assert!(!restored.is_new_lineage && restored.left_out.is_none());
+        let told = restored.before.expect("the command it stopped before");
+        assert_eq!(told.found.offset, Some(*offset), "{pattern}: {told:?}");
+        assert_eq!(
+            told.found.in_transaction,
+            ["SET f", "SET ? [35]", "SET d 5"].contains(&pattern),
+            "{told:?}"
+        );
+        assert!(told.found.time_ms >= Some(NOW_MS as u64), "{told:?}");
+    }
+    // Only what stands before an offset counts.
+    let to = Wanted { to: RestoreTo::Offset(folder.boundaries[5].0), ..before("SET ?", last) };
+    let (restored, _) = restore_wanted(&folder.disk, &to).unwrap();
+    assert_eq!(restored.before.map(|told| told.found.command), Some("SET d 4".to_owned()));
+    let to = Wanted { to: RestoreTo::TimeMs(folder.sealed[1].0), ..before("SET ?", last) };
+    let (restored, _) = restore_wanted(&folder.disk, &to).unwrap();
+    assert_eq!(
+        restored.before.map(|told| (told.found.db, told.found.command)),
+        Some((5, "SET a five".to_owned()))
+    );
+    // Only the database that is wanted counts.
+    let part = Part { db: Some(5), keys: None };
+    let (restored, _) = restore_wanted(&folder.disk, &Wanted { part, ..before("SET ?", last) }).unwrap();
+    assert_eq!(restored.before.map(|told| told.found.command), Some("SET f 6".to_owned()));
+}
+
+#[test]
+fn what_matches_nothing_is_told_with_what_there_is() {
+    let folder = folder();
+    let last = Occurrence::FromLast(1);
+    let error = restore_wanted(&folder.disk, &before("FLUSHALL", last)).unwrap_err();
+    assert!(error.to_string().contains("The log holds no command that destroys data"), "{error}");
+    let error = restore_wanted(&folder.disk, &before("SET a", Occurrence::FromLast(3))).unwrap_err();
+    assert!(matches!(error, OfflineError::NotSoMany { matches: 2, .. }), "{error}");
+    let part = Part { db: Some(5), keys: Some("g*".to_owned()) };
+    let error = restore_wanted(&folder.disk, &Wanted { part, ..RestoreTo::End.into() }).unwrap_err();
+    assert!(error.to_string().ends_with("there are other keys: 6 in database 0, 3 in database 5"), "{error}");
+    assert!(folder.disk.list_dir(&into().folder()).is_err(), "nothing may be written");
+}
+
+#[test]
+fn a_part_is_a_history_of_its_own() {
+    let folder = folder();
+    let (_, all) = folder.states.last().unwrap();
+    for (keys, db) in [(Some("a"), None), (Some("[a-d]"), None), (None, Some(5)), (Some("*"), Some(0))] {
+        let part = Part { keys: keys.map(str::to_owned), db };
+        let wanted = Wanted { part, ..RestoreTo::End.into() };
+        let (restored, found) = restore_wanted(&folder.disk, &wanted).unwrap();
+        let matches = |key: &[u8]| crate::base::glob::glob_match(keys.unwrap_or("*").as_bytes(), key);
+        let kept: Contents = all
+            .iter()
+            .filter(|entry| db.is_none_or(|db| db == entry.0) && matches(entry.1.as_bytes()))
+            .cloned()
+            .collect();
+        assert!(!kept.is_empty() && kept.len() < all.len());
+        assert_eq!(found, kept, "{keys:?} {db:?}");
+        assert_eq!(restored.left_out, Some((all.len() - kept.len()) as u64));
+        assert!(
+            restored.is_new_lineage && restored.point.lineage != lineage(crate::persistence::testing::ID)
+        );
+        assert_eq!(restored.point.offset, 0);
+    }
+}
+
+#[test]
+fn behind_damage_the_last_command_is_not_known() {
+    let folder = folder();
+    let path = file(LAST);
+    let len = folder.disk.read_sealed(&path).unwrap().len();
+    let at =
+        folder.disk.read_sealed(&path).unwrap()[..].windows(5).position(|w| w == b"\r\ng\r\n").unwrap() + 2;
+    assert!(at < len && folder.disk.corrupt(&path, at, 1));
+    let error = restore_wanted(&folder.disk, &before("SET d", Occurrence::FromLast(1))).unwrap_err();
+    let OfflineError::Unsure { last: Some(last), .. } = &error else { panic!("{error}") };
+    let offset = folder.boundaries[5].0;
+    assert_eq!(last.offset, Some(offset));
+    assert!(error.to_string().contains(&format!("`--to-offset {offset}`")), "{error}");
+    // The first is known, and so is what is told to be looked for up to a place.
+    assert!(restore_wanted(&folder.disk, &before("SET d", Occurrence::First)).is_ok());
+    let upto =
+        Wanted { to: RestoreTo::Offset(folder.boundaries[6].0), ..before("SET d", Occurrence::FromLast(1)) };
+    assert_eq!(restore_wanted(&folder.disk, &upto).unwrap().0.point.offset, offset);
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_new_folder() {
+    let folder = folder();
+    for writes in 0..40 {
+        let disk = folder.disk.clone();
+        disk.plan(|plan| plan.full_after_bytes = Some(writes * 20));
+        let outcome = restore_wanted(&disk, &RestoreTo::End.into());
+        disk.heal();
+        match outcome {
+            Ok(_) => {
+                assert!(writes > 5, "the disk was never full");
+                return;
+            }
+            Err(error) => {
+                assert!(matches!(error, OfflineError::Full(_)), "{error:?}");
+                assert!(disk.list_dir(&into().folder()).is_err(), "something is left after {writes}");
+            }
+        }
+    }
+    panic!("there was room at last, and it was still said to be full");
 }

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod flips;
+mod mutations;
 mod processes;
 
 use super::nodes::{Nodes, copy_folder, wait_jobs, wait_loaded};

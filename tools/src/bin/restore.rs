@@ -1,17 +1,18 @@
 //! Writes the state of an earlier moment into a new folder.
 
 use clap::Parser;
-use outrigger::persistence::offline::RestoreTo;
+use outrigger::persistence::offline::{Before, Occurrence, Part, RestoreTo, Wanted};
+use outrigger::persistence::pattern::CommandPattern;
 use outrigger_tools::{Progress, arguments, conclude, give_up, times, views::RestoredView};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Writes what a folder of append-only files held at a time or offset into a new data folder, and loads that again to
-/// prove it. Without either, up to the end of what is good. The source is only read, and what lies behind the
-/// target may be damaged.
+/// Writes what a folder of append-only files held at a time, at an offset, or just before a command, into a new data folder,
+/// and loads that again to prove it. Without any of these, up to the end of what is good. The source is only read, and what
+/// lies behind the target may be damaged.
 ///
-/// Exit code: 0 done and proven, 1 the source is damaged before the target, 2 wrong call, or a file could not be read or
-/// written.
+/// Exit code: 0 done and proven, 1 the source is damaged before the target, 2 wrong call, nothing matches, or a file could
+/// not be read or written.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -26,12 +27,36 @@ struct Args {
     /// The last command that ends at or before this replication offset
     #[arg(long, value_name = "N")]
     to_offset: Option<u64>,
+    /// The state just before the last command that matches: its name, then globs for arguments in order, as in
+    /// "FLUSHALL" or "DEL session:*". In a transaction: before all of it. With --to-time or --to-offset: the last up to there
+    #[arg(long, value_name = "COMMAND-PATTERN")]
+    before: Option<CommandPattern>,
+    /// Which of the commands that match: `last`, `first`, or a number counted from the last, which is 1
+    #[arg(long, value_name = "WHICH", default_value = "last", value_parser = occurrence, requires = "before")]
+    occurrence: Occurrence,
+    /// Only keys that match this glob. The new folder then begins a history of its own
+    #[arg(long, value_name = "PATTERN")]
+    keys: Option<String>,
+    /// Only keys of this database. The new folder then begins a history of its own
+    #[arg(long, value_name = "N")]
+    db: Option<u32>,
     /// How many databases there may be
     #[arg(long, default_value_t = 16)]
     databases: u32,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+fn occurrence(text: &str) -> Result<Occurrence, String> {
+    match text {
+        "first" => Ok(Occurrence::First),
+        "last" => Ok(Occurrence::FromLast(1)),
+        number => match number.parse() {
+            Ok(number) if number > 0 => Ok(Occurrence::FromLast(number)),
+            _ => Err("`first`, `last`, or a number from 1 on is needed".to_owned()),
+        },
+    }
 }
 
 fn main() -> ExitCode {
@@ -41,9 +66,12 @@ fn main() -> ExitCode {
         (None, Some(offset)) => RestoreTo::Offset(offset),
         (None, None) => RestoreTo::End,
     };
+    let before = args.before.map(|pattern| Before { pattern, occurrence: args.occurrence });
+    let wanted = Wanted { to, before, part: Part { keys: args.keys, db: args.db } };
     let progress = Progress::start("restoring");
     let told = |done, total| progress.at(done, total);
-    let done = outrigger::persistence::toolbox::restore(&args.dir, &args.into, to, args.databases, &told);
+    let done =
+        outrigger::persistence::toolbox::restore(&args.dir, &args.into, &wanted, args.databases, &told);
     progress.finish();
     match done {
         Ok(restored) => {

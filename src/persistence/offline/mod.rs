@@ -1,7 +1,10 @@
 //! What the offline tools do to a folder: write a new one. The source is only ever read.
 
+mod before;
+mod part;
+mod target;
+
 use std::io;
-use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,18 +14,21 @@ use super::Point;
 use super::generation::{Generation, GenerationError};
 use super::names::Names;
 use super::recovery::{
-    Chain, Checked, LoadFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind, StopAt,
-    fault, recover, start_of,
+    Chain, LoadFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind, StopAt, recover,
 };
 use super::rewrite::{BeginError, begin};
-use super::snapshot::SnapshotOptions;
+use super::snapshot::{SnapshotError, SnapshotOptions};
 use crate::base::random::Rng;
 use crate::base::time::Clock;
 use crate::command::digest::{Digest, of_keyspace};
-use crate::format::aof::seal::{BadLineage, Lineage};
-use crate::format::aof::verify::{LogVisitor, LoggedCommand, Mark};
+use crate::format::aof::seal::{BadLineage, Epoch, Lineage};
 use crate::keyspace::{Keyspace, SHARD_COUNT};
 use crate::sys::{Disk, DiskError};
+
+pub use before::{Before, Match, Occurrence, StoppedBefore};
+pub use part::Part;
+use part::{keep_only, keys_by_database};
+use target::{Stopped, forgive, stop_at_offset, stop_at_time};
 
 /// Up to where a restore goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +42,23 @@ pub enum RestoreTo {
     TimeMs(u64),
 }
 
+/// What a restore is to come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Up to where it goes.
+    pub to: RestoreTo,
+    /// The command, among those up to there, that it stops before.
+    pub before: Option<Before>,
+    /// Which keys are wanted.
+    pub part: Part,
+}
+
+impl From<RestoreTo> for Wanted {
+    fn from(to: RestoreTo) -> Self {
+        Wanted { to, before: None, part: Part::default() }
+    }
+}
+
 /// Why no new folder was written.
 #[derive(Debug, Error)]
 pub enum OfflineError {
@@ -45,6 +68,11 @@ pub enum OfflineError {
     /// The new folder could not be written. What there is of it is not to be used.
     #[error("{0}")]
     Target(String),
+    /// There is no room for the new folder.
+    #[error(
+        "the disk is full: {0}. What there was of the new folder is removed; restore to a disk with more room"
+    )]
+    Full(String),
     /// There is something in the new place already.
     #[error("{} is there already; name a folder that does not exist", .0.display())]
     TargetExists(PathBuf),
@@ -69,6 +97,41 @@ pub enum OfflineError {
     /// The log files tell no offsets, so none can be aimed at.
     #[error("the log files are a stock server's and tell no offsets; restore to a time, or to the end")]
     NoOffsets,
+    /// No command matches.
+    #[error("no command up to there matches {pattern}. {}", destroying_commands(seen))]
+    NoMatch {
+        /// What was asked for.
+        pattern: String,
+        /// What destroying commands there are.
+        seen: String,
+    },
+    /// Fewer commands match.
+    #[error("only {matches} commands up to there match {pattern}; name a lower --occurrence")]
+    NotSoMany {
+        /// What was asked for.
+        pattern: String,
+        /// How many there are.
+        matches: u64,
+    },
+    /// The log is damaged before its end, so which command is the last cannot be told.
+    #[error("{problem}. What stands behind that cannot be read, so the last {pattern} is not known. {}", before_damage(last.as_deref()))]
+    Unsure {
+        /// The damage.
+        #[source]
+        problem: RecoveryError,
+        /// The last command before it that matches.
+        last: Option<Box<Match>>,
+        /// What was asked for.
+        pattern: String,
+    },
+    /// No key is of the part that is wanted.
+    #[error("there are no {part} at that place; {}", keys_there(there))]
+    NoKeys {
+        /// What was asked for.
+        part: String,
+        /// Databases and how many keys they hold.
+        there: Vec<(u32, usize)>,
+    },
     /// The new folder, loaded again, does not hold the same data.
     #[error(
         "the new folder was loaded again and does not hold the same data ({wanted:?} and {found:?}): do not use it"
@@ -81,21 +144,60 @@ pub enum OfflineError {
     },
 }
 
+fn destroying_commands(seen: &str) -> String {
+    match seen {
+        "" => "The log holds no command that destroys data: see `aof-check DIR --timeline`, and the earlier generations \
+               beside the folder"
+            .to_owned(),
+        seen => format!("Commands there that destroy data: {seen}. `aof-check DIR --timeline` shows them one by one"),
+    }
+}
+
+fn before_damage(last: Option<&Match>) -> String {
+    match last {
+        Some(found) => match found.offset {
+            Some(offset) => {
+                format!("Before the damage the last is {found}: `--to-offset {offset}` goes there")
+            }
+            None => format!("Before the damage the last is {found}"),
+        },
+        None => "Before the damage there is none: `aof-check DIR` shows how far the log is good".to_owned(),
+    }
+}
+
+fn keys_there(there: &[(u32, usize)]) -> String {
+    if there.is_empty() {
+        return "there are no keys at all".to_owned();
+    }
+    let all: Vec<String> = there.iter().map(|(db, keys)| format!("{keys} in database {db}")).collect();
+    format!("there are other keys: {}", all.join(", "))
+}
+
 impl From<GenerationError> for OfflineError {
     fn from(error: GenerationError) -> Self {
-        OfflineError::Target(error.to_string())
+        match error.is_full() {
+            true => OfflineError::Full(error.to_string()),
+            false => OfflineError::Target(error.to_string()),
+        }
     }
 }
 
 impl From<BeginError> for OfflineError {
     fn from(error: BeginError) -> Self {
-        OfflineError::Target(error.to_string())
+        match error {
+            BeginError::Snapshot(SnapshotError::Disk(error)) => error.into(),
+            BeginError::Generation(error) => error.into(),
+            other => OfflineError::Target(other.to_string()),
+        }
     }
 }
 
 impl From<DiskError> for OfflineError {
     fn from(error: DiskError) -> Self {
-        OfflineError::Target(error.to_string())
+        match error.is_full() {
+            true => OfflineError::Full(error.to_string()),
+            false => OfflineError::Target(error.to_string()),
+        }
     }
 }
 
@@ -150,29 +252,73 @@ pub struct Restored {
     pub fingerprint: Fingerprint,
     /// What the source came to.
     pub source: Recovered,
+    /// The command that it stopped before.
+    pub before: Option<StoppedBefore>,
+    /// Keys that were left out, as they are not of the part that was wanted; `None` if all were wanted.
+    pub left_out: Option<u64>,
+    /// Whether the lineage is a new one: of a part, or of a source that names none.
+    pub is_new_lineage: bool,
 }
 
 impl Offline<'_> {
     /// Writes what is in the folder of `from` as a new folder: one base, one empty log file.
     pub fn rewrite(&self, from: &Names, into: &Names) -> Result<Restored, OfflineError> {
-        self.restore(from, into, RestoreTo::End)
+        self.restore(from, into, &RestoreTo::End.into())
     }
 
-    /// Writes the state of the folder of `from` as of `to` as a new folder.
-    pub fn restore(&self, from: &Names, into: &Names, to: RestoreTo) -> Result<Restored, OfflineError> {
+    /// Writes what is wanted of the folder of `from` as a new folder. It continues the history it was taken from; but a
+    /// part of the data is no state of that history, and begins one of its own.
+    pub fn restore(&self, from: &Names, into: &Names, wanted: &Wanted) -> Result<Restored, OfflineError> {
         let exists = self.disk.list_dir(&into.folder()).is_ok();
         if exists {
             return Err(OfflineError::TargetExists(into.folder()));
         }
         let keyspace = Keyspace::new(self.databases);
-        let source = self.load(from, to, &keyspace)?;
-        let point = match source.point {
-            Some(point) => point,
-            None => new_history().map_err(|error| OfflineError::Target(error.to_string()))?,
+        let (mut source, before) = self.load(from, wanted, &keyspace)?;
+        let left_out = self.take_part(&keyspace, &wanted.part)?;
+        if left_out.is_some() {
+            // Libraries are no keys.
+            source.functions.clear();
+        }
+        let (point, epoch) = match source.point {
+            Some(point) if left_out.is_none() => (point, source.epoch),
+            _ => (new_history().map_err(|error| OfflineError::Target(error.to_string()))?, Epoch::UNKNOWN),
         };
         let fingerprint = Fingerprint::of(&keyspace);
-        self.write(&keyspace, into, &point, &source)?;
+        if let Err(error) = self.write(&keyspace, into, (&point, epoch), &source) {
+            self.discard(into);
+            return Err(error);
+        }
         drop(keyspace);
+        self.compare(into, &point, fingerprint)?;
+        let is_new_lineage = left_out.is_some() || source.point.is_none();
+        Ok(Restored { point, fingerprint, source, before, left_out, is_new_lineage })
+    }
+
+    /// Removes what there is of a new folder that could not be finished, as far as that goes.
+    fn discard(&self, into: &Names) {
+        let folder = into.folder();
+        for entry in self.disk.list_dir(&folder).into_iter().flatten() {
+            let _ = self.disk.remove_file(&folder.join(entry.name));
+        }
+        let _ = self.disk.remove_dir(&folder);
+    }
+
+    /// Leaves only what is wanted. How many keys had to go, if any might have had to.
+    fn take_part(&self, keyspace: &Keyspace, part: &Part) -> Result<Option<u64>, OfflineError> {
+        if part.is_all() {
+            return Ok(None);
+        }
+        let there = keys_by_database(keyspace);
+        let left_out = keep_only(keyspace, part);
+        if keyspace.is_empty() {
+            return Err(OfflineError::NoKeys { part: part.text(), there });
+        }
+        Ok(Some(left_out))
+    }
+
+    /// Loads the new folder and holds it against what was to be written.
+    fn compare(&self, into: &Names, point: &Point, wanted: Fingerprint) -> Result<(), OfflineError> {
         let again = Keyspace::new(self.databases);
         let options = RecoverOptions { from: LoadFrom::AppendOnly, may_cut: false, ..self.options.clone() };
         let nowhere = into.dir().join("no-snapshot");
@@ -181,45 +327,56 @@ impl Offline<'_> {
         })?;
         let found = Fingerprint::of(&again);
         let same_place = loaded.point.map(|point| point.history()) == Some(point.history());
-        if found != fingerprint || !same_place {
-            return Err(OfflineError::Differs { wanted: fingerprint, found });
+        if found != wanted || !same_place {
+            return Err(OfflineError::Differs { wanted, found });
         }
-        Ok(Restored { point, fingerprint, source })
+        Ok(())
     }
 
-    fn load(&self, from: &Names, to: RestoreTo, keyspace: &Keyspace) -> Result<Recovered, OfflineError> {
+    fn load(
+        &self,
+        from: &Names,
+        wanted: &Wanted,
+        keyspace: &Keyspace,
+    ) -> Result<(Recovered, Option<StoppedBefore>), OfflineError> {
         let Some(chain) = Chain::read(&*self.disk, from)? else {
             return Err(RecoveryError::new(from.manifest(), None, RecoveryErrorKind::MissingFile).into());
         };
         // What lies behind the target need not be good: that is what a restore is for.
-        let (chain, stop_at) = match to {
+        let mut target: Stopped = match wanted.to {
             RestoreTo::End => (chain, None),
             RestoreTo::Offset(offset) => stop_at_offset(chain, offset)?,
             RestoreTo::TimeMs(time_ms) => stop_at_time(chain, time_ms)?,
         };
+        let mut before = None;
+        if let Some(wanted_before) = &wanted.before {
+            let (place, told) = before::stop_before(target.0, target.1, wanted_before, &wanted.part)?;
+            (target, before) = (place, Some(told));
+        }
+        let (chain, stop_at) = target;
         let mut progress = |done, total| (self.progress)(done, total);
         let mut loading =
             Loading { keyspace, options: self.options, progress: &mut progress, done: 0, total: 0, stop_at };
         let loaded = loading.folder(&chain, from)?;
-        if let RestoreTo::TimeMs(wanted) = to
+        if let RestoreTo::TimeMs(wanted) = wanted.to
             && let Some(begins) = loaded.snapshot_ctime_s
             && begins > wanted / 1000
         {
             let (begins, wanted) = (format!("second {begins}"), format!("millisecond {wanted}"));
             return Err(OfflineError::TooEarly { begins, wanted });
         }
-        Ok(loaded)
+        Ok((loaded, before))
     }
 
     fn write(
         &self,
         keyspace: &Keyspace,
         into: &Names,
-        point: &Point,
+        (point, epoch): (&Point, Epoch),
         source: &Recovered,
     ) -> Result<(), OfflineError> {
         let mut generation = Generation::open(Arc::clone(&self.disk), into.clone(), 0)?;
-        generation.set_epoch(source.epoch);
+        generation.set_epoch(epoch);
         let options = SnapshotOptions { functions: source.functions.clone(), ..self.snapshot.clone() };
         begin(keyspace, &mut generation, point, self.clock, &options)?;
         Ok(())
@@ -229,120 +386,6 @@ impl Offline<'_> {
 fn new_history() -> Result<Point, BadLineage> {
     let lineage: Lineage = Rng::from_os().hex(40).parse()?;
     Ok(Point { lineage, offset: 0, db: 0 })
-}
-
-type Stopped = (Chain, Option<StopAt>);
-
-/// Finds the file and byte of the last command that ends at or before `wanted`, and leaves the files behind it out.
-fn stop_at_offset(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError> {
-    let say = |offset: u64| format!("offset {offset}");
-    let begins = chain.base.as_ref().and_then(|base| start_of(&base.entry));
-    if let Some(begins) = begins.filter(|begins| begins.offset > wanted) {
-        let (begins, wanted) = (say(begins.offset), say(wanted));
-        return Err(OfflineError::TooEarly { begins, wanted });
-    }
-    let starts: Option<Vec<u64>> =
-        chain.incr.iter().map(|file| start_of(&file.entry).map(|start| start.offset)).collect();
-    let starts = starts.ok_or(OfflineError::NoOffsets)?;
-    let file = starts.iter().rposition(|start| *start <= wanted).ok_or(OfflineError::NoOffsets)?;
-    chain.incr.truncate(file + 1);
-    let Some(last) = chain.incr.last() else { return Err(OfflineError::NoOffsets) };
-    let ends = last.verdict.extent().history.map_or(0, |end| end.offset);
-    if ends < wanted {
-        // Torn is where the history ends; damage is where the rest of it cannot be read.
-        if let Some(damage) = damage_of(last) {
-            return Err(damage.into());
-        }
-        return Err(OfflineError::TooLate { ends: say(ends), wanted: say(wanted) });
-    }
-    let mut byte = 0;
-    let mut find = |command: &LoggedCommand<'_, '_>| match command.offset {
-        Some(offset) if offset + command.history_bytes <= wanted => {
-            byte = command.bytes.end;
-            ControlFlow::Continue(())
-        }
-        _ => ControlFlow::Break(()),
-    };
-    last.verifier.walk(&last.bytes, &mut find);
-    Ok(forgive(chain, StopAt { file, byte }))
-}
-
-/// What lies behind the place to stop at does not matter, good or not.
-fn forgive(mut chain: Chain, stop: StopAt) -> Stopped {
-    if let Some(last) = chain.incr.last_mut() {
-        last.verdict = crate::format::aof::verify::Verdict::Sound(*last.verdict.extent());
-    }
-    (chain, Some(stop))
-}
-
-/// Finds the last batch that was written at or before `wanted`.
-fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, OfflineError> {
-    let mut stop = StopAt { file: 0, byte: 0 };
-    let (mut told, mut over) = (false, false);
-    for (index, file) in chain.incr.iter().enumerate() {
-        let mut times = Times { wanted, good: 0, ended: 0, told: false, over: false };
-        file.verifier.walk(&file.bytes, &mut times);
-        told |= times.told;
-        // A stock file without timestamps belongs to the last time told before it.
-        let good = if times.over { times.good } else { times.ended.max(times.good) };
-        stop = StopAt { file: index, byte: good };
-        over = times.over;
-        if over {
-            break;
-        }
-        // The time asked for may lie behind the damage.
-        if let Some(damage) = damage_of(file) {
-            return Err(damage.into());
-        }
-    }
-    if !told && !chain.incr.is_empty() {
-        let wanted = format!("millisecond {wanted}");
-        return Err(OfflineError::TooLate { ends: "no time that the log files tell".to_owned(), wanted });
-    }
-    chain.incr.truncate(stop.file + 1);
-    // At the very end a torn tail is left out like any, and told.
-    Ok(if over { forgive(chain, stop) } else { (chain, Some(stop)) })
-}
-
-/// What is damaged in a log file, but for a torn end.
-fn damage_of(file: &Checked) -> Option<RecoveryError> {
-    fault(&file.verdict, true).map(|(at, kind)| RecoveryError::new(file.path.clone(), Some(at), kind))
-}
-
-/// Looks for the first mark of a later time.
-struct Times {
-    wanted: u64,
-    /// End of the last batch that is not too late.
-    good: usize,
-    /// End of the last command seen.
-    ended: usize,
-    told: bool,
-    over: bool,
-}
-
-impl LogVisitor<'_> for Times {
-    fn command(&mut self, command: &LoggedCommand<'_, '_>) -> ControlFlow<()> {
-        self.ended = command.bytes.end;
-        ControlFlow::Continue(())
-    }
-
-    fn mark(&mut self, mark: &Mark, _bytes: Range<usize>) -> ControlFlow<()> {
-        self.told = true;
-        let (time_ms, closes_batch) = match mark {
-            Mark::Seal(seal) => (seal.time_ms, true),
-            Mark::Timestamp(seconds) => (seconds.saturating_mul(1000), false),
-        };
-        if time_ms > self.wanted {
-            // A seal's batch is too late with it; what stands before a timestamp is not.
-            if !closes_batch {
-                self.good = self.ended;
-            }
-            self.over = true;
-            return ControlFlow::Break(());
-        }
-        self.good = self.ended;
-        ControlFlow::Continue(())
-    }
 }
 
 /// Errors of an I/O kind that a tool meets before there is a disk, such as a path that is no folder.

@@ -1,0 +1,68 @@
+//! The tools for append-only files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{APPEND_FOLDER, Located, ToolError, locate};
+use crate::base::time::{Clock, SystemClock};
+use crate::command::Settings;
+use crate::persistence::names::Names;
+use crate::persistence::offline::{Offline, RestoreTo, Restored, Wanted};
+use crate::persistence::recovery::{
+    Inspect, LoadFrom, RecoverOptions, Report, inspect_directory, inspect_file,
+};
+use crate::persistence::snapshot::SnapshotOptions;
+use crate::sys::RealDisk;
+
+/// Judges append-only files as a start would: those of a data folder, of an append-only folder, of the folder of a
+/// manifest; or one file by itself.
+pub fn check_log(path: &Path) -> Result<Report, ToolError> {
+    inspect_log(path, &Inspect::default())
+}
+
+/// As [`check_log`], with more to be told.
+pub fn inspect_log(path: &Path, inspect: &Inspect<'_>) -> Result<Report, ToolError> {
+    let report = match locate(path)? {
+        Located::Folder(names) => inspect_directory(&RealDisk, &names, inspect),
+        Located::File => inspect_file(&RealDisk, path, inspect),
+    };
+    Ok(report?)
+}
+
+/// Writes what is wanted of a folder of append-only files into a new data folder, loads that again and
+/// compares. A torn end of the source is left out.
+pub fn restore(
+    from: &Path,
+    into: &Path,
+    wanted: &Wanted,
+    databases: u32,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, ToolError> {
+    let Located::Folder(source) = locate(from)? else {
+        let reason = "a folder or its manifest is needed, not a single file".to_owned();
+        return Err(ToolError::Path { path: from.to_owned(), reason });
+    };
+    let target = Names::new(into, APPEND_FOLDER, source.prefix())
+        .map_err(|error| ToolError::Path { path: into.to_owned(), reason: error.to_string() })?;
+    let clock = SystemClock::new();
+    let options = RecoverOptions {
+        from: LoadFrom::AppendOnly,
+        may_cut: true,
+        settings: Settings::default(),
+        now_ms: i64::try_from(clock.unix_ms()).unwrap_or(i64::MAX),
+    };
+    let snapshot = SnapshotOptions::default();
+    let disk = Arc::new(RealDisk);
+    let tool = Offline { disk, clock: &clock, options: &options, snapshot: &snapshot, databases, progress };
+    Ok(tool.restore(&source, &target, wanted)?)
+}
+
+/// Writes what a folder of append-only files holds into a new data folder: one base and an empty log.
+pub fn rewrite(
+    from: &Path,
+    into: &Path,
+    databases: u32,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, ToolError> {
+    restore(from, into, &RestoreTo::End.into(), databases, progress)
+}
