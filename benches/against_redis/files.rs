@@ -215,7 +215,7 @@ fn feed(client: &mut Client, rng: &mut Rng, numbers: std::ops::Range<usize>) -> 
 
 /// Appends one command, or a transaction; returns how many replies it gets. The mix: sessions and small objects that come
 /// new, queues, sets, boards and streams that grow, counters, and keys that are changed or go.
-fn write_one(rng: &mut Rng, number: usize, out: &mut Vec<u8>) -> usize {
+pub fn write_one(rng: &mut Rng, number: usize, out: &mut Vec<u8>) -> usize {
     let mut command = |words: &[String]| write_command(out, words);
     let word = |text: &str| text.to_owned();
     match rng.below(100) {

@@ -3,6 +3,7 @@
 //! Figures are ratios, taken in turns on the same machine, because absolute ones mean little elsewhere.
 
 mod cases;
+mod check_logs;
 mod check_snapshots;
 mod durable;
 mod files;
@@ -50,6 +51,8 @@ enum What {
     Ranks(ranks::Options),
     /// Loading a snapshot and an append-only folder at start, and SAVE
     Files(files::Options),
+    /// Checking append-only files offline: aof-check beside redis-check-aof
+    CheckLogs(check_logs::Options),
     /// Checking a snapshot file offline: rdb-check beside redis-check-rdb
     CheckSnapshots(check_snapshots::Options),
 }
@@ -64,6 +67,7 @@ fn main() {
         What::Memory(options) => memory::run(&options),
         What::Ranks(options) => ranks::run(&options),
         What::Files(options) => files::run(&options),
+        What::CheckLogs(options) => check_logs::run(&options),
         What::CheckSnapshots(options) => check_snapshots::run(&options),
     };
     if let Err(error) = done {
