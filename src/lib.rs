@@ -9,6 +9,7 @@ pub mod keyspace;
 pub mod net;
 pub mod pair;
 pub mod persistence;
+pub mod remote;
 pub mod replication;
 pub mod resp;
 pub mod server;

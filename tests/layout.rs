@@ -51,6 +51,11 @@ const HOUSES: &[House] = &[
         ],
         never: &[],
     },
+    House {
+        name: "remote",
+        may_use: &["persistence", "command", "keyspace", "format", "value", "resp", "base", "sys"],
+        never: &["tokio::", "std::fs"],
+    },
     House { name: "pair", may_use: &["server", "resp", "base", "sys"], never: &["std::fs"] },
     House { name: "net", may_use: &["server", "resp", "base", "sys"], never: &["std::fs"] },
 ];

@@ -91,14 +91,25 @@ pub fn of_value(entry: &Entry) -> Digest {
     digest
 }
 
+/// The digest of a value alone, as if the fields of a hash that are due at `now_ms` were not there any more.
+pub fn of_value_at(value: ValueRef<'_>, now_ms: i64) -> Digest {
+    let mut digest = Digest::default();
+    mix_ref(&mut digest, value, now_ms);
+    digest
+}
+
 fn mix_entry(digest: &mut Digest, entry: &Entry) {
-    match entry.value() {
-        ValueRef::Int(int) => mix_string(digest, Element::Int(int)),
-        ValueRef::Bytes(bytes) => mix_string(digest, Element::Bytes(bytes)),
-        ValueRef::Object(value) => mix_value(digest, value),
-    }
+    mix_ref(digest, entry.value(), i64::MIN);
     if entry.expire_at_ms().is_some() {
         digest.xor(EXPIRE_MARK);
+    }
+}
+
+fn mix_ref(digest: &mut Digest, value: ValueRef<'_>, now_ms: i64) {
+    match value {
+        ValueRef::Int(int) => mix_string(digest, Element::Int(int)),
+        ValueRef::Bytes(bytes) => mix_string(digest, Element::Bytes(bytes)),
+        ValueRef::Object(value) => mix_value(digest, value, now_ms),
     }
 }
 
@@ -107,7 +118,7 @@ fn mix_string(digest: &mut Digest, string: Element<'_>) {
     digest.mix_element(string);
 }
 
-fn mix_value(digest: &mut Digest, value: &Value) {
+fn mix_value(digest: &mut Digest, value: &Value, now_ms: i64) {
     match value {
         Value::Str(string) => mix_string(digest, string.element()),
         Value::List(list) => {
@@ -132,7 +143,8 @@ fn mix_value(digest: &mut Digest, value: &Value) {
         }
         Value::Hash(hash) => {
             digest.mix(&4u32.to_be_bytes());
-            for (field, value, time) in hash.iter_timed() {
+            let is_due = |time: &Option<i64>| time.is_some_and(|at| at <= now_ms);
+            for (field, value, time) in hash.iter_timed().filter(|(_, _, time)| !is_due(time)) {
                 let mut pair = Digest::default();
                 pair.mix_element(field);
                 pair.mix_element(value);

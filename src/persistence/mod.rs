@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod recovery;
 pub mod rewrite;
 pub mod snapshot;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod timeline;

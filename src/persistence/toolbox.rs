@@ -125,12 +125,14 @@ fn advice_for(error: &DiskError) -> &'static str {
 }
 
 /// What a path stands for.
-enum Located {
+pub(super) enum Located {
+    /// A folder of append-only files.
     Folder(Names),
+    /// One file.
     File,
 }
 
-fn locate(path: &Path) -> Result<Located, ToolError> {
+pub(super) fn locate(path: &Path) -> Result<Located, ToolError> {
     let entries = match RealDisk.list_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.is_not_found() => return Err(error.into()),

@@ -305,7 +305,7 @@ impl Offline<'_> {
     }
 
     /// Leaves only what is wanted. How many keys had to go, if any might have had to.
-    fn take_part(&self, keyspace: &Keyspace, part: &Part) -> Result<Option<u64>, OfflineError> {
+    pub(super) fn take_part(&self, keyspace: &Keyspace, part: &Part) -> Result<Option<u64>, OfflineError> {
         if part.is_all() {
             return Ok(None);
         }
@@ -333,7 +333,7 @@ impl Offline<'_> {
         Ok(())
     }
 
-    fn load(
+    pub(super) fn load(
         &self,
         from: &Names,
         wanted: &Wanted,
