@@ -59,7 +59,7 @@ const TOOLS: &[Tool] = &[
     tool("backup", "outrigger-backup", "takes, lists and verifies backups of a running replica's files"),
     tool("diff", "outrigger-diff", "compares two data sets"),
     tool("rdb-check", "rdb-check", "verifies a snapshot"),
-    tool("restore", "restore", "writes a history as of an earlier moment into a new folder"),
+    tool("restore", "restore", "brings a state back: into a new folder, or a running server"),
 ];
 
 fn print_help() {

@@ -2,6 +2,9 @@
 //! `outrigger::persistence::toolbox`, with the decoders that the server loads with.
 
 pub mod analyses;
+pub mod diff_view;
+pub mod generate;
+pub mod live;
 pub mod output;
 pub mod snapshots;
 pub mod times;
@@ -11,7 +14,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outrigger::persistence::toolbox::ToolError;
 use serde::Serialize;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,9 +26,32 @@ pub const EXIT_DAMAGED: u8 = 1;
 /// Exit code: the call was wrong, or a file could not be read or written.
 pub const EXIT_USAGE: u8 = 2;
 
-/// Reads the arguments; ends the program with exit code 2 if they are wrong.
+/// Reads the arguments; ends the program with exit code 2 if they are wrong. Also ends it after having printed a man page or
+/// a shell's completions ([`generate`]), if that is asked for.
 pub fn arguments<A: Parser>() -> A {
-    A::parse()
+    match generate::asked(std::env::args_os().skip(1)) {
+        None => A::parse(),
+        Some(kind) => std::process::exit(i32::from(print_generated(A::command(), kind))),
+    }
+}
+
+fn print_generated(command: clap::Command, kind: Result<generate::Kind, String>) -> u8 {
+    let exe = std::env::current_exe().ok();
+    let own = exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    let known = generate::PROGRAMS.iter().find(|program| program.name == own);
+    // One that was given another name by whoever installed it goes by that of the package.
+    let name = known.map_or(env!("CARGO_PKG_NAME"), |program| program.name);
+    let printed = kind.and_then(|kind| {
+        let text = generate::generate(command, name, kind).map_err(|error| error.to_string())?;
+        std::io::stdout().write_all(&text).map_err(|error| format!("cannot write: {error}"))
+    });
+    match printed {
+        Ok(()) => EXIT_SOUND,
+        Err(error) => {
+            eprintln!("{error}");
+            EXIT_USAGE
+        }
+    }
 }
 
 /// How often a bar without figures moves.
@@ -34,6 +60,7 @@ const TICK_EVERY: Duration = Duration::from_millis(100);
 /// A progress bar on the terminal; nothing where there is none.
 pub struct Progress {
     bar: ProgressBar,
+    counted: Option<&'static str>,
 }
 
 impl Progress {
@@ -49,16 +76,28 @@ impl Progress {
         }
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(TICK_EVERY);
-        Progress { bar }
+        Progress { bar, counted: None }
+    }
+
+    /// A bar that counts something else than bytes. It is not seen before the first figures.
+    pub fn counting(what: &'static str) -> Progress {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Progress { bar, counted: Some(what) }
     }
 
     /// So many bytes of so many are done.
     pub fn at(&self, done: u64, total: u64) {
         if self.bar.length() != Some(total) {
             self.bar.set_length(total);
-            let template = "{spinner} {msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {eta}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+            let template = match self.counted {
+                None => "{spinner} {msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {eta}".to_owned(),
+                Some(what) => format!("{{spinner}} {{wide_bar}} {{pos}} of {{len}} {what} {{eta}}"),
+            };
+            if let Ok(style) = ProgressStyle::with_template(&template) {
                 self.bar.set_style(style);
+            }
+            if self.counted.is_some() && std::io::stderr().is_terminal() {
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
             }
         }
         self.bar.set_position(done);

@@ -3,7 +3,8 @@
 use clap::Parser;
 use outrigger::persistence::offline::{Before, Occurrence, Part, RestoreTo, Wanted};
 use outrigger::persistence::pattern::CommandPattern;
-use outrigger_tools::{Progress, arguments, conclude, give_up, times, views::RestoredView};
+use outrigger::remote::is_url;
+use outrigger_tools::{EXIT_USAGE, Progress, arguments, conclude, give_up, live, times, views::RestoredView};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,15 +12,20 @@ use std::process::ExitCode;
 /// and loads that again to prove it. Without any of these, up to the end of what is good. The source is only read, and what
 /// lies behind the target may be damaged.
 ///
-/// Exit code: 0 done and proven, 1 the source is damaged before the target, 2 wrong call, nothing matches, or a file could
-/// not be read or written.
+/// With a server's URL in place of the new folder, the state (or a snapshot file's) is loaded into that running server, ours or
+/// a stock one, over several connections, and proven there. A call that was interrupted, however that came about, goes on
+/// where it was when it is made again.
+///
+/// Exit code: 0 done and proven, 1 the source is damaged before the target, or the server does not hold what it was sent; 2
+/// wrong call, nothing matches, or a file or server could not be read or written.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
     /// A data folder, an append-only folder (of an earlier generation, too), or a manifest
     dir: PathBuf,
-    /// The new data folder; there must be no `appendonlydir` in it
-    #[arg(long, value_name = "NEW")]
+    /// The new data folder, with no `appendonlydir` in it; or a running server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]
+    /// or unix:/SOCKET[?db=DB]. A password may also be in the environment, as REDISCLI_AUTH
+    #[arg(long, value_name = "NEW|URL")]
     into: PathBuf,
     /// The last batch written at or before this time: Unix seconds, Unix milliseconds, or RFC 3339
     #[arg(long, value_name = "T", value_parser = times::parse_ms, conflicts_with = "to_offset")]
@@ -46,6 +52,8 @@ struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    server: live::IntoServer,
 }
 
 fn occurrence(text: &str) -> Result<Occurrence, String> {
@@ -68,6 +76,13 @@ fn main() -> ExitCode {
     };
     let before = args.before.map(|pattern| Before { pattern, occurrence: args.occurrence });
     let wanted = Wanted { to, before, part: Part { keys: args.keys, db: args.db } };
+    if let Some(url) = args.into.to_str().filter(|into| is_url(into)) {
+        return live::restore(&args.dir, url, &wanted, args.databases, &args.server, args.json);
+    }
+    if let Some(option) = args.server.misplaced() {
+        eprintln!("{option} is for a running server, and {} is a folder", args.into.display());
+        return ExitCode::from(EXIT_USAGE);
+    }
     let progress = Progress::start("restoring");
     let told = |done, total| progress.at(done, total);
     let done =
