@@ -13,6 +13,7 @@ mod mixed;
 mod paced;
 mod ranks;
 mod report;
+mod restore;
 mod servers;
 #[path = "../../tests/support/slow_disk.rs"]
 mod slow_disk;
@@ -55,6 +56,8 @@ enum What {
     CheckLogs(check_logs::Options),
     /// Checking a snapshot file offline: rdb-check beside redis-check-rdb
     CheckSnapshots(check_snapshots::Options),
+    /// Loading a data set into a running server, by `restore --into` and by `redis-cli --pipe`
+    Restore(restore::Options),
 }
 
 fn main() {
@@ -69,6 +72,7 @@ fn main() {
         What::Files(options) => files::run(&options),
         What::CheckLogs(options) => check_logs::run(&options),
         What::CheckSnapshots(options) => check_snapshots::run(&options),
+        What::Restore(options) => restore::run(&options),
     };
     if let Err(error) = done {
         eprintln!("against_redis: {error}");
