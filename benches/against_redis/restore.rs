@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     let made = tempfile::TempDir::with_prefix("against-redis-restore-")?;
     let keys = files::make_files(&files::Options::of(options.commands), made.path())?;
     let folder = made.path().join("aof");
-    let state = load_state(&folder, RestoreTo::End, 16, &|_, _| ()).map_err(io::Error::other)?;
+    let state = load_state(&folder, &RestoreTo::End.into(), 16, &|_, _| ()).map_err(io::Error::other)?;
     let digest = state.fingerprint.digest.to_string();
     write_files(&state, made.path())?;
     drop(state);
@@ -139,7 +139,7 @@ fn into(server: &Server, made: &Path, folder: &Path, verify: bool) -> io::Result
         resume_file: Some(made.join("resume")),
         verify,
     };
-    restore_into(folder, &target, RestoreTo::End, 16, &options, &|_, _| (), &|_, _| ())
+    restore_into(folder, &target, &RestoreTo::End.into(), 16, &options, &|_, _| (), &|_, _| ())
         .map_err(io::Error::other)?;
     Ok(())
 }
