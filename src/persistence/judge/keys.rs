@@ -15,7 +15,7 @@ use std::num::NonZero;
 use std::thread;
 
 /// Hashes held at once; they take up to 10 bytes each.
-pub(super) const MOST_HASHES: usize = 10 << 20;
+pub(super) const MOST_HASHES: usize = 6 << 20;
 /// Buckets, by the upper bits of the hash.
 const BUCKETS: usize = 256;
 /// Hashes that came twice and are looked into.
