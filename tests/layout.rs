@@ -35,6 +35,11 @@ const HOUSES: &[House] = &[
         may_use: &["format", "sys", "keyspace", "command", "value", "resp", "base", "replication"],
         never: &["tokio::", "std::net", "std::fs"],
     },
+    House {
+        name: "backup",
+        may_use: &["persistence", "format", "sys", "keyspace", "command", "base"],
+        never: &["tokio::", "std::net", "std::fs"],
+    },
     House { name: "replication", may_use: &["format", "resp", "base"], never: PURE },
     House {
         name: "server",

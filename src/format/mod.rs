@@ -5,6 +5,7 @@
 //! checkers, the restore tools and the fuzz targets all come through here, so none of them can disagree.
 
 pub mod aof;
+pub mod archive;
 pub mod export;
 pub mod lzf;
 pub mod rdb;

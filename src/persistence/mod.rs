@@ -19,7 +19,7 @@ pub mod rewrite;
 pub mod snapshot;
 pub mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod timeline;
 pub mod toolbox;
 pub mod writer;

@@ -124,6 +124,17 @@ fn advice_for(error: &DiskError) -> &'static str {
     }
 }
 
+/// The names of the append-only files that a path stands for: a data folder, an append-only folder, or its manifest.
+pub fn locate_folder(path: &Path) -> Result<Names, ToolError> {
+    match locate(path)? {
+        Located::Folder(names) => Ok(names),
+        Located::File => {
+            let reason = "a folder or its manifest is needed, not a single file".to_owned();
+            Err(ToolError::Path { path: path.to_owned(), reason })
+        }
+    }
+}
+
 /// What a path stands for.
 pub(super) enum Located {
     /// A folder of append-only files.
@@ -135,7 +146,9 @@ pub(super) enum Located {
 pub(super) fn locate(path: &Path) -> Result<Located, ToolError> {
     let entries = match RealDisk.list_dir(path) {
         Ok(entries) => entries,
-        Err(error) if error.is_not_found() => return Err(error.into()),
+        Err(error) if error.is_not_found() || error.source.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(error.into());
+        }
         Err(_) => {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             return match name.strip_suffix(MANIFEST_SUFFIX) {

@@ -1,5 +1,6 @@
 //! What ends up in files, and what comes back from them.
 
+mod backup;
 mod begun;
 mod damage;
 mod drill;

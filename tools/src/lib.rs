@@ -2,10 +2,12 @@
 //! `outrigger::persistence::toolbox`, with the decoders that the server loads with.
 
 pub mod analyses;
+pub mod backups;
 pub mod diff_view;
 pub mod generate;
 pub mod live;
 pub mod output;
+pub mod schedule;
 pub mod snapshots;
 pub mod times;
 pub mod views;
@@ -103,6 +105,12 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// As [`Progress::at`], of a step that is named.
+    pub fn step(&self, what: &'static str, done: u64, total: u64) {
+        self.bar.set_message(what);
+        self.at(done, total);
+    }
+
     /// Ends, and leaves nothing on the screen.
     pub fn finish(self) {
         self.bar.finish_and_clear();
@@ -133,14 +141,20 @@ pub fn conclude<V: Serialize>(
 
 /// Prints why there is no report, as JSON if asked, and says how the program ends.
 pub fn give_up(json: bool, path: &Path, error: &ToolError) -> ExitCode {
-    let view = views::Failure { path: path.to_owned(), damaged: error.is_damage(), error: error.to_string() };
+    let code = give_up_saying(json, path, error.is_damage(), error.to_string());
+    if !json && !error.advice().is_empty() {
+        eprintln!("  next: {}", error.advice());
+    }
+    code
+}
+
+/// As [`give_up`], of any error.
+pub fn give_up_saying(json: bool, path: &Path, damaged: bool, error: String) -> ExitCode {
+    let view = views::Failure { path: path.to_owned(), damaged, error };
     if json {
         let _ = output::json(&view).map(|text| output::print(&text));
     } else {
-        eprintln!("{error}");
-        if !error.advice().is_empty() {
-            eprintln!("  next: {}", error.advice());
-        }
+        eprintln!("{}", view.error);
     }
-    ExitCode::from(if error.is_damage() { EXIT_DAMAGED } else { EXIT_USAGE })
+    ExitCode::from(if damaged { EXIT_DAMAGED } else { EXIT_USAGE })
 }

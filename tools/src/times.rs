@@ -25,6 +25,18 @@ pub fn text_of(ms: u64) -> String {
     time.map_or_else(|| format!("millisecond {ms}"), |time| time.to_string())
 }
 
+/// Unix milliseconds as part of a file's name: `20261123T100000.000Z`. Names of later times sort behind.
+pub fn name_of(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let second = time.map(|time| time.strftime("%Y%m%dT%H%M%S").to_string());
+    format!("{}.{:03}Z", second.unwrap_or_else(|| (ms / 1000).to_string()), ms % 1000)
+}
+
+/// The time now in Unix milliseconds.
+pub fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +52,7 @@ mod tests {
         for text in ["", "yesterday", "-5", "2026-11-23", "1969-12-31T23:59:59Z"] {
             assert!(parse_ms(text).is_err(), "{text}");
         }
+        assert_eq!(name_of(ms + 7), "20261123T100000.007Z");
         assert_eq!(text_of(u64::MAX), format!("millisecond {}", u64::MAX));
     }
 }

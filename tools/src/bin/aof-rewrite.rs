@@ -1,8 +1,10 @@
 //! Writes append-only files anew as one base, into a new folder.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use outrigger::backup::history::{Policy, carry};
 use outrigger::persistence::toolbox::rewrite;
-use outrigger_tools::{Progress, arguments, conclude, give_up, views::RestoredView};
+use outrigger_tools::backups::RewrittenView;
+use outrigger_tools::{Progress, arguments, conclude, give_up, give_up_saying, times, views::RestoredView};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,6 +20,9 @@ struct Args {
     /// The new data folder; there must be no `appendonlydir` in it
     #[arg(long, value_name = "NEW")]
     into: PathBuf,
+    /// What NEW has of the generations before the new one: nothing, their files, or an archive of each. DIR keeps them in any case
+    #[arg(long, value_enum, default_value_t = History::Drop)]
+    history: History,
     /// How many databases there may be
     #[arg(long, default_value_t = 16)]
     databases: u32,
@@ -26,16 +31,41 @@ struct Args {
     json: bool,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum History {
+    Drop,
+    Keep,
+    Archive,
+}
+
 fn main() -> ExitCode {
     let args: Args = arguments();
     let progress = Progress::start("rewriting");
     let done = rewrite(&args.dir, &args.into, args.databases, &|done, total| progress.at(done, total));
+    let restored = match done {
+        Ok(restored) => restored,
+        Err(error) => return give_up(args.json, &args.dir, &error),
+    };
+    let policy = match args.history {
+        History::Drop => Policy::Drop,
+        History::Keep => Policy::Keep,
+        History::Archive => Policy::Archive,
+    };
+    let told = |what, done, total| progress.step(what, done, total);
+    let carried = carry(&args.dir, &args.into, policy, args.databases, times::now_ms(), &told);
     progress.finish();
-    match done {
-        Ok(restored) => {
-            let view = RestoredView::new(&args.dir, &args.into, &restored);
-            conclude(args.json, true, &view, RestoredView::text)
+    let rewritten = RestoredView::new(&args.dir, &args.into, &restored);
+    match carried {
+        Ok(carried) => {
+            let view = RewrittenView { rewritten, carried };
+            conclude(args.json, true, &view, RewrittenView::text)
         }
-        Err(error) => give_up(args.json, &args.dir, &error),
+        Err(error) => {
+            let text = format!(
+                "{} is written and proven, but not every earlier generation could be carried along: {error}",
+                args.into.display()
+            );
+            give_up_saying(args.json, &args.dir, error.is_damage(), text)
+        }
     }
 }

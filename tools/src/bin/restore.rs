@@ -1,10 +1,13 @@
 //! Writes the state of an earlier moment into a new folder.
 
 use clap::Parser;
+use outrigger::backup::source;
 use outrigger::persistence::offline::{Before, Occurrence, Part, RestoreTo, Wanted};
 use outrigger::persistence::pattern::CommandPattern;
 use outrigger::remote::is_url;
-use outrigger_tools::{EXIT_USAGE, Progress, arguments, conclude, give_up, live, times, views::RestoredView};
+use outrigger_tools::{
+    EXIT_USAGE, Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,7 +24,8 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A data folder, an append-only folder (of an earlier generation, too), or a manifest
+    /// A data folder, an append-only folder (of an earlier generation, too), a manifest, or a backup: its folder or its archive.
+    /// An archive is unpacked beside NEW for as long as this takes
     dir: PathBuf,
     /// The new data folder, with no `appendonlydir` in it; or a running server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]
     /// or unix:/SOCKET[?db=DB]. A password may also be in the environment, as REDISCLI_AUTH
@@ -84,13 +88,21 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let progress = Progress::start("restoring");
-    let told = |done, total| progress.at(done, total);
+    let source = source::open(&args.dir, &args.into, &|what, done, total| progress.step(what, done, total));
+    let source = match source {
+        Ok(source) => source,
+        Err(error) => return give_up_saying(args.json, &args.dir, error.is_damage(), error.to_string()),
+    };
+    let told = |done, total| progress.step("restoring", done, total);
     let done =
-        outrigger::persistence::toolbox::restore(&args.dir, &args.into, &wanted, args.databases, &told);
+        outrigger::persistence::toolbox::restore(source.path(), &args.into, &wanted, args.databases, &told);
     progress.finish();
     match done {
         Ok(restored) => {
-            let view = RestoredView::new(&args.dir, &args.into, &restored);
+            let mut view = RestoredView::new(&args.dir, &args.into, &restored);
+            if source.is_unpacked() {
+                view.from = args.dir;
+            }
             conclude(args.json, true, &view, RestoredView::text)
         }
         Err(error) => give_up(args.json, &args.dir, &error),
