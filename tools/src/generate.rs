@@ -30,6 +30,7 @@ const fn program(name: &'static str, word: &'static str, what: &'static str) -> 
 pub const PROGRAMS: &[Program] = &[
     program("aof-check", "aof-check", "Verifies append-only files"),
     program("aof-rewrite", "aof-rewrite", "Writes a history as one base, in a new folder"),
+    program("outrigger-backup", "backup", "Takes, lists and verifies backups of a replica's files"),
     program("outrigger-diff", "diff", "Compares two data sets"),
     program("outrigger-manual", "", "Writes man pages and shell completions"),
     program("rdb-check", "rdb-check", "Verifies a snapshot"),
