@@ -172,6 +172,11 @@ fn a_reader_of_a_damaged_snapshot_gets_what_stands_before_the_damage() {
     let report = export_snapshot(&path, ExportFormat::Resp, &mut bytes, &mut |_, _| ()).expect("an export");
     assert!(report.fault.is_some() && report.keys > 20 && report.keys < 50, "{report:?}");
     assert_eq!(commands(&bytes).len() as u64, report.keys + 1);
+    // Cut between two records, where nothing tells that more was to come.
+    std::fs::write(&path, &sound[..sound.len() - 9]).expect("write");
+    let report =
+        export_snapshot(&path, ExportFormat::Resp, &mut Vec::new(), &mut |_, _| ()).expect("an export");
+    assert!(report.fault.is_some() && report.keys == 50, "{report:?}");
 }
 
 fn usage(client: &mut Client, db: u32, key: &[u8]) -> u64 {

@@ -290,6 +290,10 @@ impl<'b> Walk<'b> {
                     found.take_record(record, bad.at, self.databases);
                 }
                 let end = reader.offset() as usize;
+                if end <= bad.at {
+                    // A part may end between two records, but a snapshot has an end.
+                    return Err(bad);
+                }
                 self.sum_to(end, judging);
                 self.absorb(found);
                 Ok(())

@@ -74,12 +74,14 @@ pub(super) fn walk<T: Default + Send>(
     let mut behind = file.behind(rest.bytes.start);
     loop {
         let (ended, failed) = match reader.next_record() {
-            Ok(Some(Record::End { .. }) | None) => (true, None),
+            Ok(Some(Record::End { .. })) => (true, None),
+            // The bytes end between two records: a snapshot has an end.
+            Ok(None) => (true, Some(LoadError::Unfinished { offset: reader.offset() })),
             Ok(Some(record)) => {
                 see(&mut taken, record);
                 (false, None)
             }
-            Err(error) => (true, Some(error)),
+            Err(error) => (true, Some(LoadError::Rdb(error))),
         };
         let at = reader.offset();
         if ended || at - handed_over >= HANDED_OVER_BYTES {
@@ -88,7 +90,7 @@ pub(super) fn walk<T: Default + Send>(
             behind.at(at as usize);
         }
         match (failed, ended) {
-            (Some(error), _) => return Err(stopped(error)),
+            (Some(error), _) => return Err(Stopped(error)),
             (None, true) => return Ok(()),
             (None, false) => {}
         }
