@@ -12,7 +12,8 @@ use crate::format::aof::seal::Epoch;
 use crate::format::aof::verify::{HistoryPoint, LogVerifier, Mark, MetCommand, Watcher};
 use crate::format::rdb::{MAGIC, ReadOptions};
 use crate::persistence::generation::read_manifest;
-use crate::persistence::load::{Facts, LoadError, judge_rdb};
+use crate::persistence::judge::{Judging, Plan, judge as judge_snapshot};
+use crate::persistence::load::{Facts, LoadError};
 use crate::persistence::names::Names;
 use crate::persistence::timeline::{Span, Timeline};
 use crate::sys::{Disk, MappedFile};
@@ -209,7 +210,7 @@ pub fn inspect_file(disk: &dyn Disk, path: &Path, inspect: &Inspect<'_>) -> Resu
     let mut snapshot_bytes = 0;
     if bytes.starts_with(MAGIC) {
         let mut report = blank(path, FileKind::Base, &bytes);
-        match judge_base(&bytes) {
+        match judge_base(&bytes, inspect.databases) {
             Ok(facts) => {
                 (report.good_bytes, report.items, report.crc) = (facts.bytes, facts.keys, facts.checksum);
                 report.bytes = facts.bytes;
@@ -253,12 +254,17 @@ pub fn inspect_file(disk: &dyn Disk, path: &Path, inspect: &Inspect<'_>) -> Resu
     Ok(Report { files, cut, end, epoch, problems, timeline })
 }
 
-/// Judges a snapshot, and gives back what has been read.
-fn judge_base(bytes: &MappedFile) -> Result<Facts, LoadError> {
-    let mut behind = bytes.behind(0);
-    judge_rdb(bytes, ReadOptions::default(), &mut |_, at| {
-        behind.at(usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len()));
-    })
+/// Judges a snapshot, by several threads if it is worth it, and gives back what has been read.
+fn judge_base(bytes: &MappedFile, databases: u32) -> Result<Facts, LoadError> {
+    let mut judging = Judging {
+        read: ReadOptions::default(),
+        databases: Some(databases),
+        plan: Plan::of(bytes.len()),
+        passed: &|range| bytes.release(range),
+        progress: &mut |_| (),
+    };
+    let judged = judge_snapshot(bytes, &mut judging);
+    judged.fault.map_or(Ok(judged.facts), |fault| Err(fault.error))
 }
 
 fn blank(path: &Path, kind: FileKind, bytes: &[u8]) -> FileReport {
@@ -299,8 +305,8 @@ fn base_report(
         // Commands name no place in a history.
         return report.start.map_or(Ok(()), |_| Err((None, RecoveryErrorKind::OtherSnapshot)));
     }
-    let facts =
-        judge_base(bytes).map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;
+    let facts = judge_base(bytes, inspect.databases)
+        .map_err(|error| (Some(error.offset()), RecoveryErrorKind::Snapshot(error)))?;
     (looking.progress)(report.bytes);
     (report.good_bytes, report.items) = (facts.bytes, facts.keys);
     report.crc = facts.checksum;
