@@ -179,6 +179,9 @@ fn a_reader_of_a_damaged_snapshot_gets_what_stands_before_the_damage() {
     assert!(report.fault.is_some() && report.keys == 50, "{report:?}");
 }
 
+/// What the names of a small hash's fields may take here, in bytes.
+const NAMES_BYTES: u64 = 24;
+
 fn usage(client: &mut Client, db: u32, key: &[u8]) -> u64 {
     client.ok(&format!("SELECT {db}"));
     let reply = client.command(&[&b"MEMORY"[..], b"USAGE", key, b"SAMPLES", b"0"]);
@@ -223,7 +226,9 @@ fn the_memory_told_is_what_a_loaded_server_tells() {
     let (mut told, mut theirs) = (0, Vec::new());
     for key in &analysis.top {
         let bytes = usage(&mut client, key.db, &key.key);
-        let off = key.bytes.abs_diff(bytes) as f64 / bytes as f64;
+        // Whether a small hash keeps the names of its fields for itself depends on which hashes were met before it, and
+        // several threads load.
+        let off = key.bytes.abs_diff(bytes).saturating_sub(NAMES_BYTES) as f64 / bytes as f64;
         assert!(off <= 0.1, "{}: {} and {bytes}", show(&key.key), key.bytes);
         told += bytes;
         theirs.push(bytes);
