@@ -32,7 +32,9 @@ impl Nodes {
         let (mut primary, mut replica) = (self.primary.client(), self.replica.client());
         let offset = number(&mut primary, "master_repl_offset");
         wait_for("the replica's files to have it all", LIMIT, || {
-            number(&mut replica, "outrigger_durable_offset") >= offset
+            // Less than 0 stands for no files at all, which is not the same as files that hold nothing.
+            let durable = replica.info("outrigger_durable_offset").and_then(|text| text.parse::<i64>().ok());
+            durable.is_some_and(|durable| durable >= offset as i64)
         });
         let digest = primary.digest();
         assert_eq!(digest, replica.digest(), "the replica holds something else");
