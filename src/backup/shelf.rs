@@ -225,8 +225,8 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// The places of those that stay, among times from the oldest to the latest.
-    fn kept(&self, times: &[u64]) -> BTreeSet<usize> {
+    /// The places of those that stay, among times (in ms of Unix time) from the oldest to the latest.
+    pub fn kept(&self, times: &[u64]) -> BTreeSet<usize> {
         let newest_first = || (0..times.len()).rev();
         let mut kept: BTreeSet<usize> = newest_first().take(self.last.max(1)).collect();
         let day = |ms: u64| ms / DAY_MS;

@@ -126,6 +126,8 @@ pub struct TakenView {
     pub cleared: usize,
     /// Names of older ones that were removed.
     pub removed: Vec<String>,
+    /// What did not work, and does not matter to the new one.
+    pub notes: Vec<String>,
 }
 
 impl TakenView {
@@ -145,6 +147,9 @@ impl TakenView {
         }
         for name in &self.removed {
             let _ = writeln!(text, "removed {name}");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
         }
         let _ = writeln!(text, "  next: outrigger restore {} --into NEW", self.backup.path.display());
         text

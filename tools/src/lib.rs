@@ -7,8 +7,11 @@ pub mod diff_view;
 pub mod generate;
 pub mod live;
 pub mod output;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod schedule;
 pub mod snapshots;
+pub mod storage;
 pub mod times;
 pub mod views;
 

@@ -301,6 +301,24 @@ fn wrong_calls_are_told_in_a_sentence() {
     assert!(help.contains("Exit code") && help.contains("--retain"), "{help}");
 }
 
+/// A program that was built without the feature says how to build it with.
+#[cfg(not(feature = "s3"))]
+#[test]
+fn a_bucket_needs_a_program_that_was_built_for_it() {
+    let home = TempDir::new().unwrap();
+    let node = Node::make(home.path(), 1);
+    let into = home.path().join("new");
+    for (program, args) in [
+        (BACKUP, [shown(&node.dir), "--to", "s3://bucket/prefix"]),
+        (BACKUP, ["--list", "--to", "s3://bucket/prefix"]),
+        (RESTORE, ["s3://bucket/prefix/name.oar", "--into", shown(&into)]),
+    ] {
+        let text = ends_with(2, program, &args);
+        assert!(text.contains("--features s3") && text.contains("s3://bucket"), "{text}");
+    }
+    assert!(!into.exists());
+}
+
 #[test]
 fn a_second_one_over_the_same_folder_waits_for_nobody_and_refuses() {
     let home = TempDir::new().unwrap();

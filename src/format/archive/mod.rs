@@ -7,6 +7,7 @@ mod block;
 mod record;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use thiserror::Error;
 
@@ -15,6 +16,7 @@ use super::aof::verify::HistoryPoint;
 use crate::base::crc::crc64;
 
 pub use block::{compress, expand};
+pub use walk::Walk;
 
 /// Most bytes of a file that go into one block.
 pub const BLOCK_BYTES: usize = 4 << 20;

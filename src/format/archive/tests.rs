@@ -158,3 +158,49 @@ fn heads_are_told_apart() {
     newer[16] = 2;
     assert_eq!(check_head(&newer), Err(ArchiveError::Version(2)));
 }
+
+/// An archive of two files, and its record.
+fn archive() -> (Record, Vec<u8>) {
+    let mut rng = Rng::from_seed(9);
+    let (mut bytes, mut files) = (HEAD.to_vec(), Vec::new());
+    for parts in [vec![300usize], vec![], vec![90, 0, 41]] {
+        let mut blocks = Vec::new();
+        for part in parts {
+            let raw: Vec<u8> = (0..part).map(|_| rng.next_u64() as u8).collect();
+            let (block, stored) = compress(&raw).unwrap();
+            bytes.extend(stored);
+            blocks.push(block);
+        }
+        let length = blocks.iter().map(|block| u64::from(block.raw_bytes)).sum();
+        files.push(StoredFile { role: Role::Data, name: b"f".to_vec(), bytes: length, crc: 0, blocks });
+    }
+    let record = Record { files, ..sample() };
+    bytes.extend(record.finish_archive(bytes.len() as u64));
+    (record, bytes)
+}
+
+fn walk(record: &Record, bytes: &[u8], piece: usize) -> Result<(), ArchiveError> {
+    let mut walk = Walk::new(record);
+    bytes.chunks(piece).try_for_each(|piece| walk.feed(piece))?;
+    walk.finish()
+}
+
+#[test]
+fn an_archive_that_passes_by_is_judged_to_the_byte() {
+    let (record, good) = archive();
+    assert_eq!(record.archive_bytes(), good.len() as u64);
+    for piece in [1, 7, 64, good.len()] {
+        assert_eq!(walk(&record, &good, piece), Ok(()), "in pieces of {piece}");
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(walk(&record, &bad, piece).is_err(), "byte {at} in pieces of {piece}");
+            assert_eq!(walk(&record, &good[..at], piece), Err(ArchiveError::NoEnd), "cut at {at}");
+        }
+        assert_eq!(walk(&record, &[&good[..], b"x"].concat(), piece), Err(ArchiveError::BadEnd));
+    }
+    let mut bad = good.clone();
+    bad[HEAD.len()] ^= 1;
+    let found = walk(&record, &bad, 5);
+    assert!(matches!(found, Err(ArchiveError::Block { at: 20, .. })), "{found:?}");
+}

@@ -1,12 +1,12 @@
 //! Takes, lists and verifies backups of append-only files.
 
 use clap::{Parser, ValueEnum};
-use outrigger::backup::shelf::{Retention, list, retain, verify};
-use outrigger::backup::take::{Order, take};
+use outrigger::backup::shelf::Retention;
 use outrigger::backup::{BackupError, Form};
 use outrigger::persistence::toolbox::ToolError;
 use outrigger_tools::backups::{BackupView, ListView, TakenView};
-use outrigger_tools::{Progress, arguments, conclude, give_up_saying, schedule, times};
+use outrigger_tools::storage::{S3Options, Storage, StorageError, Wish};
+use outrigger_tools::{Progress, arguments, conclude, give_up_saying, schedule};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 ///
 /// What an interrupted run left is cleared away by the next. Two runs over one folder do not mix: the second one refuses.
 ///
+/// Backups can also go to S3-compatible storage (s3://BUCKET/PREFIX), as archives, if this program was built with it. The archive is
+/// made and proven in a local folder (--work), sent, read back byte for byte, and published only then. Credentials come from the
+/// environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, and AWS_ALLOW_HTTP=true for an endpoint
+/// without encryption.
+///
 /// Exit code: 0 done and proven, 1 the source or a backup is damaged, 2 wrong call, or a file could not be read or written.
 #[derive(Parser)]
 #[command(name = "outrigger-backup", version)]
@@ -24,8 +29,8 @@ struct Args {
     /// A replica's data folder, an append-only folder, or a manifest
     #[arg(required_unless_present_any = ["list", "verify"], conflicts_with_all = ["list", "verify"])]
     dir: Option<PathBuf>,
-    /// The folder of the backups
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder of the backups, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "FOLDER|S3")]
     to: PathBuf,
     /// One file of LZ4 frames, or a data folder
     #[arg(long, value_enum, default_value_t = FormArg::Archive)]
@@ -54,6 +59,12 @@ struct Args {
     /// Read this backup through, load it, and compare with its record
     #[arg(long, value_name = "NAME")]
     verify: Option<String>,
+    /// With s3://: the folder in which an archive is made and unpacked before it is sent, or to be verified. It needs room for the
+    /// archive and for the files. Otherwise TMPDIR, or /var/tmp
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    #[command(flatten)]
+    s3: S3Options,
     /// How many databases there may be
     #[arg(long, default_value_t = 16)]
     databases: u32,
@@ -70,49 +81,44 @@ enum FormArg {
 
 fn main() -> ExitCode {
     let args: Args = arguments();
+    let storage = match Storage::open(&args.to, &args.s3, args.work.as_deref()) {
+        Ok(storage) => storage,
+        Err(error) => return fail(&args, &args.to, &error),
+    };
     match (&args.dir, &args.verify, args.schedule) {
-        (None, Some(name), _) => show_verified(&args, name),
-        (None, None, _) => show_list(&args),
-        (Some(dir), _, None) => back_up(&args, dir),
-        (Some(dir), _, Some(every)) => keep_backing_up(&args, dir, every),
+        (None, Some(name), _) => show_verified(&args, &storage, name),
+        (None, None, _) => show_list(&args, &storage),
+        (Some(dir), _, None) => back_up(&args, &storage, dir),
+        (Some(dir), _, Some(every)) => keep_backing_up(&args, &storage, dir, every),
     }
 }
 
-fn fail(args: &Args, path: &Path, error: &BackupError) -> ExitCode {
+fn fail(args: &Args, path: &Path, error: &StorageError) -> ExitCode {
     let mut text = error.to_string();
-    if matches!(error, BackupError::Nothing(ToolError::NothingThere(_))) {
+    if matches!(error.backup(), Some(BackupError::Nothing(ToolError::NothingThere(_)))) {
         text.push_str(". A primary writes no files: back up the data folder of its replica, once INFO there has outrigger_aof_phase:writing");
     }
     give_up_saying(args.json, path, error.is_damage(), text)
 }
 
-fn back_up(args: &Args, dir: &Path) -> ExitCode {
+fn back_up(args: &Args, storage: &Storage, dir: &Path) -> ExitCode {
     let form = match args.form {
         FormArg::Archive => Form::Archive,
         FormArg::Folder => Form::Folder,
     };
-    let time_ms = times::now_ms();
-    let order = Order {
-        from: dir.to_owned(),
-        to: args.to.clone(),
-        name: format!("backup-{}", times::name_of(time_ms)),
-        form,
-        may_link: !args.copy,
-        databases: args.databases,
-        time_ms,
-    };
+    let wish = Wish { from: dir.to_owned(), form, may_link: !args.copy, databases: args.databases };
     let progress = Progress::start("backing up");
-    let taken = take(&order, &|what, done, total| progress.step(what, done, total));
+    let done = storage.take(&wish, &|what, done, total| progress.step(what, done, total));
     progress.finish();
-    let taken = match taken {
-        Ok(taken) => taken,
+    let (taken, notes) = match done {
+        Ok(done) => (done.taken, done.notes),
         Err(error) => return fail(args, dir, &error),
     };
-    let mut view =
-        TakenView { backup: BackupView::taken(&taken, form), cleared: taken.swept, removed: Vec::new() };
+    let backup = BackupView::taken(&taken, form);
+    let mut view = TakenView { backup, cleared: taken.swept, removed: Vec::new(), notes };
     if let Some(last) = args.retain {
         let [last, daily, weekly] = [last, args.daily, args.weekly].map(|count| count as usize);
-        match retain(&args.to, Retention { last, daily, weekly }) {
+        match storage.retain(Retention { last, daily, weekly }) {
             Ok(removed) => view.removed = removed,
             Err(error) => {
                 eprintln!("{} is taken and good, but older ones could not be removed:", taken.path.display());
@@ -124,12 +130,12 @@ fn back_up(args: &Args, dir: &Path) -> ExitCode {
 }
 
 /// Ends only after `--times`, or when the program is ended.
-fn keep_backing_up(args: &Args, dir: &Path, every: Duration) -> ExitCode {
+fn keep_backing_up(args: &Args, storage: &Storage, dir: &Path, every: Duration) -> ExitCode {
     let start = Instant::now();
     let mut slot = 0u32;
     let mut taken = 0;
     loop {
-        let code = back_up(args, dir);
+        let code = back_up(args, storage, dir);
         taken += 1;
         if args.times.is_some_and(|times| taken >= times) {
             return code;
@@ -143,8 +149,8 @@ fn keep_backing_up(args: &Args, dir: &Path, every: Duration) -> ExitCode {
     }
 }
 
-fn show_list(args: &Args) -> ExitCode {
-    match list(&args.to) {
+fn show_list(args: &Args, storage: &Storage) -> ExitCode {
+    match storage.list() {
         Ok(found) => {
             let backups = found.iter().map(BackupView::listed).collect();
             let view = ListView { folder: args.to.clone(), backups, verified: false };
@@ -154,9 +160,9 @@ fn show_list(args: &Args) -> ExitCode {
     }
 }
 
-fn show_verified(args: &Args, name: &str) -> ExitCode {
+fn show_verified(args: &Args, storage: &Storage, name: &str) -> ExitCode {
     let progress = Progress::start("verifying");
-    let found = verify(&args.to, name, &|what, done, total| progress.step(what, done, total));
+    let found = storage.verify(name, &|what, done, total| progress.step(what, done, total));
     progress.finish();
     match found {
         Ok(listed) => {

@@ -1,10 +1,10 @@
 //! Writes the state of an earlier moment into a new folder.
 
 use clap::Parser;
-use outrigger::backup::source;
 use outrigger::persistence::offline::{Before, Occurrence, Part, RestoreTo, Wanted};
 use outrigger::persistence::pattern::CommandPattern;
 use outrigger::remote::is_url;
+use outrigger_tools::storage::{S3Options, is_s3, open_source};
 use outrigger_tools::{
     EXIT_USAGE, Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
 };
@@ -25,7 +25,8 @@ use std::process::ExitCode;
 #[command(version)]
 struct Args {
     /// A data folder, an append-only folder (of an earlier generation, too), a manifest, or a backup: its folder or its archive.
-    /// An archive is unpacked beside NEW for as long as this takes
+    /// An archive is unpacked beside NEW for as long as this takes; one in S3-compatible storage, s3://BUCKET/PREFIX/NAME.oar, is
+    /// fetched to there before, with credentials from the environment as outrigger-backup(1) has them
     dir: PathBuf,
     /// The new data folder, with no `appendonlydir` in it; or a running server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]
     /// or unix:/SOCKET[?db=DB]. A password may also be in the environment, as REDISCLI_AUTH
@@ -57,6 +58,8 @@ struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    s3: S3Options,
+    #[command(flatten)]
     server: live::IntoServer,
 }
 
@@ -81,6 +84,12 @@ fn main() -> ExitCode {
     let before = args.before.map(|pattern| Before { pattern, occurrence: args.occurrence });
     let wanted = Wanted { to, before, part: Part { keys: args.keys, db: args.db } };
     if let Some(url) = args.into.to_str().filter(|into| is_url(into)) {
+        if is_s3(&args.dir) {
+            eprintln!(
+                "a backup in a bucket goes to a folder first (--into NEW), and from there into a server"
+            );
+            return ExitCode::from(EXIT_USAGE);
+        }
         return live::restore(&args.dir, url, &wanted, args.databases, &args.server, args.json);
     }
     if let Some(option) = args.server.misplaced() {
@@ -88,8 +97,8 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let progress = Progress::start("restoring");
-    let source = source::open(&args.dir, &args.into, &|what, done, total| progress.step(what, done, total));
-    let source = match source {
+    let told = |what, done, total| progress.step(what, done, total);
+    let source = match open_source(&args.dir, &args.into, &args.s3, &told) {
         Ok(source) => source,
         Err(error) => return give_up_saying(args.json, &args.dir, error.is_damage(), error.to_string()),
     };
@@ -100,7 +109,7 @@ fn main() -> ExitCode {
     match done {
         Ok(restored) => {
             let mut view = RestoredView::new(&args.dir, &args.into, &restored);
-            if source.is_unpacked() {
+            if source.is_temporary() {
                 view.from = args.dir;
             }
             conclude(args.json, true, &view, RestoredView::text)
