@@ -5,17 +5,13 @@ use crate::report::{median, row};
 use crate::servers::{Program, Server};
 use outrigger::command::families::dump::payload_of;
 use outrigger::keyspace::{Entry, ValueRef};
-use outrigger::persistence::offline::RestoreTo;
+use outrigger::persistence::offline::{Fingerprint, RestoreTo};
 use outrigger::persistence::state::{State, load_state};
-use outrigger::remote::commands::Existing;
-use outrigger::remote::restore::IntoOptions;
-use outrigger::remote::toolbox::restore_into;
-use outrigger::remote::{Patience, Target};
 use outrigger::resp::write_command;
 use outrigger::value::{Element, Value};
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,22 +33,41 @@ enum Way {
     PipedCommands,
     /// `redis-cli --pipe` with RESTOREs.
     PipedRestores,
-    /// Ours, without a proof.
+    /// The snapshot turned into commands on the way to `redis-cli --pipe`.
+    Exported,
+    /// Ours of the snapshot, without a proof.
     Ours,
-    /// Ours, with the proof.
+    /// Ours of the snapshot, with the proof.
     OursProven,
+    /// Ours of the folder with its long log, without a proof.
+    OursOfLog,
 }
 
-const WAYS: [Way; 4] = [Way::PipedCommands, Way::PipedRestores, Way::Ours, Way::OursProven];
+const WAYS: [Way; 6] =
+    [Way::PipedCommands, Way::PipedRestores, Way::Exported, Way::Ours, Way::OursProven, Way::OursOfLog];
 
 impl Way {
     fn name(self) -> &'static str {
         match self {
-            Way::PipedCommands => "redis-cli --pipe, commands",
-            Way::PipedRestores => "redis-cli --pipe, RESTOREs",
-            Way::Ours => "restore --into --no-verify",
-            Way::OursProven => "restore --into",
+            Way::PipedCommands => "`redis-cli --pipe`, commands in a file",
+            Way::PipedRestores => "`redis-cli --pipe`, RESTOREs in a file",
+            Way::Exported => "`rdb-check --export resp dump.rdb`, into `redis-cli --pipe`",
+            Way::Ours => "`restore dump.rdb --into URL --no-verify`",
+            Way::OursProven => "`restore dump.rdb --into URL`",
+            Way::OursOfLog => "`restore FOLDER --into URL --no-verify`, of a long log",
         }
+    }
+}
+
+/// One of the tools, which are built beside the server.
+fn tool(name: &str) -> io::Result<PathBuf> {
+    let path = Path::new(env!("CARGO_BIN_EXE_outrigger")).with_file_name(name);
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(io::Error::other(format!(
+            "no {}: run `cargo build --release -p outrigger-tools`",
+            path.display()
+        ))),
     }
 }
 
@@ -60,9 +75,9 @@ impl Way {
 pub fn run(options: &Options) -> io::Result<()> {
     let made = tempfile::TempDir::with_prefix("against-redis-restore-")?;
     let keys = files::make_files(&files::Options::of(options.commands), made.path())?;
-    let folder = made.path().join("aof");
-    let state = load_state(&folder, &RestoreTo::End.into(), 16, &|_, _| ()).map_err(io::Error::other)?;
-    let digest = state.fingerprint.digest.to_string();
+    let snapshot = made.path().join("rdb/dump.rdb");
+    let state = load_state(&snapshot, &RestoreTo::End.into(), 16, &|_, _| ()).map_err(io::Error::other)?;
+    let digest = Fingerprint::of(&state.keyspace).digest.to_string();
     write_files(&state, made.path())?;
     drop(state);
     let mut seconds =
@@ -70,78 +85,67 @@ pub fn run(options: &Options) -> io::Result<()> {
     for _ in 0..options.rounds {
         for (program, ways) in &mut seconds {
             for (way, taken) in ways {
-                taken.push(once(*program, *way, made.path(), &folder, &digest)?.as_secs_f64());
+                taken.push(once(*program, *way, made.path(), &digest)?.as_secs_f64());
             }
         }
     }
     println!(
-        "{keys} keys of all types, {} rounds in turns. `restore` reads and checks the folder in its time; `redis-cli` is given \
-         the commands in a file. Each end was checked by DEBUG DIGEST.\n",
+        "{keys} keys of all types, a snapshot of {} MB; {} rounds in turns, whole processes. Each end was checked by DEBUG DIGEST.\n",
+        std::fs::metadata(&snapshot)?.len() / 1_000_000,
         options.rounds
     );
-    row(&["into", "by", "seconds", "keys a second", "times as fast as the better redis-cli"]
-        .map(String::from));
+    row(&["into", "by", "seconds", "keys a second", "times as fast as the first"].map(String::from));
     row(&["---", "---", "--:", "--:", "--:"].map(String::from));
     for (program, ways) in seconds {
         let into = if program == Program::Ours { "outrigger" } else { "redis-server" };
-        let medians = ways.map(|(way, taken)| (way, median(taken)));
-        let best = medians[0].1.min(medians[1].1);
-        for (way, taken) in medians {
+        let first = ways[0].1.clone();
+        for (way, taken) in ways {
+            // Each pair of a round was measured under the same conditions.
+            let faster = median(first.iter().zip(&taken).map(|(first, taken)| first / taken).collect());
+            let taken = median(taken);
             let speed = format!("{:.0}", keys as f64 / taken);
-            row(&[
-                into.into(),
-                way.name().into(),
-                format!("{taken:.2}"),
-                speed,
-                format!("{:.2}", best / taken),
-            ]);
+            row(&[into.into(), way.name().into(), format!("{taken:.2}"), speed, format!("{faster:.2}")]);
         }
     }
     Ok(())
 }
 
 /// One load into an empty server; its time.
-fn once(program: Program, way: Way, made: &Path, folder: &Path, digest: &str) -> io::Result<Duration> {
+fn once(program: Program, way: Way, made: &Path, digest: &str) -> io::Result<Duration> {
     let args = ["--save", "", "--enable-debug-command", "yes"];
     let server = Server::begin(program, tempfile::TempDir::with_prefix("against-redis-")?, &args)?;
     server.wait(Duration::from_secs(20))?;
+    let (snapshot, port) = (made.join("rdb/dump.rdb"), server.port.to_string());
+    let mut command = match way {
+        Way::PipedCommands | Way::PipedRestores => {
+            let name = if way == Way::PipedCommands { "commands.resp" } else { "restores.resp" };
+            let mut command = Command::new("redis-cli");
+            command.args(["-p", &port, "--pipe"]).stdin(File::open(made.join(name))?);
+            command
+        }
+        Way::Exported => {
+            let script = "\"$0\" --export resp \"$1\" | redis-cli -p \"$2\" --pipe";
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).arg(tool("rdb-check")?).arg(&snapshot).arg(&port);
+            command
+        }
+        Way::Ours | Way::OursProven | Way::OursOfLog => {
+            let source = if way == Way::OursOfLog { made.join("aof") } else { snapshot };
+            let mut command = Command::new(tool("restore")?);
+            command.arg(source).args(["--into", &format!("redis://127.0.0.1:{port}")]);
+            command.args((way != Way::OursProven).then_some("--no-verify"));
+            command
+        }
+    };
     let began = Instant::now();
-    match way {
-        Way::PipedCommands => pipe(&server, &made.join("commands.resp"))?,
-        Way::PipedRestores => pipe(&server, &made.join("restores.resp"))?,
-        Way::Ours | Way::OursProven => into(&server, made, folder, way == Way::OursProven)?,
-    }
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
     let taken = began.elapsed();
     let reply = server.client()?.command(&["DEBUG", "DIGEST"])?;
-    if reply.as_bytes() != Some(digest.as_bytes()) {
-        return Err(io::Error::other(format!("{}: {} left other data", server.name, way.name())));
+    if !output.status.success() || reply.as_bytes() != Some(digest.as_bytes()) {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(io::Error::other(format!("{}: {} left other data: {said}", server.name, way.name())));
     }
     Ok(taken)
-}
-
-fn pipe(server: &Server, file: &Path) -> io::Result<()> {
-    let mut command = Command::new("redis-cli");
-    command.args(["-p", &server.port.to_string(), "--pipe"]).stdin(File::open(file)?);
-    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    match output.status.success() && text.contains("errors: 0") {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("redis-cli --pipe: {text}"))),
-    }
-}
-
-fn into(server: &Server, made: &Path, folder: &Path, verify: bool) -> io::Result<()> {
-    let target: Target = format!("redis://127.0.0.1:{}", server.port).parse().map_err(io::Error::other)?;
-    let options = IntoOptions {
-        patience: Patience::default(),
-        existing: Existing::Refuse,
-        connections: 0,
-        resume_file: Some(made.join("resume")),
-        verify,
-    };
-    restore_into(folder, &target, &RestoreTo::End.into(), 16, &options, &|_, _| (), &|_, _| ())
-        .map_err(io::Error::other)?;
-    Ok(())
 }
 
 /// Writes the data as commands, and as RESTOREs.

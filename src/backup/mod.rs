@@ -75,6 +75,14 @@ pub enum BackupError {
         /// What is there.
         available: u64,
     },
+    /// An archive could not be unpacked for a restore.
+    #[error("the archive cannot be unpacked in {}: {reason}. Name a folder with more room with --work", folder.display())]
+    Unpacking {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Another one is at work.
     #[error("{0}: another backup or check is at work there")]
     Locked(LockError),

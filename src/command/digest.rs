@@ -7,11 +7,13 @@
 //! their own SHA-1, so the order matters (elements of lists, parts of a pair).
 
 use crate::base::num::format_score;
-use crate::keyspace::{Entry, Keyspace, Locked, ValueRef};
+use crate::keyspace::{Entry, Keyspace, Locked, Shard, ValueRef};
 use crate::value::stream::StreamId;
 use crate::value::{Element, Value};
 use sha1::{Digest as _, Sha1};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 const DIGEST_BYTES: usize = 20;
 /// What is xored in for a key that carries an expiry, whenever that is.
@@ -65,6 +67,38 @@ pub fn of_locked(locked: &Locked<'_>, databases: u32) -> Digest {
         all.mix(&db.to_be_bytes());
         for entry in locked.iter().flat_map(|(_, shard)| shard.db(db).iter()) {
             all.xor(&of_key(entry).0);
+        }
+    }
+    all
+}
+
+/// As [`of_locked`], by so many threads.
+pub fn of_locked_by(locked: &Locked<'_>, databases: u32, threads: usize) -> Digest {
+    let shards: Vec<&Shard> = locked.iter().map(|(_, shard)| shard).collect();
+    let next = AtomicUsize::new(0);
+    // The keys of a database are xored, in any order; databases follow each other.
+    let work = || {
+        let mut sums = vec![Digest::default(); databases as usize];
+        while let Some(shard) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for (db, sum) in (0..).zip(&mut sums) {
+                shard.db(db).iter().for_each(|entry| sum.xor(&of_key(entry).0));
+            }
+        }
+        sums
+    };
+    let sums: Vec<Vec<Digest>> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let join = |other: thread::ScopedJoinHandle<'_, _>| {
+            other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        others.into_iter().map(join).chain([own]).collect()
+    });
+    let mut all = Digest::default();
+    for db in (0..databases).filter(|db| shards.iter().any(|shard| !shard.db(*db).is_empty())) {
+        all.mix(&db.to_be_bytes());
+        for sum in sums.iter().filter_map(|sums| sums.get(db as usize)) {
+            all.0.iter_mut().zip(sum.0).for_each(|(to, from)| *to ^= from);
         }
     }
     all

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::names::Names;
-use super::offline::OfflineError;
+use super::offline::{OfflineError, Origin};
 use super::recovery::{RecoveryError, RecoveryErrorKind};
 use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
 
@@ -141,6 +141,14 @@ pub(super) enum Located {
     Folder(Names),
     /// One file.
     File,
+}
+
+/// What a path stands for, as what a state is loaded from.
+pub(super) fn origin(path: &Path) -> Result<Origin, ToolError> {
+    Ok(match locate(path)? {
+        Located::Folder(names) => Origin::Folder(names),
+        Located::File => Origin::File(path.to_owned()),
+    })
 }
 
 pub(super) fn locate(path: &Path) -> Result<Located, ToolError> {

@@ -13,14 +13,16 @@ use crate::base::crc::crc64;
 use crate::sys::{Disk, DiskFile, RealDisk};
 
 /// The first word of the file, and the version of its form.
-const MAGIC: &str = "outrigger-restore 1";
+const MAGIC: &str = "outrigger-restore 2";
+/// What it begins with in every version.
+const MAGIC_WORD: &str = "outrigger-restore ";
 /// Longest file that is believed, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// What was done, and what must be the same for that to count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// Names the state that is loaded: keys, digest, times.
+    /// Names the state that is loaded: keys, files, what was wanted of them.
     pub source: String,
     /// Into which database, and what is done about keys that are there.
     pub mode: String,
@@ -185,6 +187,12 @@ fn read(bytes: &[u8]) -> Told {
                         *unit = true;
                     }
                 }
+            }
+            ([magic, ..], None) if magic.starts_with(MAGIC_WORD) => {
+                return Told::Other(
+                    "is of another release of this program: end that restore with the same release, or remove the \
+                     file to begin anew",
+                );
             }
             _ => return Told::Other("is something else; name another file with --resume-file"),
         }

@@ -1,6 +1,7 @@
 //! A restored state into a running server, from the first look at the server to the proof.
 
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 use super::client::{Connection, Patience};
 use super::commands::Existing;
@@ -13,8 +14,9 @@ use super::push::{Found, Push, compare};
 use super::state::key_text;
 use super::url::{Place, Target};
 use super::verify::{Proof, ReadBack, by_digest, read_back};
-use crate::keyspace::Keyspace;
-use crate::persistence::offline::Fingerprint;
+use crate::command::digest::{Digest, of_locked_by};
+use crate::keyspace::{Keyspace, Locked};
+use crate::persistence::offline::Identity;
 
 /// How to load.
 #[derive(Debug, Clone)]
@@ -36,8 +38,10 @@ pub struct IntoOptions {
 pub struct Loaded {
     /// What the server is.
     pub server: String,
-    /// What the source holds.
-    pub fingerprint: Fingerprint,
+    /// Keys that the source holds.
+    pub keys: u64,
+    /// The source's digest, if it was needed for the proof.
+    pub digest: Option<Digest>,
     /// Keys made now.
     pub made: u64,
     /// Keys that were there, just so.
@@ -71,7 +75,7 @@ pub fn default_resume_file(source: &Path, target: &Target) -> PathBuf {
 /// Loads a keyspace into a server.
 pub fn load_into(
     keyspace: &Keyspace,
-    fingerprint: Fingerprint,
+    identity: &Identity,
     target: &Target,
     resume_file: &Path,
     options: &IntoOptions,
@@ -84,8 +88,8 @@ pub fn load_into(
     let plan = Plan::new(&locked, keyspace.databases(), target.db)?;
     fits(&mut connection, &facts, &plan)?;
     let mode = format!("{:?} {:?}", options.existing, target.db);
-    let Fingerprint { keys, digest, expiry_sum } = fingerprint;
-    let source = format!("{keys} keys {digest} {expiry_sum}");
+    let keys = plan.items().len() as u64;
+    let source = format!("{keys} keys, {identity}");
     let terms = Terms { source, mode, run_id: facts.run_id.clone(), units: plan.units() };
     let (journal, done, restarted) = Journal::open(resume_file, &terms)?;
     let units: Vec<usize> =
@@ -113,18 +117,28 @@ pub fn load_into(
         units,
         progress,
     };
-    let (journal, counts) = push.run(connections, journal)?;
+    let (sent, digest) = std::thread::scope(|scope| {
+        // The processors have time for it while the server works.
+        let digest = options.verify.then(|| scope.spawn(|| digest_of(&locked, keyspace.databases())));
+        let sent = push.run(connections, journal);
+        let join = |thread: ScopedJoinHandle<'_, Digest>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        (sent, digest.map(join))
+    });
+    let (journal, counts) = sent?;
     let skipped = done.skipped + counts.skipped;
-    let proof = match options.verify {
-        false => Proof::Nothing,
+    let proof = match &digest {
+        None => Proof::Nothing,
         // It knows neither of databases that were changed, nor of keys that others hold.
-        true if !plan.is_moved
-            && skipped + counts.expired == 0
-            && by_digest(&mut connection, keys, &digest)? =>
+        Some(digest)
+            if !plan.is_moved
+                && skipped + counts.expired == 0
+                && by_digest(&mut connection, keys, digest)? =>
         {
             Proof::Digest
         }
-        true => {
+        Some(_) => {
             let found = read_back(target, options.patience, &plan, &clock, connections, progress)?;
             if let Err(error) = judged(target, found, skipped) {
                 journal.remove()?;
@@ -136,7 +150,7 @@ pub fn load_into(
     journal.remove()?;
     let server = facts.name;
     let (made, same, expired) = (counts.made, counts.same, counts.expired);
-    Ok(Loaded { server, fingerprint, made, same, skipped, expired, resumed, restarted, proof })
+    Ok(Loaded { server, keys, digest, made, same, skipped, expired, resumed, restarted, proof })
 }
 
 /// Whether what was read back is what should be there. Keys that were skipped differ, and others may not.
@@ -150,6 +164,10 @@ fn judged(target: &Target, found: ReadBack, skipped: u64) -> Result<(), RemoteEr
         differing: found.differing.saturating_sub(skipped),
         keys: found.keys,
     })
+}
+
+fn digest_of(locked: &Locked<'_>, databases: u32) -> Digest {
+    of_locked_by(locked, databases, std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn default_connections() -> usize {

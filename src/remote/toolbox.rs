@@ -2,40 +2,64 @@
 
 use std::path::{Path, PathBuf};
 
+use super::client::{Connection, Patience};
 use super::diff::{DiffOptions, DiffReport, Side, diff};
 use super::error::RemoteError;
+use super::facts::Facts;
 use super::restore::{IntoOptions, Loaded, default_resume_file, load_into};
 use super::url::Target;
-use crate::persistence::offline::Wanted;
+use crate::persistence::offline::{StoppedBefore, Wanted};
 use crate::persistence::recovery::Recovered;
-use crate::persistence::state::load_state;
+use crate::persistence::state::{State, load_state};
 
 /// What came of loading a state into a running server.
 #[derive(Debug)]
 pub struct RestoredInto {
     /// What the source came to.
-    pub source: Option<Recovered>,
+    pub source: Recovered,
+    /// The command that it stopped before.
+    pub before: Option<StoppedBefore>,
+    /// Keys that were left out, as they are not of the part that was wanted; `None` if all were wanted.
+    pub left_out: Option<u64>,
     /// What was loaded.
     pub loaded: Loaded,
     /// Function libraries of the source, which are not loaded.
     pub functions_left_out: usize,
 }
 
-/// Loads what is wanted of a folder of append-only files, or of a snapshot file, into a running server.
+/// What is loaded into a running server.
+#[derive(Debug, Clone, Copy)]
+pub struct FromFiles<'f> {
+    /// A folder of append-only files, or a single file.
+    pub path: &'f Path,
+    /// What it goes by, where it was unpacked from an archive: the resume file lies beside that.
+    pub named: &'f Path,
+    /// What is wanted of it.
+    pub wanted: &'f Wanted,
+    /// How many databases there may be.
+    pub databases: u32,
+}
+
+/// Loads what is wanted of some files into a running server.
 /// `progress` is told bytes read and bytes in all; `sending` keys sent or read back, and keys in all.
 pub fn restore_into(
-    from: &Path,
+    from: &FromFiles<'_>,
     target: &Target,
-    wanted: &Wanted,
-    databases: u32,
     options: &IntoOptions,
     progress: &dyn Fn(u64, u64),
     sending: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<RestoredInto, RemoteError> {
-    let state = load_state(from, wanted, databases, progress)?;
-    let resume_file = options.resume_file.clone().unwrap_or_else(|| default_resume_file(from, target));
-    let loaded = load_into(&state.keyspace, state.fingerprint, target, &resume_file, options, sending)?;
-    Ok(RestoredInto { source: state.source, loaded, functions_left_out: state.functions.len() })
+    let state = load_state(from.path, from.wanted, from.databases, progress)?;
+    let resume_file = options.resume_file.clone().unwrap_or_else(|| default_resume_file(from.named, target));
+    let loaded = load_into(&state.keyspace, &state.identity, target, &resume_file, options, sending)?;
+    let State { source, before, left_out, functions, .. } = state;
+    Ok(RestoredInto { source, before, left_out, loaded, functions_left_out: functions.len() })
+}
+
+/// Finds out whether a server answers, and is of a kind that can be talked to.
+pub fn reach(target: &Target, patience: Patience) -> Result<(), RemoteError> {
+    let mut connection = Connection::open(target, patience)?;
+    Facts::of(&mut connection).map(drop)
 }
 
 /// Where a data set is.

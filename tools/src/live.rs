@@ -1,11 +1,11 @@
 //! What the tools share that talk to running servers.
 
+use crate::views::StoppedView;
 use crate::{EXIT_DAMAGED, EXIT_SOUND, EXIT_USAGE, Progress, output};
 use clap::Args;
-use outrigger::persistence::offline::Wanted;
 use outrigger::remote::commands::Existing;
 use outrigger::remote::restore::IntoOptions;
-use outrigger::remote::toolbox::{Place, RestoredInto, restore_into};
+use outrigger::remote::toolbox::{FromFiles, Place, RestoredInto, reach, restore_into};
 use outrigger::remote::verify::Proof;
 use outrigger::remote::{Patience, RemoteError, Target, is_url};
 use serde::Serialize;
@@ -121,8 +121,8 @@ pub struct LoadedView {
     pub server: String,
     /// Keys of the source.
     pub keys: u64,
-    /// The digest of the source, as DEBUG DIGEST tells it.
-    pub digest: String,
+    /// The digest of the source, as DEBUG DIGEST tells it; not taken with `--no-verify`.
+    pub digest: Option<String>,
     /// Keys made by this call.
     pub made: u64,
     /// Keys that the server held just so.
@@ -141,6 +141,11 @@ pub struct LoadedView {
     pub functions_left_out: usize,
     /// Bytes of a torn end that were left out.
     pub cut_bytes: u64,
+    /// The command that the source was loaded up to, if one was named.
+    #[serde(flatten)]
+    pub stopped: StoppedView,
+    /// Keys that were left out, if only a part was wanted.
+    pub left_out: Option<u64>,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -157,8 +162,8 @@ impl LoadedView {
             from: from.to_owned(),
             into: into.to_string(),
             server: loaded.server.clone(),
-            keys: loaded.fingerprint.keys,
-            digest: loaded.fingerprint.digest.to_string(),
+            keys: loaded.keys,
+            digest: loaded.digest.map(|digest| digest.to_string()),
             made: loaded.made,
             same: loaded.same,
             skipped: loaded.skipped,
@@ -167,7 +172,9 @@ impl LoadedView {
             restarted: loaded.restarted,
             verified,
             functions_left_out: done.functions_left_out,
-            cut_bytes: done.source.as_ref().and_then(|source| source.cut.as_ref()).map_or(0, |cut| cut.bytes),
+            cut_bytes: done.source.cut.as_ref().map_or(0, |cut| cut.bytes),
+            stopped: StoppedView::of(done.before.as_ref()),
+            left_out: done.left_out,
             seconds,
         }
     }
@@ -180,6 +187,7 @@ impl LoadedView {
             self.into,
             self.server
         );
+        self.stopped.text(&mut text);
         let mut line = |line: String| {
             let _ = writeln!(text, "  {line}");
         };
@@ -205,16 +213,20 @@ impl LoadedView {
         if self.cut_bytes > 0 {
             line(format!("{} bytes of a torn end of the source were left out", self.cut_bytes));
         }
+        if let Some(left_out) = self.left_out {
+            line(format!("{left_out} keys of the source were not asked for, and function libraries neither"));
+        }
         if self.functions_left_out > 0 {
             line(format!(
                 "{} function libraries were left out: load them with FUNCTION LOAD",
                 self.functions_left_out
             ));
         }
+        let digest = self.digest.as_deref().unwrap_or_default();
         line(match self.verified {
-            "digest" => format!("proven: the server's digest is that of the source, {}", self.digest),
+            "digest" => format!("proven: the server's digest is that of the source, {digest}"),
             "read-back" => {
-                format!("proven: every key was read back and compared; digest of the source {}", self.digest)
+                format!("proven: every key was read back and compared; digest of the source {digest}")
             }
             _ => "not proven (--no-verify)".to_owned(),
         });
@@ -222,35 +234,27 @@ impl LoadedView {
     }
 }
 
+/// A server that is to be loaded into, once it has answered: nobody waits for the files to learn that it does not.
+/// With the error, how the server is shown: a password is in neither.
+pub fn reached(into: &str, how: &IntoServer) -> Result<Target, (String, RemoteError)> {
+    let target = target(into).map_err(|error| ("--into".to_owned(), error))?;
+    reach(&target, how.options().patience).map_err(|error| (target.to_string(), error))?;
+    Ok(target)
+}
+
 /// Loads a state into a running server and reports.
-pub fn restore(
-    from: &Path,
-    into: &str,
-    wanted: &Wanted,
-    databases: u32,
-    how: &IntoServer,
-    json: bool,
-) -> ExitCode {
-    let target = match target(into) {
-        Ok(target) => target,
-        Err(error) => return give_up(json, into, &error),
-    };
+pub fn restore(from: &FromFiles<'_>, target: &Target, how: &IntoServer, json: bool) -> ExitCode {
     let began = Instant::now();
     let (reading, sending) = (Progress::start("reading"), Progress::counting("keys"));
-    let done = restore_into(
-        from,
-        &target,
-        wanted,
-        databases,
-        &how.options(),
-        &|done, total| reading.at(done, total),
-        &|done, total| sending.at(done, total),
-    );
+    let done =
+        restore_into(from, target, &how.options(), &|done, total| reading.at(done, total), &|done, total| {
+            sending.at(done, total)
+        });
     reading.finish();
     sending.finish();
     match done {
         Ok(done) => {
-            let view = LoadedView::new(from, &target, &done, began.elapsed().as_secs_f64().max(0.001));
+            let view = LoadedView::new(from.named, target, &done, began.elapsed().as_secs_f64().max(0.001));
             crate::conclude(json, true, &view, LoadedView::text)
         }
         Err(error) => give_up(json, &target.to_string(), &error),

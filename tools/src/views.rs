@@ -3,7 +3,7 @@
 mod restored;
 mod timeline;
 
-pub use restored::RestoredView;
+pub use restored::{RestoredView, StoppedView};
 pub use timeline::TimelineView;
 
 use crate::times;

@@ -11,7 +11,7 @@ use crate::base::time::utc_text;
 use crate::format::aof::verify::{LogVisitor, LoggedCommand, Mark};
 use crate::persistence::destroying::{ByName, destroying};
 use crate::persistence::pattern::{CommandPattern, shown_command};
-use crate::persistence::recovery::{Chain, fault};
+use crate::persistence::recovery::Chain;
 
 /// Matches that are remembered beside the one that is wanted.
 const REMEMBERED: usize = 10;
@@ -112,17 +112,17 @@ pub(super) fn stop_before(
             kept: kept.max(REMEMBERED),
             file: index,
             path: &file.path,
+            from: file.from,
             db: 0,
             transaction: None,
             told_ms: None,
             untimed: 0,
             found: &mut found,
         };
-        file.verifier.walk(&file.bytes, &mut search);
+        file.verifier.walk(file.log(), &mut search);
         if limit.is_none()
-            && let Some((at, kind)) = fault(&file.verdict, index + 1 == chain.incr.len())
+            && let Some(problem) = file.problem(index + 1 == chain.incr.len())
         {
-            let problem = super::RecoveryError::new(file.path.clone(), Some(at), kind);
             if before.occurrence != Occurrence::First || found.first.is_none() {
                 let last = found.last.pop_back().map(|(_, found)| Box::new(found));
                 return Err(OfflineError::Unsure { problem, last, pattern: before.pattern.to_string() });
@@ -169,6 +169,8 @@ struct Search<'s> {
     kept: usize,
     file: usize,
     path: &'s std::path::Path,
+    /// Where the log begins in it.
+    from: usize,
     db: u32,
     /// Where an open transaction begins: in the file, and in the history.
     transaction: Option<(usize, Option<u64>)>,
@@ -202,7 +204,7 @@ impl Search<'_> {
             time_ms: self.told_ms,
             offset,
             file: self.path.to_owned(),
-            byte: byte as u64,
+            byte: (self.from + byte) as u64,
             in_transaction: self.transaction.is_some(),
         };
         let place = (StopAt { file: self.file, byte }, found);

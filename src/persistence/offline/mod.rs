@@ -1,6 +1,8 @@
 //! What the offline tools do to a folder: write a new one. The source is only ever read.
 
 mod before;
+mod fingerprint;
+mod identity;
 mod part;
 mod target;
 
@@ -14,21 +16,26 @@ use super::Point;
 use super::generation::{Generation, GenerationError};
 use super::names::Names;
 use super::recovery::{
-    Chain, LoadFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind, StopAt, recover,
+    Chain, LoadFrom, LoadedFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind,
+    StopAt, recover,
 };
 use super::rewrite::{BeginError, begin};
 use super::snapshot::{SnapshotError, SnapshotOptions};
 use crate::base::random::Rng;
 use crate::base::time::Clock;
-use crate::command::digest::{Digest, of_keyspace};
 use crate::format::aof::seal::{BadLineage, Epoch, Lineage};
-use crate::keyspace::{Keyspace, SHARD_COUNT};
+use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError};
 
 pub use before::{Before, Match, Occurrence, StoppedBefore};
+pub use fingerprint::Fingerprint;
+pub use identity::Identity;
 pub use part::Part;
 use part::{keep_only, keys_by_database};
 use target::{Stopped, forgive, stop_at_offset, stop_at_time};
+
+/// What the names of a folder's log files end in, which are whole only with those before them.
+const INCR_SUFFIX: &[u8] = b".incr.aof";
 
 /// Up to where a restore goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +101,21 @@ pub enum OfflineError {
         /// What was asked for.
         wanted: String,
     },
+    /// A snapshot by itself has no earlier moments.
+    #[error(
+        "{} is a snapshot, which is of one moment; an earlier one is in a folder of append-only files, or in an older snapshot",
+        .0.display()
+    )]
+    OneMoment(PathBuf),
+    /// A log that begins in the middle of a history.
+    #[error(
+        "{} is one of the files of a folder, and only a part of the data without those before it; name the folder",
+        .0.display()
+    )]
+    PartOfFolder(PathBuf),
+    /// Nothing at all.
+    #[error("{} is empty: there is nothing in it to restore", .0.display())]
+    Empty(PathBuf),
     /// The log files tell no offsets, so none can be aimed at.
     #[error("the log files are a stock server's and tell no offsets; restore to a time, or to the end")]
     NoOffsets,
@@ -201,30 +223,23 @@ impl From<DiskError> for OfflineError {
     }
 }
 
-/// What tells one data set from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Keys of all databases.
-    pub keys: u64,
-    /// The digest that DEBUG DIGEST answers.
-    pub digest: Digest,
-    /// Sum of all expiry times in ms, which the digest leaves out.
-    pub expiry_sum: i64,
+/// Where a state comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A folder of append-only files.
+    Folder(Names),
+    /// One file: a snapshot, or the append-only file of a server before 7.0.
+    File(PathBuf),
 }
 
-impl Fingerprint {
-    /// Of a whole keyspace.
-    pub fn of(keyspace: &Keyspace) -> Fingerprint {
-        let (mut keys, mut expiry_sum) = (0, 0i64);
-        for shard in 0..SHARD_COUNT {
-            let shard = keyspace.lock_shard(shard);
-            for entry in (0..keyspace.databases()).flat_map(|db| shard.db(db).iter()) {
-                keys += 1;
-                expiry_sum = expiry_sum.wrapping_add(entry.expire_at_ms().unwrap_or(0));
-            }
-        }
-        Fingerprint { keys, digest: of_keyspace(keyspace), expiry_sum }
-    }
+/// A state that was loaded.
+pub(super) struct Found {
+    /// What the files came to.
+    pub(super) source: Recovered,
+    /// The command that it stopped before.
+    pub(super) before: Option<StoppedBefore>,
+    /// The state's name.
+    pub(super) identity: Identity,
 }
 
 /// What the tools are given.
@@ -263,18 +278,18 @@ pub struct Restored {
 impl Offline<'_> {
     /// Writes what is in the folder of `from` as a new folder: one base, one empty log file.
     pub fn rewrite(&self, from: &Names, into: &Names) -> Result<Restored, OfflineError> {
-        self.restore(from, into, &RestoreTo::End.into())
+        self.restore(&Origin::Folder(from.clone()), into, &RestoreTo::End.into())
     }
 
-    /// Writes what is wanted of the folder of `from` as a new folder. It continues the history it was taken from; but a
+    /// Writes what is wanted of `from` as a new folder. It continues the history it was taken from; but a
     /// part of the data is no state of that history, and begins one of its own.
-    pub fn restore(&self, from: &Names, into: &Names, wanted: &Wanted) -> Result<Restored, OfflineError> {
+    pub fn restore(&self, from: &Origin, into: &Names, wanted: &Wanted) -> Result<Restored, OfflineError> {
         let exists = self.disk.list_dir(&into.folder()).is_ok();
         if exists {
             return Err(OfflineError::TargetExists(into.folder()));
         }
         let keyspace = Keyspace::new(self.databases);
-        let (mut source, before) = self.load(from, wanted, &keyspace)?;
+        let Found { mut source, before, .. } = self.load(from, wanted, &keyspace)?;
         let left_out = self.take_part(&keyspace, &wanted.part)?;
         if left_out.is_some() {
             // Libraries are no keys.
@@ -333,15 +348,40 @@ impl Offline<'_> {
         Ok(())
     }
 
+    fn files(&self, from: &Origin, wanted: &Wanted) -> Result<(Chain, LoadedFrom), OfflineError> {
+        match from {
+            Origin::Folder(names) => match Chain::read(&*self.disk, names)? {
+                Some(chain) => Ok((chain, LoadedFrom::Folder(names.manifest()))),
+                None => {
+                    Err(RecoveryError::new(names.manifest(), None, RecoveryErrorKind::MissingFile).into())
+                }
+            },
+            Origin::File(path) => {
+                let chain = Chain::of_file(&*self.disk, path)?;
+                let log = chain.incr.last();
+                if chain.bytes() == 0 {
+                    return Err(OfflineError::Empty(path.clone()));
+                }
+                let in_folder = path.as_os_str().as_encoded_bytes().ends_with(INCR_SUFFIX);
+                if log.is_some_and(|log| in_folder || log.verdict.extent().history.is_some()) {
+                    return Err(OfflineError::PartOfFolder(path.clone()));
+                }
+                if log.is_none() && (wanted.to != RestoreTo::End || wanted.before.is_some()) {
+                    return Err(OfflineError::OneMoment(path.clone()));
+                }
+                let loaded = if log.is_some() { LoadedFrom::SingleFile } else { LoadedFrom::Snapshot };
+                Ok((chain, loaded(path.clone())))
+            }
+        }
+    }
+
     pub(super) fn load(
         &self,
-        from: &Names,
+        from: &Origin,
         wanted: &Wanted,
         keyspace: &Keyspace,
-    ) -> Result<(Recovered, Option<StoppedBefore>), OfflineError> {
-        let Some(chain) = Chain::read(&*self.disk, from)? else {
-            return Err(RecoveryError::new(from.manifest(), None, RecoveryErrorKind::MissingFile).into());
-        };
+    ) -> Result<Found, OfflineError> {
+        let (chain, from) = self.files(from, wanted)?;
         // What lies behind the target need not be good: that is what a restore is for.
         let mut target: Stopped = match wanted.to {
             RestoreTo::End => (chain, None),
@@ -357,15 +397,16 @@ impl Offline<'_> {
         let mut progress = |done, total| (self.progress)(done, total);
         let mut loading =
             Loading { keyspace, options: self.options, progress: &mut progress, done: 0, total: 0, stop_at };
-        let loaded = loading.folder(&chain, from)?;
+        let source = loading.chain(&chain, from)?;
         if let RestoreTo::TimeMs(wanted) = wanted.to
-            && let Some(begins) = loaded.snapshot_ctime_s
+            && let Some(begins) = source.snapshot_ctime_s
             && begins > wanted / 1000
         {
             let (begins, wanted) = (format!("second {begins}"), format!("millisecond {wanted}"));
             return Err(OfflineError::TooEarly { begins, wanted });
         }
-        Ok((loaded, before))
+        let identity = Identity::of(&chain, stop_at, wanted);
+        Ok(Found { source, before, identity })
     }
 
     fn write(

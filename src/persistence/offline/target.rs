@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::{OfflineError, StopAt};
 use crate::format::aof::verify::{LogVisitor, LoggedCommand, Mark, Verdict};
-use crate::persistence::recovery::{Chain, Checked, RecoveryError, fault, start_of};
+use crate::persistence::recovery::{Chain, start_of};
 
 /// A chain up to the file to stop in, and the place there.
 pub(super) type Stopped = (Chain, Option<StopAt>);
@@ -26,7 +26,7 @@ pub(super) fn stop_at_offset(mut chain: Chain, wanted: u64) -> Result<Stopped, O
     let ends = last.verdict.extent().history.map_or(0, |end| end.offset);
     if ends < wanted {
         // Torn is where the history ends; damage is where the rest of it cannot be read.
-        if let Some(damage) = damage_of(last) {
+        if let Some(damage) = last.problem(true) {
             return Err(damage.into());
         }
         return Err(OfflineError::TooLate { ends: say(ends), wanted: say(wanted) });
@@ -39,7 +39,7 @@ pub(super) fn stop_at_offset(mut chain: Chain, wanted: u64) -> Result<Stopped, O
         }
         _ => ControlFlow::Break(()),
     };
-    last.verifier.walk(&last.bytes, &mut find);
+    last.verifier.walk(last.log(), &mut find);
     Ok(forgive(chain, StopAt { file, byte }))
 }
 
@@ -57,7 +57,7 @@ pub(super) fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, Off
     let (mut told, mut over) = (false, false);
     for (index, file) in chain.incr.iter().enumerate() {
         let mut times = Times { wanted, good: 0, ended: 0, told: false, over: false };
-        file.verifier.walk(&file.bytes, &mut times);
+        file.verifier.walk(file.log(), &mut times);
         told |= times.told;
         // A stock file without timestamps belongs to the last time told before it.
         let good = if times.over { times.good } else { times.ended.max(times.good) };
@@ -67,7 +67,7 @@ pub(super) fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, Off
             break;
         }
         // The time asked for may lie behind the damage.
-        if let Some(damage) = damage_of(file) {
+        if let Some(damage) = file.problem(true) {
             return Err(damage.into());
         }
     }
@@ -78,11 +78,6 @@ pub(super) fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, Off
     chain.incr.truncate(stop.file + 1);
     // At the very end a torn tail is left out like any, and told.
     Ok(if over { forgive(chain, stop) } else { (chain, Some(stop)) })
-}
-
-/// What is damaged in a log file, but for a torn end.
-fn damage_of(file: &Checked) -> Option<RecoveryError> {
-    fault(&file.verdict, true).map(|(at, kind)| RecoveryError::new(file.path.clone(), Some(at), kind))
 }
 
 /// Looks for the first mark of a later time.

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::judging::{JudgePlan, Looking, judge};
 use super::{CutTail, RecoveryError, RecoveryErrorKind};
-use crate::format::aof::manifest::{FileEntry, Manifest};
+use crate::format::aof::manifest::{FileEntry, FileKind, Manifest};
 use crate::format::aof::seal::Epoch;
 use crate::format::aof::verify::{Expected, HistoryPoint, LogVerifier, NoWatcher, Verdict, Watcher};
+use crate::format::rdb::cut::Cutter;
+use crate::format::rdb::{MAGIC, ReadOptions};
 use crate::persistence::generation::{GenerationError, read_manifest};
 use crate::persistence::names::Names;
 use crate::sys::{Disk, MappedFile};
@@ -19,8 +21,24 @@ pub(in crate::persistence) struct Checked {
     pub(in crate::persistence) entry: FileEntry,
     pub(in crate::persistence) path: PathBuf,
     pub(in crate::persistence) bytes: MappedFile,
+    /// Where in the file the log begins: behind the snapshot that a single file may begin with. Places in the verdict count from
+    /// there.
+    pub(in crate::persistence) from: usize,
     pub(in crate::persistence) verifier: LogVerifier,
     pub(in crate::persistence) verdict: Verdict,
+}
+
+impl Checked {
+    /// The log.
+    pub(in crate::persistence) fn log(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
+
+    /// What is wrong with it, and where in the file.
+    pub(in crate::persistence) fn problem(&self, may_cut: bool) -> Option<RecoveryError> {
+        let (offset, kind) = fault(&self.verdict, may_cut)?;
+        Some(RecoveryError::new(self.path.clone(), Some(self.from as u64 + offset), kind))
+    }
 }
 
 /// A base file, not looked into yet.
@@ -28,6 +46,8 @@ pub(in crate::persistence) struct Base {
     pub(in crate::persistence) entry: FileEntry,
     pub(in crate::persistence) path: PathBuf,
     pub(in crate::persistence) bytes: MappedFile,
+    /// Bytes of it: all of the file, but in a single one, where commands may follow.
+    pub(in crate::persistence) len: usize,
 }
 
 /// A folder.
@@ -135,7 +155,8 @@ impl Chain {
         let base = match manifest.base {
             Some(entry) => {
                 let (path, bytes) = open(&entry)?;
-                Some(Base { entry, path, bytes })
+                let len = bytes.len();
+                Some(Base { entry, path, bytes, len })
             }
             None => None,
         };
@@ -148,22 +169,43 @@ impl Chain {
             });
             let (verdict, looked) = judge(&verifier, &bytes, 0, JudgePlan::of(bytes.len()), looking);
             watchers.push(looked);
-            incr.push(Checked { entry, path, bytes, verifier, verdict });
+            incr.push(Checked { entry, path, bytes, from: 0, verifier, verdict });
         }
         Ok((Chain { base, incr }, watchers))
     }
 
+    /// Reads a single file: a snapshot, the log of a server before 7.0, or one followed by the other.
+    pub(in crate::persistence) fn of_file(disk: &dyn Disk, path: &Path) -> Result<Chain, RecoveryError> {
+        let bytes = disk.read_sealed(path)?;
+        let snapshot_bytes = snapshot_len(&bytes);
+        let mut chain = Chain { base: None, incr: Vec::new() };
+        if snapshot_bytes > 0 {
+            // A map of its own, as what one reader has passed is given back.
+            let (entry, bytes) = (entry_of(path, FileKind::Base), disk.read_sealed(path)?);
+            chain.base = Some(Base { entry, path: path.to_owned(), bytes, len: snapshot_bytes });
+        }
+        if snapshot_bytes < bytes.len() || snapshot_bytes == 0 {
+            let verifier = LogVerifier::new();
+            let plan = JudgePlan::of(bytes.len() - snapshot_bytes);
+            let looking = Looking { watcher: &NoWatcher::default, progress: &|_| () };
+            let (verdict, _) = judge(&verifier, &bytes, snapshot_bytes, plan, &looking);
+            let (entry, path) = (entry_of(path, FileKind::Incr), path.to_owned());
+            chain.incr.push(Checked { entry, path, bytes, from: snapshot_bytes, verifier, verdict });
+        }
+        Ok(chain)
+    }
+
     /// Bytes of all files.
     pub(in crate::persistence) fn bytes(&self) -> u64 {
-        let base = self.base.as_ref().map_or(0, |base| base.bytes.len());
-        let incr: usize = self.incr.iter().map(|file| file.bytes.len()).sum();
+        let base = self.base.as_ref().map_or(0, |base| base.len);
+        let incr: usize = self.incr.iter().map(|file| file.log().len()).sum();
         (base + incr) as u64
     }
 
     /// The torn end of the last file, if it has one.
     pub(in crate::persistence) fn cut(&self) -> Option<CutTail> {
         let last = self.incr.last()?;
-        torn(&last.path, &last.verdict)
+        torn(&last.path, &last.verdict).map(|torn| CutTail { at: last.from as u64 + torn.at, ..torn })
     }
 
     /// Everything that is wrong with the log files: each for itself, and as one history. A torn end of the last file is
@@ -185,13 +227,30 @@ impl Chain {
                 problems.push(RecoveryError::new(file.path.clone(), Some(0), kind));
             }
             let last = index + 1 == self.incr.len();
-            if let Some((offset, kind)) = fault(&file.verdict, last && may_cut) {
-                problems.push(RecoveryError::new(file.path.clone(), Some(offset), kind));
-            }
+            problems.extend(file.problem(last && may_cut));
             end = file.verdict.extent().history;
         }
         problems
     }
+}
+
+/// The length of the snapshot that a file begins with; all of it if the snapshot's end cannot be found, which its decoder will
+/// tell more of.
+fn snapshot_len(bytes: &MappedFile) -> usize {
+    if !bytes.starts_with(MAGIC) {
+        return 0;
+    }
+    let passed = |at| bytes.release_before(at);
+    let Ok(cutter) = Cutter::new(bytes, &ReadOptions::default()) else { return bytes.len() };
+    let mut cutter = cutter.telling(&passed);
+    while let Ok(Some(_)) = cutter.next_part(usize::MAX) {}
+    cutter.end().and_then(|end| usize::try_from(end.bytes).ok()).unwrap_or(bytes.len())
+}
+
+/// What a manifest would say of a single file.
+fn entry_of(path: &Path, kind: FileKind) -> FileEntry {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+    FileEntry::new(name, 1, kind)
 }
 
 /// The torn end of a file.

@@ -33,7 +33,7 @@ use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
 pub use chain::end_of_folder;
-pub(super) use chain::{Chain, Checked, fault, start_of};
+pub(super) use chain::{Base, Chain, Checked, start_of};
 use judging::{JudgePlan, Looking, judge};
 use lanes::{Ground, Hands, apply_log, lanes_for};
 pub use report::{
@@ -289,7 +289,7 @@ impl Loading<'_> {
     ) -> Result<Recovered, RecoveryError> {
         if self.options.from != LoadFrom::Snapshot {
             if let Some(chain) = Chain::read(disk, names)? {
-                return self.folder(&chain, names);
+                return self.chain(&chain, LoadedFrom::Folder(names.manifest()));
             }
             let single = names.dir().join(names.prefix());
             if let Some(bytes) = map(disk, &single)? {
@@ -306,8 +306,8 @@ impl Loading<'_> {
         Ok(recovered(LoadedFrom::Nothing, Facts::default(), None))
     }
 
-    /// Judges a folder whole, then loads it.
-    pub(super) fn folder(&mut self, chain: &Chain, names: &Names) -> Result<Recovered, RecoveryError> {
+    /// Judges the files of a folder, or a single one, whole, then loads them.
+    pub(super) fn chain(&mut self, chain: &Chain, from: LoadedFrom) -> Result<Recovered, RecoveryError> {
         if let Some(problem) = chain.problems(self.options.may_cut).into_iter().next() {
             return Err(problem);
         }
@@ -317,7 +317,7 @@ impl Loading<'_> {
         if let Some(base) = &chain.base {
             let preamble = base.bytes.starts_with(crate::format::rdb::MAGIC);
             if preamble {
-                facts = self.snapshot(&base.path, &base.bytes, false)?;
+                facts = self.snapshot(&base.path, &base.bytes, base.len < base.bytes.len())?;
             } else {
                 let verifier = LogVerifier::new();
                 let verdict = verifier.check(&base.bytes);
@@ -334,7 +334,10 @@ impl Loading<'_> {
             }
         }
         let applied = self.logs(chain)?;
-        let mut done = recovered(LoadedFrom::Folder(names.manifest()), facts, Some(&applied));
+        // A snapshot by itself is at the place that it names; commands without offsets move on from it.
+        let point = facts.point.filter(|_| matches!(from, LoadedFrom::Snapshot(_)));
+        let mut done = recovered(from, facts, Some(&applied));
+        done.point = done.point.or(point);
         done.commands += base_commands;
         done.bytes = self.total;
         done.cut = chain.cut();
@@ -361,8 +364,12 @@ impl Loading<'_> {
                 _ => None,
             };
             let start = start_of(&file.entry);
-            let Checked { path, bytes, verifier, verdict, .. } = file;
-            let applied = self.log(&Log { path, bytes, verifier, verdict }, sum.commands, stop)?;
+            let Checked { path, from, verifier, verdict, .. } = file;
+            let log = Log { path, bytes: file.log(), verifier, verdict };
+            let applied = self.log(&log, sum.commands, stop).map_err(|mut error| {
+                error.offset = error.offset.map(|at| *from as u64 + at);
+                error
+            })?;
             let epoch = if applied.epoch.is_known() { applied.epoch } else { sum.epoch };
             let previous = applied.previous.or(sum.previous);
             sum = Applying { end: applied.end.or(start), previous, epoch, ..applied };

@@ -3,7 +3,7 @@ use crate::base::time::ManualClock;
 use crate::format::aof::manifest::{FileEntry, FileKind, Manifest};
 use crate::persistence::load::{Inserting, Staging, swap_in};
 use crate::persistence::offline::{
-    Before, Fingerprint, Occurrence, Offline, OfflineError, Part, RestoreTo, Restored, Wanted,
+    Before, Fingerprint, Occurrence, Offline, OfflineError, Origin, Part, RestoreTo, Restored, Wanted,
 };
 use crate::persistence::snapshot::{SnapshotOptions, save};
 use crate::persistence::testing::{
@@ -353,7 +353,7 @@ fn restore_wanted(disk: &FaultDisk, wanted: &Wanted) -> Result<(Restored, Conten
         databases: 16,
         progress: &|_, _| (),
     };
-    let restored = tool.restore(&names(), &into(), wanted)?;
+    let restored = tool.restore(&Origin::Folder(names()), &into(), wanted)?;
     let keyspace = Keyspace::new(16);
     let nowhere = Path::new("/data/none");
     recover(&*disk, &into(), nowhere, &keyspace, &options, &mut |_, _| ()).unwrap();

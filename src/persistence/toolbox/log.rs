@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{APPEND_FOLDER, Located, ToolError, locate};
+use super::{APPEND_FOLDER, Located, ToolError, locate, origin};
 use crate::base::time::{Clock, SystemClock};
 use crate::command::Settings;
 use crate::persistence::names::Names;
-use crate::persistence::offline::{Offline, RestoreTo, Restored, Wanted};
+use crate::persistence::offline::{Offline, Origin, RestoreTo, Restored, Wanted};
 use crate::persistence::recovery::{
     Inspect, LoadFrom, RecoverOptions, Report, inspect_directory, inspect_file,
 };
@@ -29,8 +29,11 @@ pub fn inspect_log(path: &Path, inspect: &Inspect<'_>) -> Result<Report, ToolErr
     Ok(report?)
 }
 
-/// Writes what is wanted of a folder of append-only files into a new data folder, loads that again and
-/// compares. A torn end of the source is left out.
+/// What the files of a new folder are called when they come from a single one.
+const PREFIX: &str = "appendonly.aof";
+
+/// Writes what is wanted of a folder of append-only files, or of a single file, into a new data folder, loads that again
+/// and compares. A torn end of the source is left out.
 pub fn restore(
     from: &Path,
     into: &Path,
@@ -38,11 +41,12 @@ pub fn restore(
     databases: u32,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Restored, ToolError> {
-    let Located::Folder(source) = locate(from)? else {
-        let reason = "a folder or its manifest is needed, not a single file".to_owned();
-        return Err(ToolError::Path { path: from.to_owned(), reason });
+    let source = origin(from)?;
+    let prefix = match &source {
+        Origin::Folder(names) => names.prefix(),
+        Origin::File(_) => PREFIX,
     };
-    let target = Names::new(into, APPEND_FOLDER, source.prefix())
+    let target = Names::new(into, APPEND_FOLDER, prefix)
         .map_err(|error| ToolError::Path { path: into.to_owned(), reason: error.to_string() })?;
     let clock = SystemClock::new();
     let options = RecoverOptions {
@@ -57,7 +61,7 @@ pub fn restore(
     Ok(tool.restore(&source, &target, wanted)?)
 }
 
-/// Writes what a folder of append-only files holds into a new data folder: one base and an empty log.
+/// Writes what a folder of append-only files (or a single file) holds into a new data folder: one base and an empty log.
 pub fn rewrite(
     from: &Path,
     into: &Path,

@@ -8,14 +8,14 @@ use outrigger_tools::{Progress, arguments, conclude, give_up, give_up_saying, ti
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Writes what a folder of append-only files holds into a new data folder, as one base and an empty log, and loads that
+/// Writes what append-only files hold into a new data folder, as one base and an empty log, and loads that
 /// again to prove it. The source is only read; a torn end of it is left out.
 ///
 /// Exit code: 0 done and proven, 1 the source is damaged, 2 wrong call, or a file could not be read or written.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A data folder, an append-only folder, or a manifest
+    /// A data folder, an append-only folder, or a manifest; or one file: a snapshot, or the append-only file of a server before 7.0
     dir: PathBuf,
     /// The new data folder; there must be no `appendonlydir` in it
     #[arg(long, value_name = "NEW")]

@@ -4,6 +4,7 @@ use clap::Parser;
 use outrigger::persistence::offline::{Before, Occurrence, Part, RestoreTo, Wanted};
 use outrigger::persistence::pattern::CommandPattern;
 use outrigger::remote::is_url;
+use outrigger::remote::toolbox::FromFiles;
 use outrigger_tools::storage::{S3Options, is_s3, open_source};
 use outrigger_tools::{
     EXIT_USAGE, Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
@@ -11,13 +12,13 @@ use outrigger_tools::{
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Writes what a folder of append-only files held at a time, at an offset, or just before a command, into a new data folder,
+/// Writes what append-only files held at a time, at an offset, or just before a command, into a new data folder,
 /// and loads that again to prove it. Without any of these, up to the end of what is good. The source is only read, and what
 /// lies behind the target may be damaged.
 ///
-/// With a server's URL in place of the new folder, the state (or a snapshot file's) is loaded into that running server, ours or
-/// a stock one, over several connections, and proven there. A call that was interrupted, however that came about, goes on
-/// where it was when it is made again.
+/// With a server's URL in place of the new folder, the state is loaded into that running server, ours or a stock one, over
+/// several connections, and proven there. A call that was interrupted, however that came about, goes on where it was when it
+/// is made again.
 ///
 /// Exit code: 0 done and proven, 1 the source is damaged before the target, or the server does not hold what it was sent; 2
 /// wrong call, nothing matches, or a file or server could not be read or written.
@@ -25,8 +26,9 @@ use std::process::ExitCode;
 #[command(version)]
 struct Args {
     /// A data folder, an append-only folder (of an earlier generation, too), a manifest, or a backup: its folder or its archive.
-    /// An archive is unpacked beside NEW for as long as this takes; one in S3-compatible storage, s3://BUCKET/PREFIX/NAME.oar, is
-    /// fetched to there before, with credentials from the environment as outrigger-backup(1) has them
+    /// Or one file: a snapshot, or the append-only file of a server before 7.0. An archive in S3-compatible storage,
+    /// s3://BUCKET/PREFIX/NAME.oar, is fetched before it is unpacked, with credentials from the environment as
+    /// outrigger-backup(1) has them
     dir: PathBuf,
     /// The new data folder, with no `appendonlydir` in it; or a running server: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]
     /// or unix:/SOCKET[?db=DB]. A password may also be in the environment, as REDISCLI_AUTH
@@ -51,6 +53,9 @@ struct Args {
     /// Only keys of this database. The new folder then begins a history of its own
     #[arg(long, value_name = "N")]
     db: Option<u32>,
+    /// Where an archive is unpacked for as long as this takes; by default beside NEW, or, for a running server, beside the archive
+    #[arg(long, value_name = "FOLDER")]
+    work: Option<PathBuf>,
     /// How many databases there may be
     #[arg(long, default_value_t = 16)]
     databases: u32,
@@ -83,25 +88,36 @@ fn main() -> ExitCode {
     };
     let before = args.before.map(|pattern| Before { pattern, occurrence: args.occurrence });
     let wanted = Wanted { to, before, part: Part { keys: args.keys, db: args.db } };
-    if let Some(url) = args.into.to_str().filter(|into| is_url(into)) {
-        if is_s3(&args.dir) {
-            eprintln!(
-                "a backup in a bucket goes to a folder first (--into NEW), and from there into a server"
-            );
-            return ExitCode::from(EXIT_USAGE);
-        }
-        return live::restore(&args.dir, url, &wanted, args.databases, &args.server, args.json);
+    let url = args.into.to_str().filter(|into| is_url(into));
+    if url.is_some() && is_s3(&args.dir) {
+        eprintln!("a backup in a bucket goes to a folder first (--into NEW), and from there into a server");
+        return ExitCode::from(EXIT_USAGE);
     }
-    if let Some(option) = args.server.misplaced() {
+    let server = match url {
+        Some(url) => match live::reached(url, &args.server) {
+            Ok(server) => Some(server),
+            Err((shown, error)) => return live::give_up(args.json, &shown, &error),
+        },
+        None => None,
+    };
+    if let (None, Some(option)) = (&server, args.server.misplaced()) {
         eprintln!("{option} is for a running server, and {} is a folder", args.into.display());
         return ExitCode::from(EXIT_USAGE);
     }
     let progress = Progress::start("restoring");
+    let beside = if server.is_some() { args.dir.parent().unwrap_or(&args.dir) } else { &args.into };
+    let work = args.work.as_deref().unwrap_or(beside);
     let told = |what, done, total| progress.step(what, done, total);
-    let source = match open_source(&args.dir, &args.into, &args.s3, &told) {
+    let source = match open_source(&args.dir, work, &args.s3, &told) {
         Ok(source) => source,
         Err(error) => return give_up_saying(args.json, &args.dir, error.is_damage(), error.to_string()),
     };
+    if let Some(server) = server {
+        progress.finish();
+        let (path, named) = (source.path(), args.dir.as_path());
+        let from = FromFiles { path, named, wanted: &wanted, databases: args.databases };
+        return live::restore(&from, &server, &args.server, args.json);
+    }
     let told = |done, total| progress.step("restoring", done, total);
     let done =
         outrigger::persistence::toolbox::restore(source.path(), &args.into, &wanted, args.databases, &told);

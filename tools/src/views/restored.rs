@@ -1,7 +1,7 @@
 //! What `aof-rewrite` and `restore` print.
 
 use super::{Moment, Place, Torn};
-use outrigger::persistence::offline::{Match, Restored};
+use outrigger::persistence::offline::{Match, Restored, StoppedBefore};
 use outrigger::persistence::recovery::LoadedFrom;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -31,11 +31,8 @@ pub struct RestoredView {
     /// A torn end of the source that was left out.
     pub torn: Option<Torn>,
     /// The command that it stopped before.
-    pub before: Option<Command>,
-    /// How many commands match, that one among them.
-    pub matches: Option<u64>,
-    /// The last of those, the very last one last.
-    pub last_matches: Vec<Command>,
+    #[serde(flatten)]
+    pub stopped: StoppedView,
     /// Keys that were left out, if only a part was wanted.
     pub left_out: Option<u64>,
 }
@@ -97,9 +94,7 @@ impl RestoredView {
             commands: restored.source.commands,
             bytes: restored.source.bytes,
             torn: restored.source.cut.as_ref().map(Torn::from),
-            before: restored.before.as_ref().map(|before| Command::from(&before.found)),
-            matches: restored.before.as_ref().map(|before| before.matches),
-            last_matches: restored.before.iter().flat_map(|before| &before.last).map(Command::from).collect(),
+            stopped: StoppedView::of(restored.before.as_ref()),
             left_out: restored.left_out,
         }
     }
@@ -117,7 +112,7 @@ impl RestoredView {
             text.push_str(&torn.text());
             text.push_str("  (left out; the source is as it was)\n");
         }
-        self.stopped_before(&mut text);
+        self.stopped.text(&mut text);
         if let Some(left_out) = self.left_out {
             // Writing to a String cannot fail.
             let _ =
@@ -138,8 +133,31 @@ impl RestoredView {
         let _ = writeln!(text, "  next: outrigger --dir {} --appendonly yes", self.into.display());
         text
     }
+}
 
-    fn stopped_before(&self, text: &mut String) {
+/// The command that a source was loaded up to.
+#[derive(Debug, Serialize)]
+pub struct StoppedView {
+    /// The command.
+    pub before: Option<Command>,
+    /// How many commands match, that one among them.
+    pub matches: Option<u64>,
+    /// The last of those, the very last one last.
+    pub last_matches: Vec<Command>,
+}
+
+impl StoppedView {
+    /// Of what a search found, if there was one.
+    pub fn of(stopped: Option<&StoppedBefore>) -> StoppedView {
+        StoppedView {
+            before: stopped.map(|stopped| Command::from(&stopped.found)),
+            matches: stopped.map(|stopped| stopped.matches),
+            last_matches: stopped.into_iter().flat_map(|stopped| &stopped.last).map(Command::from).collect(),
+        }
+    }
+
+    /// For a person; nothing if no command was named.
+    pub fn text(&self, text: &mut String) {
         let (Some(before), Some(matches)) = (&self.before, self.matches) else { return };
         let whole = if before.in_transaction { " with its whole transaction" } else { "" };
         // Writing to a String cannot fail.
