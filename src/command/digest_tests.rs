@@ -124,3 +124,19 @@ fn order_of_keys_does_not_matter() {
     put(&b, 0, Entry::new(b"more", string("x"), None));
     assert_ne!(of_keyspace(&a), of_keyspace(&b));
 }
+
+#[test]
+fn several_threads_come_to_the_same() {
+    let keyspace = Keyspace::new(16);
+    assert_eq!(of_locked_by(&keyspace.lock_all(), 16, 3), Digest::default());
+    let mut rng = Rng::from_seed(5);
+    for number in 0..500 {
+        let expires = (number % 3 == 0).then_some(1_000_000);
+        let (db, key) = (rng.below(3) as u32 * 5, format!("key:{number}"));
+        put(&keyspace, db, Entry::new(key.as_bytes(), string(&rng.hex(9)), expires));
+    }
+    let locked = keyspace.lock_all();
+    for threads in [0, 1, 2, 7] {
+        assert_eq!(of_locked_by(&locked, 16, threads), of_locked(&locked, 16), "{threads} threads");
+    }
+}

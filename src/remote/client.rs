@@ -15,6 +15,8 @@ const READ_BYTES: usize = 256 << 10;
 /// The longest string that is believed, in bytes: payloads of values that other servers hold may be longer than what
 /// they would take.
 const REPLY_STRING_MAX_BYTES: i64 = 4 << 30;
+/// Room for what is sent that is kept from one write to the next, in bytes.
+const KEPT_BYTES: usize = 2 << 20;
 /// How long until a server that loads its data is asked again.
 const LOADING_PAUSE: Duration = Duration::from_millis(100);
 
@@ -150,8 +152,18 @@ impl Connection {
         let sent = self.stream.write_all(&self.output);
         self.output.clear();
         // One that was huge is not kept.
-        self.output.shrink_to(READ_BYTES);
+        self.output.shrink_to(KEPT_BYTES);
         sent.map_err(|source| self.broken(source))
+    }
+
+    /// Passes the next reply if that is `OK` and has arrived; nearly all are when many keys are made.
+    pub fn pass_ok(&mut self) -> bool {
+        const OK: &[u8] = b"+OK\r\n";
+        let is_ok = self.input.get(self.at..self.filled).is_some_and(|bytes| bytes.starts_with(OK));
+        if is_ok {
+            self.at += OK.len();
+        }
+        is_ok
     }
 
     /// The next reply, errors among them.

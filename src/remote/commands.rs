@@ -8,7 +8,7 @@ use super::client::Connection;
 use super::error::RemoteError;
 use super::state::{key_hash, key_text};
 use crate::base::num::format_score;
-use crate::command::families::dump::payload_of;
+use crate::format::rdb::dump::Encoder;
 use crate::keyspace::{Entry, ValueRef, capture};
 use crate::value::{Element, Value};
 
@@ -46,6 +46,7 @@ type OnSent<'s> = &'s mut dyn FnMut(&mut Connection, Answer) -> Result<(), Remot
 /// Adds the commands that make a key.
 pub fn make(
     connection: &mut Connection,
+    encoder: &mut Encoder,
     entry: &Entry,
     existing: Existing,
     sent: OnSent<'_>,
@@ -62,8 +63,8 @@ pub fn make(
             sent(connection, Answer::Made)?;
         }
         ValueRef::Object(value) if is_huge(entry) => pieces(connection, entry, value, existing, sent)?,
-        value @ ValueRef::Object(_) => {
-            let payload = payload_of(value);
+        ValueRef::Object(value) => {
+            let payload = encoder.encode(value);
             if payload.len() > PAYLOAD_MAX_BYTES {
                 return Err(connection.unfit(format!(
                     "the {} \"{}\" is a payload of {} bytes, more than servers take at once (512 MiB)",
@@ -73,7 +74,7 @@ pub fn make(
                 )));
             }
             let time = digits.0.format(at.unwrap_or(0)).as_bytes();
-            let args: [&[u8]; 6] = [b"RESTORE", entry.key(), time, &payload, b"ABSTTL", b"REPLACE"];
+            let args: [&[u8]; 6] = [b"RESTORE", entry.key(), time, payload, b"ABSTTL", b"REPLACE"];
             connection.push(if existing == Existing::Replace { &args } else { &args[..5] });
             sent(connection, Answer::Made)?;
         }

@@ -18,11 +18,12 @@ use super::journal::Journal;
 use super::plan::{Item, Plan};
 use super::state::{KeyState, key_text};
 use super::url::Target;
+use crate::format::rdb::dump::Encoder;
 use crate::resp::RespValue;
 
 /// A batch is sent when it has so many commands or bytes. Its replies must fit into the sockets' buffers while the next
 /// one is written.
-const BATCH_COMMANDS: usize = 1000;
+const BATCH_COMMANDS: usize = 4000;
 const BATCH_BYTES: usize = 256 << 10;
 /// Batches whose replies are not read yet.
 const UNDER_WAY: usize = 2;
@@ -60,8 +61,8 @@ pub struct Counts {
     pub expired: u64,
 }
 
+/// What is to be written down, and what came of all so far.
 struct Notes {
-    journal: Journal,
     units: Vec<usize>,
     /// Keys left as they were, by unit.
     skipped: HashMap<usize, u64>,
@@ -73,8 +74,8 @@ struct Notes {
 impl Push<'_> {
     /// Loads the units over so many connections. Gives the journal back with what was done, also if not all could be.
     pub fn run(&self, connections: usize, journal: Journal) -> Result<(Journal, Counts), RemoteError> {
+        let journal = Mutex::new(journal);
         let notes = Mutex::new(Notes {
-            journal,
             units: Vec::new(),
             skipped: HashMap::new(),
             total: Counts::default(),
@@ -86,8 +87,8 @@ impl Push<'_> {
         let done_before = self.plan.items().len() as u64 - done_before;
         let results: Vec<Result<(), RemoteError>> = std::thread::scope(|scope| {
             let work = || {
-                let worked =
-                    Worker::open(self, &notes, done_before).and_then(|worker| worker.run(&next, &stop));
+                let worked = Worker::open(self, (&notes, &journal), done_before)
+                    .and_then(|worker| worker.run(&next, &stop));
                 stop.fetch_or(worked.is_err(), Ordering::Relaxed);
                 worked
             };
@@ -98,7 +99,8 @@ impl Push<'_> {
                 .collect()
         });
         let mut notes = notes.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let noted = notes.write();
+        let mut journal = journal.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let noted = notes.take().write(&mut journal);
         if notes.clashes.0 > 0 {
             return Err(RemoteError::Exists {
                 server: self.target.to_string(),
@@ -109,20 +111,29 @@ impl Push<'_> {
         }
         results.into_iter().collect::<Result<(), _>>()?;
         noted?;
-        Ok((notes.journal, notes.total))
+        Ok((journal, notes.total))
     }
 }
 
 impl Notes {
-    fn write(&mut self) -> Result<(), RemoteError> {
-        if self.units.is_empty() {
-            return Ok(());
-        }
-        let skipped = self.units.iter().filter_map(|unit| self.skipped.remove(unit)).sum();
-        self.journal.note(&self.units, skipped)?;
-        self.units.clear();
+    /// Takes what is to be written down.
+    fn take(&mut self) -> Note {
+        let units = std::mem::take(&mut self.units);
+        let skipped = units.iter().filter_map(|unit| self.skipped.remove(unit)).sum();
         self.noted_at = Instant::now();
-        Ok(())
+        Note { units, skipped }
+    }
+}
+
+/// Units that have been acknowledged, and keys of them that were left as they were.
+struct Note {
+    units: Vec<usize>,
+    skipped: u64,
+}
+
+impl Note {
+    fn write(self, journal: &mut Journal) -> Result<(), RemoteError> {
+        if self.units.is_empty() { Ok(()) } else { journal.note(&self.units, self.skipped) }
     }
 }
 
@@ -158,8 +169,10 @@ struct Batch<'a> {
 struct Worker<'w> {
     push: &'w Push<'w>,
     notes: &'w Mutex<Notes>,
+    journal: &'w Mutex<Journal>,
     done_before: u64,
     connection: Connection,
+    encoder: Encoder,
     db: u32,
     batch: Batch<'w>,
     under_way: VecDeque<Batch<'w>>,
@@ -170,12 +183,24 @@ struct Worker<'w> {
 impl<'w> Worker<'w> {
     fn open(
         push: &'w Push<'w>,
-        notes: &'w Mutex<Notes>,
+        (notes, journal): (&'w Mutex<Notes>, &'w Mutex<Journal>),
         done_before: u64,
     ) -> Result<Worker<'w>, RemoteError> {
         let connection = Connection::open(push.target, push.patience)?;
         let (batch, under_way, clashing) = (Batch::default(), VecDeque::new(), Vec::new());
-        Ok(Worker { push, notes, done_before, connection, db: 0, batch, under_way, clashing })
+        let encoder = Encoder::default();
+        Ok(Worker {
+            push,
+            notes,
+            journal,
+            done_before,
+            connection,
+            encoder,
+            db: 0,
+            batch,
+            under_way,
+            clashing,
+        })
     }
 
     fn run(mut self, next: &AtomicUsize, stop: &AtomicBool) -> Result<(), RemoteError> {
@@ -205,7 +230,7 @@ impl<'w> Worker<'w> {
             return self.send_alone(item);
         }
         let batch = &mut self.batch.sent;
-        make(&mut self.connection, item.entry, self.push.existing, &mut |_, answer| {
+        make(&mut self.connection, &mut self.encoder, item.entry, self.push.existing, &mut |_, answer| {
             batch.push(Sent { answer, item: Some(item) });
             Ok(())
         })?;
@@ -243,15 +268,24 @@ impl<'w> Worker<'w> {
         let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         notes.units.extend(ends);
         notes.total.add(counts);
-        if notes.noted_at.elapsed() >= NOTED_EVERY {
-            notes.write()?;
-        }
         (self.push.progress)(self.done_before + notes.total.all(), self.push.plan.items().len() as u64);
+        // The disk takes its time: the others go on meanwhile.
+        if notes.noted_at.elapsed() >= NOTED_EVERY
+            && let Ok(mut journal) = self.journal.try_lock()
+        {
+            let note = notes.take();
+            drop(notes);
+            note.write(&mut journal)?;
+        }
         Ok(true)
     }
 
     fn read_batch(&mut self, batch: &Batch<'w>, counts: &mut Counts) -> Result<(), RemoteError> {
         for sent in &batch.sent {
+            if sent.answer == Answer::Made && sent.item.is_some() && self.connection.pass_ok() {
+                counts.made += 1;
+                continue;
+            }
             let reply = self.connection.read()?;
             match (sent.answer, sent.item) {
                 (Answer::Made, Some(item)) => match judge(&reply) {
@@ -349,7 +383,7 @@ impl<'w> Worker<'w> {
             }
             Ok(())
         };
-        make(&mut self.connection, item.entry, self.push.existing, &mut pieces)?;
+        make(&mut self.connection, &mut self.encoder, item.entry, self.push.existing, &mut pieces)?;
         self.connection.flush()?;
         let mut is_made = true;
         for answer in answers {

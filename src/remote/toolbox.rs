@@ -8,12 +8,12 @@ use super::error::RemoteError;
 use super::facts::Facts;
 use super::restore::{IntoOptions, Loaded, default_resume_file, load_into};
 use super::url::Target;
+use crate::keyspace::Keyspace;
 use crate::persistence::offline::{StoppedBefore, Wanted};
 use crate::persistence::recovery::Recovered;
 use crate::persistence::state::{State, load_state};
 
 /// What came of loading a state into a running server.
-#[derive(Debug)]
 pub struct RestoredInto {
     /// What the source came to.
     pub source: Recovered,
@@ -25,6 +25,8 @@ pub struct RestoredInto {
     pub loaded: Loaded,
     /// Function libraries of the source, which are not loaded.
     pub functions_left_out: usize,
+    /// The data. A program that ends has no need to free it key by key.
+    pub keyspace: Keyspace,
 }
 
 /// What is loaded into a running server.
@@ -52,8 +54,8 @@ pub fn restore_into(
     let state = load_state(from.path, from.wanted, from.databases, progress)?;
     let resume_file = options.resume_file.clone().unwrap_or_else(|| default_resume_file(from.named, target));
     let loaded = load_into(&state.keyspace, &state.identity, target, &resume_file, options, sending)?;
-    let State { source, before, left_out, functions, .. } = state;
-    Ok(RestoredInto { source, before, left_out, loaded, functions_left_out: functions.len() })
+    let State { keyspace, source, before, left_out, functions, .. } = state;
+    Ok(RestoredInto { source, before, left_out, loaded, functions_left_out: functions.len(), keyspace })
 }
 
 /// Finds out whether a server answers, and is of a kind that can be talked to.

@@ -4,28 +4,17 @@ pub mod client;
 pub mod nodes;
 pub mod peer;
 pub mod rng;
+mod scale;
 pub mod server;
 pub mod slow_disk;
 pub mod traffic;
 
 pub use client::Client;
+pub use scale::{scale, scaled};
 pub use server::{Server, free_port};
 
 use outrigger::resp::RespValue;
 use std::time::{Duration, Instant};
-
-/// `OUTRIGGER_TEST_SCALE`: how many times longer than by default the long tests run; 1 by default.
-pub fn scale() -> f64 {
-    match std::env::var("OUTRIGGER_TEST_SCALE") {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("OUTRIGGER_TEST_SCALE={text} is no number")),
-        Err(_) => 1.0,
-    }
-}
-
-/// `count`, scaled.
-pub fn scaled(count: usize) -> usize {
-    (count as f64 * scale()).ceil() as usize
-}
 
 /// Asks `condition` every few milliseconds until it holds; panics with `what` after `limit`.
 pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {

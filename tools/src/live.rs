@@ -255,6 +255,8 @@ pub fn restore(from: &FromFiles<'_>, target: &Target, how: &IntoServer, json: bo
     match done {
         Ok(done) => {
             let view = LoadedView::new(from.named, target, &done, began.elapsed().as_secs_f64().max(0.001));
+            // The program ends.
+            std::mem::forget(done);
             crate::conclude(json, true, &view, LoadedView::text)
         }
         Err(error) => give_up(json, &target.to_string(), &error),

@@ -38,12 +38,45 @@ pub fn encode(value: &Value) -> Vec<u8> {
     };
     let mut out = Output::new(sink, true, false);
     let Ok(()) = write(&mut out, value);
-    let has_times = matches!(value, Value::Hash(hash) if hash.has_times());
-    let version = if has_times { FIELD_TIMES_VERSION } else { WRITTEN_VERSION };
-    payload.extend_from_slice(&version.to_le_bytes());
+    let Ok(()) = out.flush();
+    payload.extend_from_slice(&version_of(value).to_le_bytes());
     let crc = crc64(0, &payload);
     payload.extend_from_slice(&crc.to_le_bytes());
     payload
+}
+
+/// Makes one payload after another, in one buffer. Nothing is compressed: who sends many keys to a server near by has no use for
+/// what takes longer, there and here, than to send.
+pub struct Encoder {
+    out: Output<fn(&[u8]) -> Result<(), Infallible>>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        // It never comes to a chunk that would have to go.
+        Encoder { out: Output::gathering(|_| Ok(()), false) }
+    }
+}
+
+impl Encoder {
+    /// Room that is kept from one payload to the next, in bytes.
+    const KEPT_BYTES: usize = 1 << 20;
+
+    /// The payload of a value, until the next one.
+    pub fn encode(&mut self, value: &Value) -> &[u8] {
+        self.out.empty(Self::KEPT_BYTES);
+        let Ok(()) = write(&mut self.out, value);
+        let Ok(()) = self.out.put(&version_of(value).to_le_bytes());
+        let crc = crc64(0, self.out.bytes());
+        let Ok(()) = self.out.put(&crc.to_le_bytes());
+        self.out.bytes()
+    }
+}
+
+/// The version that a value's payload is of.
+fn version_of(value: &Value) -> u16 {
+    let has_times = matches!(value, Value::Hash(hash) if hash.has_times());
+    if has_times { FIELD_TIMES_VERSION } else { WRITTEN_VERSION }
 }
 
 fn write<S: FnMut(&[u8]) -> Result<(), Infallible>>(
@@ -51,8 +84,7 @@ fn write<S: FnMut(&[u8]) -> Result<(), Infallible>>(
     value: &Value,
 ) -> Result<(), Infallible> {
     out.put(&[type_of(value)])?;
-    out.value(value)?;
-    out.flush()
+    out.value(value)
 }
 
 /// Holds version and, if that is wanted, checksum of a payload against the rest; returns the rest: type and content.

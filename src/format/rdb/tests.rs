@@ -576,3 +576,13 @@ proptest! {
         prop_assert_eq!(feed_all(&bytes, 3).is_ok(), whole.is_ok());
     }
 }
+
+#[test]
+fn an_encoder_makes_one_payload_after_another() {
+    let mut encoder = dump::Encoder::default();
+    for (index, (_, value)) in samples().iter().enumerate() {
+        let payload = encoder.encode(value);
+        let read = dump::decode(payload, &ReadOptions::default()).unwrap_or_else(|e| panic!("{index}: {e}"));
+        assert_eq!(dump::encode(&read), dump::encode(value), "sample {index}");
+    }
+}

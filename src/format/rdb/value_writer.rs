@@ -78,6 +78,17 @@ impl<E, S: FnMut(&[u8]) -> Result<(), E>> Output<S> {
         self.buffer.truncate(bytes);
     }
 
+    /// What is gathered.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Forgets what was gathered, and gives room beyond so many bytes back.
+    pub(super) fn empty(&mut self, kept_bytes: usize) {
+        self.buffer.clear();
+        self.buffer.shrink_to(kept_bytes);
+    }
+
     /// The checksum of all that was taken.
     pub(super) fn taken_crc(&self) -> u64 {
         self.crc

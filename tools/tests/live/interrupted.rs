@@ -3,6 +3,7 @@
 use super::servers::{Kind, Server, Source, keys_of};
 use super::{RESTORE, ends_with, fill, json, scaled, shown};
 use outrigger::base::random::Rng;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,9 @@ use std::time::{Duration, Instant};
 const KILLS: i64 = 10;
 
 /// Starts a load and kills the program (SIGKILL) once the server has so many keys. `false` if it ended before.
-fn kill_at(source: &Source, server: &Server, keys: i64) -> bool {
+pub fn kill_at(source: &Path, server: &Server, keys: i64) -> bool {
     let mut command = Command::new(RESTORE);
-    command.arg(source.dir()).args(["--into", &server.url()]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg(source).args(["--into", &server.url()]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("start the program");
     let mut client = server.client();
     let began = Instant::now();
@@ -31,8 +32,12 @@ fn kill_at(source: &Source, server: &Server, keys: i64) -> bool {
 
 /// Has a load noted some of what was acknowledged? It does so every 100 ms, so that a quick one may be killed before.
 fn has_notes(source: &Source) -> bool {
-    let text = |path| std::fs::read_to_string(path).expect("read the resume file");
-    source.resume_files().into_iter().map(text).any(|text| text.contains("\ndone\t"))
+    source.resume_files().iter().any(|file| has_noted(file))
+}
+
+/// Does this resume file note anything?
+pub fn has_noted(resume_file: &Path) -> bool {
+    std::fs::read_to_string(resume_file).is_ok_and(|text| text.contains("\ndone\t"))
 }
 
 #[test]
@@ -47,7 +52,7 @@ fn killed_ten_times_at_random_it_still_ends_with_all_of_it() {
         for round in 0..KILLS {
             let (from, step) = (source.keys * round / (KILLS + 1), source.keys / (KILLS + 1));
             let keys = from + rng.below(step as u64) as i64;
-            killed += i64::from(kill_at(&source, &server, keys));
+            killed += i64::from(kill_at(&source.dir(), &server, keys));
         }
         assert!(killed >= KILLS / 2, "{kind:?}: it ended before it could be killed, {killed} kills");
         assert_eq!(source.resume_files().len(), 1, "{kind:?}");
@@ -96,7 +101,7 @@ fn what_others_took_away_meanwhile_is_noticed() {
     let source = Source::filled(|client| fill(client, scaled(10_000)));
     let server = Server::ours(&[]);
     let mut tries = 0;
-    while !kill_at(&source, &server, source.keys * 9 / 10) || !has_notes(&source) {
+    while !kill_at(&source.dir(), &server, source.keys * 9 / 10) || !has_notes(&source) {
         server.client().ok("FLUSHALL");
         tries += 1;
         assert!(tries < 100, "each load was too quick to be killed behind a note");

@@ -1,27 +1,28 @@
 //! The tools that talk to running servers, against ours and a stock one.
 
 #[path = "../../../tests/support/client.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it can more than is needed here")]
 mod client;
 mod diff;
 mod interrupted;
 mod into;
+#[path = "../../../tests/support/scale.rs"]
+mod scale;
 mod servers;
+mod single_file;
+mod sources;
 mod wrong_use;
 
 use outrigger::base::random::Rng;
+use scale::scaled;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
+const BACKUP: &str = env!("CARGO_BIN_EXE_outrigger-backup");
+const REWRITE: &str = env!("CARGO_BIN_EXE_aof-rewrite");
 const RESTORE: &str = env!("CARGO_BIN_EXE_restore");
 const DIFF: &str = env!("CARGO_BIN_EXE_outrigger-diff");
-
-/// `count`, by `OUTRIGGER_TEST_SCALE`.
-fn scaled(count: usize) -> usize {
-    let scale = std::env::var("OUTRIGGER_TEST_SCALE").map_or(1.0, |text| text.parse().expect("a number"));
-    (count as f64 * scale).ceil() as usize
-}
 
 fn run(program: &str, args: &[&str]) -> Output {
     Command::new(program).args(args).env_remove("REDISCLI_AUTH").output().expect("run a tool")
