@@ -48,8 +48,11 @@ pub fn encode(value: &Value) -> Vec<u8> {
 /// Makes one payload after another, in one buffer. Nothing is compressed: who sends many keys to a server near by has no use for
 /// what takes longer, there and here, than to send.
 pub struct Encoder {
-    out: Output<fn(&[u8]) -> Result<(), Infallible>>,
+    out: Output<Nowhere>,
 }
+
+/// Where nothing goes.
+type Nowhere = fn(&[u8]) -> Result<(), Infallible>;
 
 impl Default for Encoder {
     fn default() -> Self {
