@@ -33,6 +33,13 @@ pub struct IntoOptions {
     pub verify: bool,
 }
 
+impl IntoOptions {
+    /// How many connections there are at once.
+    pub(super) fn connections(&self) -> usize {
+        if self.connections == 0 { default_connections() } else { self.connections }
+    }
+}
+
 /// What was done.
 #[derive(Debug)]
 pub struct Loaded {
@@ -104,10 +111,7 @@ pub fn load_into(
         }
         return Err(error);
     }
-    let connections = match options.connections {
-        0 => default_connections(),
-        wanted => wanted,
-    };
+    let connections = options.connections();
     let push = Push {
         target,
         patience: options.patience,
@@ -117,40 +121,59 @@ pub fn load_into(
         units,
         progress,
     };
-    let (sent, digest) = std::thread::scope(|scope| {
-        // The processors have time for it while the server works.
-        let digest = options.verify.then(|| scope.spawn(|| digest_of(&locked, keyspace.databases())));
-        let sent = push.run(connections, journal);
-        let join = |thread: ScopedJoinHandle<'_, Digest>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        (sent, digest.map(join))
-    });
+    let digest = || digest_of(&locked, keyspace.databases());
+    let (sent, digest) = meanwhile(options.verify, digest, || push.run(connections, journal));
     let (journal, counts) = sent?;
     let skipped = done.skipped + counts.skipped;
-    let proof = match &digest {
-        None => Proof::Nothing,
-        // It knows neither of databases that were changed, nor of keys that others hold.
-        Some(digest)
-            if !plan.is_moved
-                && skipped + counts.expired == 0
-                && by_digest(&mut connection, keys, digest)? =>
-        {
-            Proof::Digest
-        }
-        Some(_) => {
-            let found = read_back(target, options.patience, &plan, &clock, connections, progress)?;
-            if let Err(error) = judged(target, found, skipped) {
-                journal.remove()?;
-                return Err(error);
-            }
-            Proof::ReadBack
-        }
+    let proving = Proving {
+        target,
+        options,
+        plan: &plan,
+        clock: &clock,
+        connections,
+        keys,
+        skipped,
+        is_whole: skipped + counts.expired == 0,
+        progress,
     };
-    journal.remove()?;
+    let proof = digest.as_ref().map_or(Ok(Proof::Nothing), |digest| proving.prove(&mut connection, digest));
+    // What is missing was lost behind the note: all is to be sent anew.
+    if !proof.as_ref().is_err_and(|error| !matches!(error, RemoteError::Differs { .. })) {
+        journal.remove()?;
+    }
+    let proof = proof?;
     let server = facts.name;
     let (made, same, expired) = (counts.made, counts.same, counts.expired);
     Ok(Loaded { server, keys, digest, made, same, skipped, expired, resumed, restarted, proof })
+}
+
+/// What a server is to hold now.
+pub(super) struct Proving<'p> {
+    pub(super) target: &'p Target,
+    pub(super) options: &'p IntoOptions,
+    pub(super) plan: &'p Plan<'p>,
+    pub(super) clock: &'p ServerClock,
+    pub(super) connections: usize,
+    /// Keys of the source.
+    pub(super) keys: u64,
+    /// Keys left as they were.
+    pub(super) skipped: u64,
+    /// Whether all of the source's keys were made.
+    pub(super) is_whole: bool,
+    pub(super) progress: &'p (dyn Fn(u64, u64) + Sync),
+}
+
+impl Proving<'_> {
+    pub(super) fn prove(&self, connection: &mut Connection, digest: &Digest) -> Result<Proof, RemoteError> {
+        // It knows neither of databases that were changed, nor of keys that others hold.
+        if !self.plan.is_moved && self.is_whole && by_digest(connection, self.keys, digest)? {
+            return Ok(Proof::Digest);
+        }
+        let Proving { target, options, plan, clock, connections, progress, .. } = *self;
+        let found = read_back(target, options.patience, plan, clock, connections, progress)?;
+        judged(target, found, self.skipped)?;
+        Ok(Proof::ReadBack)
+    }
 }
 
 /// Whether what was read back is what should be there. Keys that were skipped differ, and others may not.
@@ -163,6 +186,22 @@ fn judged(target: &Target, found: ReadBack, skipped: u64) -> Result<(), RemoteEr
         missing: found.missing,
         differing: found.differing.saturating_sub(skipped),
         keys: found.keys,
+    })
+}
+
+/// Does one thing, and another if it is wanted, which the processors have time for while a server works.
+pub(super) fn meanwhile<A, B: Send>(
+    is_wanted: bool,
+    other: impl FnOnce() -> B + Send,
+    one: impl FnOnce() -> A,
+) -> (A, Option<B>) {
+    std::thread::scope(|scope| {
+        let other = is_wanted.then(|| scope.spawn(other));
+        let done = one();
+        let join = |thread: ScopedJoinHandle<'_, B>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        (done, other.map(join))
     })
 }
 
