@@ -9,7 +9,7 @@ use outrigger_tools::storage::{S3Options, is_s3, open_source};
 use outrigger_tools::{
     EXIT_USAGE, Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Writes what append-only files held at a time, at an offset, or just before a command, into a new data folder,
@@ -105,7 +105,8 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let progress = Progress::start("restoring");
-    let beside = if server.is_some() { args.dir.parent().unwrap_or(&args.dir) } else { &args.into };
+    let here = args.dir.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = if server.is_some() { here } else { &args.into };
     let work = args.work.as_deref().unwrap_or(beside);
     let told = |what, done, total| progress.step(what, done, total);
     let source = match open_source(&args.dir, work, &args.s3, &told) {
