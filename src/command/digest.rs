@@ -59,21 +59,15 @@ impl fmt::Display for Digest {
 /// The digest of everything in the locked shards: of the whole data set if all are held. Expired keys that were not
 /// removed yet count.
 pub fn of_locked(locked: &Locked<'_>, databases: u32) -> Digest {
-    let mut all = Digest::default();
-    for db in 0..databases {
-        if locked.iter().all(|(_, shard)| shard.db(db).is_empty()) {
-            continue;
-        }
-        all.mix(&db.to_be_bytes());
-        for entry in locked.iter().flat_map(|(_, shard)| shard.db(db).iter()) {
-            all.xor(&of_key(entry).0);
-        }
-    }
-    all
+    of_locked_by(locked, databases, 1)
 }
 
-/// As [`of_locked`], by so many threads.
-pub fn of_locked_by(locked: &Locked<'_>, databases: u32, threads: usize) -> Digest {
+/// As [`of_locked`], by all processors.
+pub fn of_locked_by_all(locked: &Locked<'_>, databases: u32) -> Digest {
+    of_locked_by(locked, databases, thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn of_locked_by(locked: &Locked<'_>, databases: u32, threads: usize) -> Digest {
     let shards: Vec<&Shard> = locked.iter().map(|(_, shard)| shard).collect();
     let next = AtomicUsize::new(0);
     // The keys of a database are xored, in any order; databases follow each other.

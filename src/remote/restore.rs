@@ -14,8 +14,8 @@ use super::push::{Found, Push, compare};
 use super::state::key_text;
 use super::url::{Place, Target};
 use super::verify::{Proof, ReadBack, by_digest, read_back};
-use crate::command::digest::{Digest, of_locked_by};
-use crate::keyspace::{Keyspace, Locked};
+use crate::command::digest::{Digest, of_locked_by_all};
+use crate::keyspace::Keyspace;
 use crate::persistence::offline::Identity;
 
 /// How to load.
@@ -121,7 +121,7 @@ pub fn load_into(
         units,
         progress,
     };
-    let digest = || digest_of(&locked, keyspace.databases());
+    let digest = || of_locked_by_all(&locked, keyspace.databases());
     let (sent, digest) = meanwhile(options.verify, digest, || push.run(connections, journal));
     let (journal, counts) = sent?;
     let skipped = done.skipped + counts.skipped;
@@ -203,10 +203,6 @@ pub(super) fn meanwhile<A, B: Send>(
         };
         (done, other.map(join))
     })
-}
-
-fn digest_of(locked: &Locked<'_>, databases: u32) -> Digest {
-    of_locked_by(locked, databases, std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn default_connections() -> usize {

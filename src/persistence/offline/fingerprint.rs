@@ -1,6 +1,6 @@
 //! What tells one data set from another.
 
-use crate::command::digest::{Digest, of_locked_by};
+use crate::command::digest::{Digest, of_locked_by_all};
 use crate::keyspace::{Keyspace, Locked};
 
 /// What tells one data set from another.
@@ -28,7 +28,6 @@ impl Fingerprint {
             keys += 1;
             expiry_sum = expiry_sum.wrapping_add(entry.expire_at_ms().unwrap_or(0));
         }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Fingerprint { keys, digest: of_locked_by(locked, databases, threads), expiry_sum }
+        Fingerprint { keys, digest: of_locked_by_all(locked, databases), expiry_sum }
     }
 }
