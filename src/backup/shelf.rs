@@ -225,8 +225,22 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// The places of those that stay, among times (in ms of Unix time) from the oldest to the latest.
-    pub fn kept(&self, times: &[u64]) -> BTreeSet<usize> {
+    /// Of these backups, from the oldest to the latest, those that no rule keeps. What cannot be read neither counts nor goes.
+    pub fn surplus(&self, listed: Vec<Listed>) -> Vec<Listed> {
+        let (good, times): (Vec<Listed>, Vec<u64>) = listed
+            .into_iter()
+            .filter_map(|listed| {
+                let time_ms = listed.record.as_ref().ok()?.time_ms;
+                Some((listed, time_ms))
+            })
+            .unzip();
+        let kept = self.kept(&times);
+        let places = good.into_iter().enumerate();
+        places.filter(|(place, _)| !kept.contains(place)).map(|(_, listed)| listed).collect()
+    }
+
+    /// The places of those that stay, among times from the oldest to the latest.
+    fn kept(&self, times: &[u64]) -> BTreeSet<usize> {
         let newest_first = || (0..times.len()).rev();
         let mut kept: BTreeSet<usize> = newest_first().take(self.last.max(1)).collect();
         let day = |ms: u64| ms / DAY_MS;
@@ -256,17 +270,8 @@ pub(super) fn retain_on(
     folder: &Path,
     rules: Retention,
 ) -> Result<Vec<String>, BackupError> {
-    let good: Vec<(Listed, u64)> = list_on(disk, folder)?
-        .into_iter()
-        .filter_map(|listed| {
-            let time_ms = listed.record.as_ref().ok()?.time_ms;
-            Some((listed, time_ms))
-        })
-        .collect();
-    let times: Vec<u64> = good.iter().map(|(_, time_ms)| *time_ms).collect();
-    let kept = rules.kept(&times);
     let mut removed = Vec::new();
-    for (_, (listed, _)) in good.into_iter().enumerate().filter(|(place, _)| !kept.contains(place)) {
+    for listed in rules.surplus(list_on(disk, folder)?) {
         // It loses its name first: nobody meets half a backup.
         let gone = folder.join(format!("{TEMPORARY_PREFIX}gone-{}", listed.name));
         disk.rename_durable(&listed.path, &gone)?;

@@ -188,10 +188,8 @@ impl Bucket {
     /// Removes an object. One that is not there is no error.
     pub fn remove(&self, name: &str) -> Result<(), S3Error> {
         let key = self.address.key(name);
-        match self.runtime.block_on(self.store.delete(&key)) {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.explained(&self.about("removing", name), &error)),
-        }
+        let removed = async { was_there(self.store.delete(&key).await) };
+        self.run(&self.about("removing", name), removed).map(drop)
     }
 
     /// Begins an upload in parts. What is sent is seen by nobody before [`Bucket::complete`].
@@ -220,25 +218,16 @@ impl Bucket {
     /// Gives an upload up, and has its parts removed; `false` if there is none any more.
     pub fn abort(&self, name: &str, id: &String) -> Result<bool, S3Error> {
         let key = self.address.key(name);
-        match self.runtime.block_on(self.store.abort_multipart(&key, id)) {
-            Ok(()) => Ok(true),
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(self.explained(&self.about("giving up the upload of", name), &error)),
-        }
+        let given_up = async { was_there(self.store.abort_multipart(&key, id).await) };
+        self.run(&self.about("giving up the upload of", name), given_up)
     }
 
     /// Gives an upload up and removes what it may have made, in a short time: if there is no network there will be another run.
     pub fn clear_away(&self, name: &str, id: &String) -> Result<(), S3Error> {
         let key = self.address.key(name);
         let requests = async {
-            match self.first.abort_multipart(&key, id).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            match self.first.delete(&key).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(error),
-            }
+            was_there(self.first.abort_multipart(&key, id).await)?;
+            was_there(self.first.delete(&key).await).map(drop)
         };
         self.run(&self.about("clearing away", name), requests)
     }
@@ -246,6 +235,15 @@ impl Bucket {
     /// What is done, and to what.
     pub fn about(&self, doing: &str, name: &str) -> String {
         format!("{doing} {}", self.address.shown(name).display())
+    }
+}
+
+/// Whether there was something to remove. That there is nothing any more is no error.
+fn was_there(removed: Result<(), StoreError>) -> Result<bool, StoreError> {
+    match removed {
+        Ok(()) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -228,15 +228,8 @@ impl Shelf {
     /// Removes the backups that no rule keeps; returns their names. Those that cannot be read neither count nor go. The record
     /// goes first: nobody meets half a backup.
     pub fn retain(&self, rules: Retention) -> Result<Vec<String>, S3Error> {
-        let good: Vec<(String, u64)> = self
-            .list()?
-            .into_iter()
-            .filter_map(|listed| Some((listed.name, listed.record.ok()?.time_ms)))
-            .collect();
-        let times: Vec<u64> = good.iter().map(|(_, time_ms)| *time_ms).collect();
-        let kept = rules.kept(&times);
         let mut removed = Vec::new();
-        for (_, (name, _)) in good.into_iter().enumerate().filter(|(place, _)| !kept.contains(place)) {
+        for Listed { name, .. } in rules.surplus(self.list()?) {
             self.bucket.remove(&record_of(&name))?;
             self.bucket.remove(&archive_of(&name))?;
             removed.push(name);
