@@ -1,7 +1,7 @@
 //! Backups in S3-compatible storage, against moto: an independent server that keeps buckets in memory.
 
 #[path = "../../../tests/support/client.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it can more than is needed here")]
 mod client;
 mod faults;
 mod interrupted;
@@ -9,13 +9,16 @@ mod kept;
 mod load;
 mod moto;
 mod proxy;
+#[path = "../../../tests/support/scale.rs"]
+mod scale;
 #[path = "../live/servers.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "it can more than is needed here")]
 mod servers;
 mod wrong_use;
 
 use moto::Bucket;
 use outrigger::base::random::Rng;
+use scale::scaled;
 use serde_json::Value;
 use servers::Server;
 use std::path::{Path, PathBuf};
@@ -26,12 +29,6 @@ const BACKUP: &str = env!("CARGO_BIN_EXE_outrigger-backup");
 const RESTORE: &str = env!("CARGO_BIN_EXE_restore");
 /// A secret that must never be seen.
 const SECRET: &str = "never-to-be-seen";
-
-/// `count`, by `OUTRIGGER_TEST_SCALE`.
-fn scaled(count: usize) -> usize {
-    let scale = std::env::var("OUTRIGGER_TEST_SCALE").map_or(1.0, |text| text.parse().expect("a number"));
-    (count as f64 * scale).ceil() as usize
-}
 
 fn shown(path: &Path) -> &str {
     path.to_str().expect("a path of ASCII")
