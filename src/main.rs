@@ -1,5 +1,6 @@
 //! The `outrigger` program: the server, its `pair` supervisor, and the way to the offline tools beside it.
 
+use outrigger::persistence::toolbox::programs::{Program, tools};
 use outrigger::server::config::{CommandLine, DiskSource, Invocation};
 use outrigger::sys::RealDisk;
 use std::ffi::OsString;
@@ -38,56 +39,32 @@ const HELP_END: &str = "
   -v, --version  prints the version
 ";
 
-/// A tool that lies beside this program.
-struct Tool {
-    /// The word that runs it.
-    word: &'static str,
-    /// The program's file name.
-    program: &'static str,
-    /// What it does.
-    what: &'static str,
-}
-
-const fn tool(word: &'static str, program: &'static str, what: &'static str) -> Tool {
-    Tool { word, program, what }
-}
-
-/// The tools. A configuration file of such a name is named with its folder: `outrigger ./restore`.
-const TOOLS: &[Tool] = &[
-    tool("aof-check", "aof-check", "verifies append-only files"),
-    tool("aof-rewrite", "aof-rewrite", "writes a history as one base, in a new folder"),
-    tool("backup", "outrigger-backup", "takes, lists and verifies backups of a running replica's files"),
-    tool("diff", "outrigger-diff", "compares two data sets"),
-    tool("rdb-check", "rdb-check", "verifies a snapshot"),
-    tool("restore", "restore", "brings a state back: into a new folder, or a running server"),
-];
-
 fn print_help() {
     print!("{HELP}");
-    TOOLS.iter().for_each(|tool| println!("        {:<12} {}", tool.word, tool.what));
+    tools().for_each(|tool| println!("        {:<12} {}", tool.word, tool.what));
     print!("{HELP_END}");
 }
 
 /// Becomes the tool. Returns only if that cannot be done.
-fn run_tool(tool: &Tool, args: impl Iterator<Item = OsString>) -> ExitCode {
+fn run_tool(tool: &Program, args: impl Iterator<Item = OsString>) -> ExitCode {
     let exe = match std::env::current_exe() {
         Ok(exe) => exe,
         Err(error) => {
             eprintln!(
                 "outrigger: cannot tell where this program lies, so not where {} is: {error}",
-                tool.program
+                tool.name
             );
             return ExitCode::from(2);
         }
     };
-    let program = exe.with_file_name(tool.program);
+    let program = exe.with_file_name(tool.name);
     let error = Command::new(&program).args(args).exec();
     if error.kind() == std::io::ErrorKind::NotFound {
         let folder = exe.parent().unwrap_or(&exe).display();
         eprintln!(
             "outrigger: `{}` is the program {}, which is not in {folder}, beside this one. Install it there, or build it \
              with `cargo build --release -p outrigger-tools`",
-            tool.word, tool.program
+            tool.word, tool.name
         );
     } else {
         eprintln!("outrigger: cannot run {}: {error}", program.display());
@@ -100,7 +77,7 @@ fn main() -> ExitCode {
     if args.next_if(|first| first == "pair").is_some() {
         return outrigger::pair::main(args);
     }
-    if let Some(tool) = args.peek().and_then(|first| TOOLS.iter().find(|tool| first == tool.word)) {
+    if let Some(tool) = args.peek().and_then(|first| tools().find(|tool| first == tool.word)) {
         return run_tool(tool, args.skip(1));
     }
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());

@@ -1,12 +1,12 @@
 //! Loading: bytes of a snapshot into a keyspace.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::Point;
+use super::judge::first_fault;
 use super::parts::{Plan, Unsound, decode_in_parts};
 use super::snapshot::{AUX_EPOCH, AUX_EPOCH_SINCE, PacedFile, UsageKind};
 use crate::command::{Settings, access};
@@ -331,28 +331,6 @@ pub(super) fn read_in_parts(
     Ok(all.done(end.bytes, skipped_empty))
 }
 
-/// What is wrong with a snapshot that could not be loaded, in the order of its bytes; but a checksum that does not hold comes
-/// before what a changed byte may have made of it.
-fn first_fault(bytes: &[u8], read: ReadOptions, databases: u32) -> LoadError {
-    let mut wrong_database = None;
-    let judged = judge_rdb(bytes, read, &mut |record, offset| {
-        if let Record::Entry(entry) = record
-            && entry.db >= databases
-            && wrong_database.is_none()
-        {
-            wrong_database = Some(LoadError::Database { db: entry.db, databases, offset });
-        }
-    });
-    match (judged, wrong_database) {
-        (Err(error @ LoadError::DuplicateKey { .. }), Some(wrong)) if wrong.offset() <= error.offset() => {
-            wrong
-        }
-        (Err(error), _) | (Ok(_), Some(error)) => error,
-        // Nothing is wrong with the bytes; so what they were when they were loaded is not what they are.
-        (Ok(facts), None) => LoadError::Unfinished { offset: facts.bytes },
-    }
-}
-
 fn read_into(
     bytes: &[u8],
     keyspace: &Keyspace,
@@ -378,61 +356,14 @@ fn read_into(
 }
 
 /// Reads a snapshot through without keeping anything. Counts the keys. Keys that occur twice are not found: see
-/// [`judge_rdb`].
+/// [`judge`](super::judge::judge).
 pub fn check_rdb(bytes: &[u8], read: ReadOptions) -> Result<Facts, LoadError> {
-    check_rdb_with(bytes, read, &mut |_, _| ())
-}
-
-/// As [`check_rdb`], and shows each record to `see`, with the byte it begins at.
-pub fn check_rdb_with(
-    bytes: &[u8],
-    read: ReadOptions,
-    see: &mut dyn FnMut(&Record<'_>, u64),
-) -> Result<Facts, LoadError> {
     let mut reader = RdbReader::new(bytes, read);
     let mut gathered = Gathered::default();
-    loop {
-        let begins = reader.offset();
-        let Some(record) = reader.next_record()? else { break };
-        see(&record, begins);
+    while let Some(record) = reader.next_record()? {
         gathered.take(record);
     }
     Ok(gathered.done(reader.offset(), reader.skipped_empty()))
-}
-
-/// Judges a snapshot as a checker does: as [`check_rdb_with`], and no key may occur twice. Takes some ten bytes of memory
-/// a key.
-pub fn judge_rdb(
-    bytes: &[u8],
-    read: ReadOptions,
-    see: &mut dyn FnMut(&Record<'_>, u64),
-) -> Result<Facts, LoadError> {
-    let hasher = ahash::RandomState::new();
-    let hash = |entry: &Entry<'_>| hasher.hash_one((entry.db, entry.key));
-    let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
-    let facts = check_rdb_with(bytes, read, &mut |record, at| {
-        see(record, at);
-        if let Record::Entry(entry) = record
-            && !seen.insert(hash(entry))
-        {
-            twice.insert(hash(entry));
-        }
-    })?;
-    if twice.is_empty() {
-        return Ok(facts);
-    }
-    // Equal hashes may be of different keys: those few are looked at themselves.
-    let (mut keys, mut found) = (HashSet::new(), None);
-    check_rdb_with(bytes, read, &mut |record, offset| {
-        if let Record::Entry(entry) = record
-            && found.is_none()
-            && twice.contains(&hash(entry))
-            && !keys.insert((entry.db, entry.key.to_vec()))
-        {
-            found = Some(LoadError::DuplicateKey { db: entry.db, key: entry.key.to_vec(), offset });
-        }
-    })?;
-    found.map_or(Ok(facts), Err)
 }
 
 fn take(

@@ -2,7 +2,9 @@
 
 mod analysis;
 mod export;
+mod kinds;
 mod log;
+pub mod programs;
 mod snapshot;
 mod values;
 

@@ -5,41 +5,13 @@ use clap::{Arg, ArgAction, Command, CommandFactory, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use outrigger::pair::PairArgs;
+use outrigger::persistence::toolbox::programs::tools;
 use outrigger::server::config::directives;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// The option that prints them. Not shown in the help: packagers use it, and `outrigger-manual`.
 pub const OPTION: &str = "--generate";
-
-/// A program beside the server.
-pub struct Program {
-    /// Its file name.
-    pub name: &'static str,
-    /// The word that runs it, behind `outrigger`; empty if none does.
-    pub word: &'static str,
-    /// What it does.
-    pub what: &'static str,
-}
-
-const fn program(name: &'static str, word: &'static str, what: &'static str) -> Program {
-    Program { name, word, what }
-}
-
-/// All programs of this package.
-pub const PROGRAMS: &[Program] = &[
-    program("aof-check", "aof-check", "Verifies append-only files"),
-    program("aof-rewrite", "aof-rewrite", "Writes a history as one base, in a new folder"),
-    program("outrigger-backup", "backup", "Takes, lists and verifies backups of a replica's files"),
-    program("outrigger-diff", "diff", "Compares two data sets"),
-    program("outrigger-manual", "", "Writes man pages and shell completions"),
-    program("rdb-check", "rdb-check", "Verifies a snapshot"),
-    program(
-        "restore",
-        "restore",
-        "Writes a history as of an earlier moment to a new folder or into a running server",
-    ),
-];
 
 /// What can be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +79,7 @@ pub fn generate(command: Command, name: &'static str, kind: Kind) -> io::Result<
 
 /// The `outrigger` program, whose directives are those of redis.conf and no business of a parser of arguments.
 pub fn server_command() -> Command {
-    let tools = PROGRAMS.iter().filter(|program| !program.word.is_empty()).map(|program| {
+    let tools = tools().map(|program| {
         let rest = Arg::new("args").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
         let rest = rest
             .value_name("ARGUMENT")

@@ -18,6 +18,7 @@ pub mod views;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outrigger::persistence::toolbox::ToolError;
+use outrigger::persistence::toolbox::programs;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -43,7 +44,7 @@ pub fn arguments<A: Parser>() -> A {
 fn print_generated(command: clap::Command, kind: Result<generate::Kind, String>) -> u8 {
     let exe = std::env::current_exe().ok();
     let own = exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-    let known = generate::PROGRAMS.iter().find(|program| program.name == own);
+    let known = programs::PROGRAMS.iter().find(|program| program.name == own);
     // One that was given another name by whoever installed it goes by that of the package.
     let name = known.map_or(env!("CARGO_PKG_NAME"), |program| program.name);
     let printed = kind.and_then(|kind| {

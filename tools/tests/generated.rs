@@ -47,7 +47,7 @@ fn options(program: &Path, before: &[&str]) -> Vec<String> {
 #[test]
 fn every_program_of_the_package_is_in_the_list() {
     let mut listed: Vec<&str> =
-        outrigger_tools::generate::PROGRAMS.iter().map(|program| program.name).collect();
+        outrigger::persistence::toolbox::programs::PROGRAMS.iter().map(|program| program.name).collect();
     listed.sort_unstable();
     assert_eq!(listed, programs(), "tools/src/generate.rs lists the programs of tools/src/bin");
 }

@@ -1,7 +1,7 @@
 //! Walking the bytes of a snapshot that lie in one piece, without copying what is passed.
 
 use super::error::RdbErrorKind;
-use super::input::{Length, STRING_LZF, number_bytes};
+use super::fields::{Fields, Length, STRING_LZF};
 use crate::format::lzf;
 use crate::value::Element;
 
@@ -110,8 +110,28 @@ impl<'b> Cursor<'b> {
         Ok(taken)
     }
 
+    /// A string, as it is stored. Whether it can be expanded is not looked at.
     #[inline]
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Doubt> {
+    pub(super) fn stored(&mut self) -> Result<Stored<'b>, Doubt> {
+        match self.length_or_encoding()? {
+            Length::Plain(len) => {
+                let len = self.bounded(len)?;
+                Ok(Stored::Bytes(self.take(len)?))
+            }
+            Length::Encoded(STRING_LZF) => {
+                let (packed_len, len) = (self.string_length()?, self.string_length()?);
+                Ok(Stored::Packed(self.take(packed_len)?, len))
+            }
+            Length::Encoded(encoding) => self.string_number(encoding).map(Stored::Int),
+        }
+    }
+}
+
+impl Fields for Cursor<'_> {
+    type Error = Doubt;
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Doubt> {
         let mut array = [0; N];
         if let Some(found) = self.take(N)?.first_chunk::<N>() {
             array = *found;
@@ -119,60 +139,12 @@ impl<'b> Cursor<'b> {
         Ok(array)
     }
 
-    #[inline]
-    pub(super) fn u8(&mut self) -> Result<u8, Doubt> {
-        Ok(self.array::<1>()?[0])
+    fn refusal(&self, kind: RdbErrorKind) -> Doubt {
+        doubt(kind)
     }
 
     #[inline]
-    fn length_or_encoding(&mut self) -> Result<Length, Doubt> {
-        let first = self.u8()?;
-        let low = u64::from(first & 0x3f);
-        Ok(match (first >> 6, first) {
-            (0, _) => Length::Plain(low),
-            (1, _) => Length::Plain(low << 8 | u64::from(self.u8()?)),
-            (3, _) => Length::Encoded(low),
-            (_, 0x80) => Length::Plain(u64::from(u32::from_be_bytes(self.array()?))),
-            (_, 0x81) => Length::Plain(u64::from_be_bytes(self.array()?)),
-            (_, other) => return Err(doubt(RdbErrorKind::LengthForm(other))),
-        })
-    }
-
-    #[inline]
-    pub(super) fn length(&mut self) -> Result<u64, Doubt> {
-        match self.length_or_encoding()? {
-            Length::Plain(len) => Ok(len),
-            Length::Encoded(_) => Err(doubt(RdbErrorKind::NotALength)),
-        }
-    }
-
-    #[inline]
-    fn string_length(&self, len: u64) -> Result<usize, Doubt> {
-        let fits = usize::try_from(len).ok().filter(|_| len <= self.max_string_bytes);
-        fits.ok_or_else(|| doubt(RdbErrorKind::TooLong(len)))
-    }
-
-    /// A string, as it is stored. Whether it can be expanded is not looked at.
-    #[inline]
-    pub(super) fn stored(&mut self) -> Result<Stored<'b>, Doubt> {
-        match self.length_or_encoding()? {
-            Length::Plain(len) => {
-                let len = self.string_length(len)?;
-                Ok(Stored::Bytes(self.take(len)?))
-            }
-            Length::Encoded(STRING_LZF) => {
-                let packed_len = self.length()?;
-                let packed_len = self.string_length(packed_len)?;
-                let len = self.length()?;
-                let len = self.string_length(len)?;
-                Ok(Stored::Packed(self.take(packed_len)?, len))
-            }
-            Length::Encoded(encoding) => match number_bytes(encoding) {
-                Some(1) => Ok(Stored::Int(i8::from_le_bytes(self.array()?).into())),
-                Some(2) => Ok(Stored::Int(i16::from_le_bytes(self.array()?).into())),
-                Some(_) => Ok(Stored::Int(i32::from_le_bytes(self.array()?).into())),
-                None => Err(doubt(RdbErrorKind::StringEncoding(encoding))),
-            },
-        }
+    fn max_string_bytes(&self) -> u64 {
+        self.max_string_bytes
     }
 }

@@ -5,6 +5,7 @@
 
 use super::cursor::{Cursor, Doubt, Passed, Stored, doubt};
 use super::error::{RdbError, RdbErrorKind};
+use super::fields::Fields;
 use super::input::Input;
 use super::reader::{FIRST_WITH_CHECKSUM, ReadOptions, read_version};
 use super::{HEADER_BYTES, opcode, value_type};

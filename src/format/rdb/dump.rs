@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use thiserror::Error;
 
 use super::error::{RdbError, RdbErrorKind};
+use super::fields::Fields;
 use super::input::Input;
 use super::reader::ReadOptions;
 use super::value_reader::{Scratch, read_value};

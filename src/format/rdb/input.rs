@@ -3,34 +3,13 @@
 use std::io::BufRead;
 
 use super::error::{RdbError, RdbErrorKind};
+use super::fields::{Fields, Length, STRING_LZF};
 use crate::base::crc::crc64;
 use crate::base::num::format_i64;
 use crate::format::lzf;
 
 /// The checksum is brought up to date each time this many bytes have been read, while they are still in the cache.
 const CRC_STRIDE_BYTES: usize = 128 * 1024;
-
-const STRING_INT8: u64 = 0;
-const STRING_INT16: u64 = 1;
-const STRING_INT32: u64 = 2;
-pub(super) const STRING_LZF: u64 = 3;
-
-/// How many bytes of number follow, if a number stands for the string.
-pub(super) fn number_bytes(encoding: u64) -> Option<u64> {
-    match encoding {
-        STRING_INT8 => Some(1),
-        STRING_INT16 => Some(2),
-        STRING_INT32 => Some(4),
-        _ => None,
-    }
-}
-
-/// A length field: a plain number, or the announcement of an encoded string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Length {
-    Plain(u64),
-    Encoded(u64),
-}
 
 /// A string as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,67 +166,20 @@ impl<R: BufRead> Input<R> {
         self.source.take(len, &mut self.gathered)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
-        let mut array = [0; N];
-        let bytes = self.take(N)?;
-        if let Some(found) = bytes.first_chunk::<N>() {
-            array = *found;
-        }
-        Ok(array)
-    }
-
-    pub(super) fn u8(&mut self) -> Result<u8, RdbError> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    pub(super) fn length_or_encoding(&mut self) -> Result<Length, RdbError> {
-        let first = self.u8()?;
-        let low = u64::from(first & 0x3f);
-        Ok(match (first >> 6, first) {
-            (0, _) => Length::Plain(low),
-            (1, _) => Length::Plain(low << 8 | u64::from(self.u8()?)),
-            (3, _) => Length::Encoded(low),
-            (_, 0x80) => Length::Plain(u64::from(u32::from_be_bytes(self.array()?))),
-            (_, 0x81) => Length::Plain(u64::from_be_bytes(self.array()?)),
-            (_, other) => return Err(self.error(RdbErrorKind::LengthForm(other))),
-        })
-    }
-
-    pub(super) fn length(&mut self) -> Result<u64, RdbError> {
-        match self.length_or_encoding()? {
-            Length::Plain(len) => Ok(len),
-            Length::Encoded(_) => Err(self.error(RdbErrorKind::NotALength)),
-        }
-    }
-
-    pub(super) fn string_length(&self, len: u64) -> Result<usize, RdbError> {
-        let fits = usize::try_from(len).ok().filter(|_| len <= self.max_string_bytes);
-        fits.ok_or_else(|| self.error(RdbErrorKind::TooLong(len)))
-    }
-
     /// A string in whatever form it is stored.
     pub(super) fn text(&mut self) -> Result<Text<'_>, RdbError> {
-        let encoding = match self.length_or_encoding()? {
+        match self.length_or_encoding()? {
             Length::Plain(len) => {
-                let len = self.string_length(len)?;
-                return Ok(Text::Bytes(self.take(len)?));
+                let len = self.bounded(len)?;
+                Ok(Text::Bytes(self.take(len)?))
             }
-            Length::Encoded(encoding) => encoding,
-        };
-        match encoding {
-            STRING_INT8 => Ok(Text::Int(i8::from_le_bytes(self.array()?).into())),
-            STRING_INT16 => Ok(Text::Int(i16::from_le_bytes(self.array()?).into())),
-            STRING_INT32 => Ok(Text::Int(i32::from_le_bytes(self.array()?).into())),
-            STRING_LZF => self.compressed(),
-            other => Err(self.error(RdbErrorKind::StringEncoding(other))),
+            Length::Encoded(STRING_LZF) => self.compressed(),
+            Length::Encoded(encoding) => self.string_number(encoding).map(Text::Int),
         }
     }
 
     fn compressed(&mut self) -> Result<Text<'_>, RdbError> {
-        let packed_len = self.length()?;
-        let packed_len = self.string_length(packed_len)?;
-        let len = self.length()?;
-        let len = self.string_length(len)?;
+        let (packed_len, len) = (self.string_length()?, self.string_length()?);
         let packed = self.source.take(packed_len, &mut self.gathered)?;
         self.unpacked.clear();
         match lzf::decompress(packed, len, &mut self.unpacked) {
@@ -272,5 +204,25 @@ impl<R: BufRead> Input<R> {
             Text::Int(int) => format_i64(out, int),
         }
         Ok(())
+    }
+}
+
+impl<R: BufRead> Fields for Input<R> {
+    type Error = RdbError;
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
+        let mut array = [0; N];
+        if let Some(found) = self.take(N)?.first_chunk::<N>() {
+            array = *found;
+        }
+        Ok(array)
+    }
+
+    fn refusal(&self, kind: RdbErrorKind) -> RdbError {
+        self.error(kind)
+    }
+
+    fn max_string_bytes(&self) -> u64 {
+        self.max_string_bytes
     }
 }

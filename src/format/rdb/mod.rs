@@ -5,6 +5,7 @@ pub mod cut;
 pub mod dump;
 pub mod error;
 pub mod examine;
+mod fields;
 mod input;
 pub mod legacy;
 pub mod pieces;

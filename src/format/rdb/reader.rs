@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use super::cut::Part;
 use super::error::{RdbError, RdbErrorKind};
+use super::fields::Fields;
 use super::input::Input;
 use super::value_reader::{Scratch, read_value};
 use super::{NEWEST_READ_VERSION, opcode};

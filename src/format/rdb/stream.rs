@@ -12,6 +12,7 @@
 use std::io::BufRead;
 
 use super::error::RdbError;
+use super::fields::Fields;
 use super::input::Input;
 use super::value_reader::listpack;
 use super::value_type;

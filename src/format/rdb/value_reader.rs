@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use super::error::{RdbError, RdbErrorKind};
+use super::fields::Fields;
 use super::input::{Input, Text};
 use super::legacy::{ziplist_elements, zipmap_pairs};
 use super::{node_container, stream, value_type};

@@ -75,6 +75,20 @@ struct BadRecord {
 /// Judges the snapshot that begins at the first byte. Bytes behind its end are not looked at; how many it has,
 /// [`Facts::bytes`] says.
 pub fn judge(bytes: &[u8], judging: &mut Judging<'_>) -> Judged {
+    judge_and(bytes, judging, true)
+}
+
+/// The fault of a snapshot that could not be loaded: the first in the order of its bytes.
+pub(super) fn first_fault(bytes: &[u8], read: ReadOptions, databases: u32) -> LoadError {
+    let (plan, databases) = (Plan::of(bytes.len()), Some(databases));
+    let mut judging = Judging { read, databases, plan, passed: &|_| (), progress: &mut |_| () };
+    let judged = judge_and(bytes, &mut judging, false);
+    // If nothing is wrong with the bytes, they are not what they were when they were loaded.
+    let changed = LoadError::Unfinished { offset: judged.facts.bytes };
+    judged.fault.map_or(changed, |fault| fault.error)
+}
+
+fn judge_and(bytes: &[u8], judging: &mut Judging<'_>, look_behind: bool) -> Judged {
     let version = match Cutter::new(bytes, &judging.read) {
         Ok(cutter) => cutter.version(),
         Err(error) => return Judged::unreadable(error),
@@ -86,13 +100,14 @@ pub fn judge(bytes: &[u8], judging: &mut Judging<'_>) -> Judged {
     let facts = gathered.done(end as u64, tally.skipped_empty);
     let mut judged = Judged { facts, tally, version, fault: None };
     if let Some(bad) = bad {
-        let after = resume::after(bytes, version, bad.at, bad.db, judging);
         let is_checksum = matches!(bad.error.kind, RdbErrorKind::Checksum { .. });
+        let look_behind = look_behind && !is_checksum;
+        let after = look_behind.then(|| resume::after(bytes, version, bad.at, bad.db, judging));
         judged.fault = Some(Fault {
             record_at: (!is_checksum).then_some(bad.at as u64),
             key: bad.key,
             db: bad.db,
-            after: (!is_checksum).then_some(after),
+            after,
             error: LoadError::Rdb(bad.error),
         });
         return judged;

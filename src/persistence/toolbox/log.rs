@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::kinds::Kind;
 use super::{APPEND_FOLDER, Located, ToolError, locate, origin};
 use crate::base::time::{Clock, SystemClock};
 use crate::command::Settings;
+use crate::format::aof::manifest::FileKind;
 use crate::persistence::names::Names;
 use crate::persistence::offline::{Offline, Origin, RestoreTo, Restored, Wanted};
 use crate::persistence::recovery::{
     Inspect, LoadFrom, RecoverOptions, Report, inspect_directory, inspect_file,
 };
 use crate::persistence::snapshot::SnapshotOptions;
-use crate::sys::RealDisk;
+use crate::sys::{Disk, RealDisk};
 
 /// Judges append-only files as a start would: those of a data folder, of an append-only folder, of the folder of a
 /// manifest; or one file by itself.
@@ -22,11 +24,34 @@ pub fn check_log(path: &Path) -> Result<Report, ToolError> {
 
 /// As [`check_log`], with more to be told.
 pub fn inspect_log(path: &Path, inspect: &Inspect<'_>) -> Result<Report, ToolError> {
-    let report = match locate(path)? {
-        Located::Folder(names) => inspect_directory(&RealDisk, &names, inspect),
-        Located::File => inspect_file(&RealDisk, path, inspect),
+    match locate(path)? {
+        Located::Folder(names) => Ok(inspect_directory(&RealDisk, &names, inspect)?),
+        Located::File => {
+            let report = inspect_file(&RealDisk, path, inspect)?;
+            match wrong_file(path, &report)? {
+                Some(wrong) => Err(wrong),
+                None => Ok(report),
+            }
+        }
+    }
+}
+
+/// A file with nothing of a log in it: not a damaged log, but something else.
+fn wrong_file(path: &Path, report: &Report) -> Result<Option<ToolError>, ToolError> {
+    const WANTED: &str = "name a data folder, its `appendonlydir`, or one append-only file";
+    let [only] = &*report.files else { return Ok(None) };
+    let is_nothing = only.kind == FileKind::Incr && only.good_bytes == 0 && only.bytes > 0;
+    if !is_nothing {
+        return Ok(None);
+    }
+    let bytes = RealDisk.read_sealed(path)?;
+    let (what, next) = match Kind::of(&bytes) {
+        Some(Kind::Log) => return Ok(None),
+        Some(kind @ (Kind::Valkey(_) | Kind::Compressed)) => (kind.what(), kind.next(WANTED)),
+        Some(kind) => (format!("{}, not an append-only file", kind.what()), kind.next(WANTED)),
+        None => ("is not an append-only file: no command can be made out in it".to_owned(), WANTED),
     };
-    Ok(report?)
+    Ok(Some(ToolError::WrongFile { path: path.to_owned(), what, next }))
 }
 
 /// What the files of a new folder are called when they come from a single one.

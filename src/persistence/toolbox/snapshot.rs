@@ -1,6 +1,7 @@
 //! Snapshot files.
 
 use super::ToolError;
+use super::kinds::Kind;
 use crate::format::rdb::{RdbErrorKind, ReadOptions};
 use crate::persistence::judge::{Fault, Judged, Judging, Plan, judge};
 use crate::persistence::load::LoadError;
@@ -60,11 +61,9 @@ pub(super) fn open(path: &Path) -> Result<MappedFile, ToolError> {
     Ok(RealDisk.read_sealed(path)?)
 }
 
-const CHECK_LOG: &str = "check it with `aof-check FILE`";
-
 /// What a file is that is no snapshot, or more than one, if it can be told; and what to do.
 fn other_kind(bytes: &[u8], error: &LoadError) -> Option<(String, &'static str)> {
-    let is = |what: &str, next: &'static str| Some((what.to_owned(), next));
+    const WANTED: &str = "name the snapshot file (`dump.rdb`)";
     match error {
         LoadError::Trailing { offset, .. } => {
             let behind = bytes.get(usize::try_from(*offset).ok()?..)?;
@@ -73,40 +72,16 @@ fn other_kind(bytes: &[u8], error: &LoadError) -> Option<(String, &'static str)>
                 let what = format!(
                     "is an append-only file that begins with a snapshot: the snapshot ({offset} bytes) is sound, and a log follows"
                 );
-                (what, CHECK_LOG)
+                (what, Kind::Log.next(WANTED))
             })
         }
         LoadError::Rdb(error) if matches!(error.kind, RdbErrorKind::NotRdb) => {
-            if bytes.starts_with(b"VALKEY") {
-                let version: String = bytes.iter().skip(6).take(3).map(|byte| char::from(*byte)).collect();
-                let what =
-                    format!("is a snapshot in Valkey's own format, version {version:?}, which is not read");
-                return Some((
-                    what,
-                    "let the Valkey server hand its data over as a replica's primary, or by MIGRATE",
-                ));
-            }
-            match bytes {
-                [b'*', b'0'..=b'9', ..] | [b'#', b'T', b'S', ..] => {
-                    is("is an append-only file, not a snapshot", CHECK_LOG)
-                }
-                [b'f', b'i', b'l', b'e', b' ', ..] => is(
-                    "is the manifest of a folder of append-only files, not a snapshot",
-                    "check the folder with `aof-check DIR`",
-                ),
-                [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x04, 0x22, 0x4d, 0x18, ..] => is(
-                    "is compressed as a whole (gzip, zstd or lz4)",
-                    "decompress it, and check what comes out",
-                ),
-                _ => {
-                    let head = bytes.get(..256).unwrap_or(bytes);
-                    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-                    let is_text = bytes.len() > 9 && head.iter().all(is_text);
-                    is_text.then(|| {
-                        ("is a text, not a snapshot".to_owned(), "name the snapshot file (`dump.rdb`)")
-                    })
-                }
-            }
+            let kind = Kind::of(bytes)?;
+            let what = match &kind {
+                Kind::Valkey(_) | Kind::Compressed => kind.what(),
+                other => format!("{}, not a snapshot", other.what()),
+            };
+            Some((what, kind.next(WANTED)))
         }
         _ => None,
     }

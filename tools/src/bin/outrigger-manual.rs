@@ -1,7 +1,8 @@
 //! Writes the man pages and shell completions of all programs to a folder.
 
 use clap::Parser;
-use outrigger_tools::generate::{KINDS, OPTION, PROGRAMS, generate, server_command};
+use outrigger::persistence::toolbox::programs::PROGRAMS;
+use outrigger_tools::generate::{KINDS, OPTION, generate, server_command};
 use outrigger_tools::{EXIT_SOUND, EXIT_USAGE, arguments};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -5,6 +5,7 @@ use super::{Held, Room};
 use crate::base::num::parse_f64;
 use crate::format::rdb::cursor::{Cursor, Doubt, doubt};
 use crate::format::rdb::error::RdbErrorKind;
+use crate::format::rdb::fields::Fields;
 use crate::format::rdb::legacy::{ziplist_each, zipmap_each};
 use crate::format::rdb::{node_container, value_type};
 use crate::value::hash::FIELD_TIME_MAX_MS;

@@ -11,6 +11,7 @@ mod stream;
 use super::cursor::{Cursor, Doubt, Passed, Stored, doubt};
 use super::cut::Part;
 use super::error::{RdbError, RdbErrorKind};
+use super::fields::Fields;
 use super::reader::{FIRST_WITH_CHECKSUM, ReadOptions};
 use super::{opcode, value_type};
 use crate::value::Element;

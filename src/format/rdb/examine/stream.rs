@@ -3,6 +3,7 @@
 use super::collections::validated;
 use super::sieve::{all_differ, hash_of};
 use crate::format::rdb::cursor::{Cursor, Doubt, doubt};
+use crate::format::rdb::fields::Fields;
 use crate::format::rdb::value_type;
 use crate::value::stream::{StreamError, validate_node};
 use crate::value::{Element, ListpackRef};

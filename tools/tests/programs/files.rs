@@ -1,46 +1,17 @@
-//! The tools from the outside: exit codes, text, JSON.
+//! The tools for files: what they find, and what they make.
 
+use super::support::{
+    CHECK, FIRST_SEAL_MS, RDB_CHECK, RESTORE, REWRITE, command, ends_with, json, run, shown, stock_folder,
+};
 use outrigger::base::crc::crc64;
 use outrigger::format::aof::verify::LogVerifier;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use tempfile::TempDir;
 
-const CHECK: &str = env!("CARGO_BIN_EXE_aof-check");
-const RDB_CHECK: &str = env!("CARGO_BIN_EXE_rdb-check");
-const REWRITE: &str = env!("CARGO_BIN_EXE_aof-rewrite");
-const RESTORE: &str = env!("CARGO_BIN_EXE_restore");
-
-fn run(program: &str, args: &[&str]) -> Output {
-    Command::new(program).args(args).output().expect("run a tool")
-}
-
-/// Runs a tool that must end with `code`; what it wrote.
-fn ends_with(code: i32, program: &str, args: &[&str]) -> String {
-    let output = run(program, args);
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
-    assert_eq!(output.status.code(), Some(code), "{program} {args:?}:\n{text}");
-    text
-}
-
-fn json(code: i32, program: &str, args: &[&str]) -> Value {
-    let text = ends_with(code, program, &[args, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn command(words: &[&str]) -> String {
-    let args: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    format!("*{}\r\n{args}", words.len())
-}
-
 /// A data folder as a stock server writes it: one log with two timestamps.
-fn stock_folder(home: &Path) -> PathBuf {
-    let folder = home.join("old/appendonlydir");
-    fs::create_dir_all(&folder).expect("make a folder");
-    let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
-    fs::write(folder.join("appendonly.aof.manifest"), manifest).expect("write the manifest");
+fn two_times(home: &Path) -> PathBuf {
     let log = [
         "#TS:1700000000\r\n".to_owned(),
         command(&["SELECT", "0"]),
@@ -49,18 +20,14 @@ fn stock_folder(home: &Path) -> PathBuf {
         command(&["SET", "late", "2"]),
         command(&["RPUSH", "list", "a", "b"]),
     ];
-    fs::write(folder.join("appendonly.aof.1.incr.aof"), log.concat()).expect("write the log");
+    stock_folder(&home.join("old"), &log.concat());
     home.join("old")
-}
-
-fn shown(path: &Path) -> &str {
-    path.to_str().expect("a path of ASCII")
 }
 
 #[test]
 fn a_folder_is_checked_rewritten_and_checked_again() {
     let home = TempDir::new().unwrap();
-    let old = stock_folder(home.path());
+    let old = two_times(home.path());
     for path in [old.clone(), old.join("appendonlydir"), old.join("appendonlydir/appendonly.aof.manifest")] {
         let view = json(0, CHECK, &[shown(&path)]);
         assert_eq!((&view["sound"], &view["files"][0]["records"]), (&true.into(), &4.into()), "{view}");
@@ -86,7 +53,7 @@ fn a_folder_is_checked_rewritten_and_checked_again() {
 #[test]
 fn damage_is_told_with_its_place_and_what_to_do() {
     let home = TempDir::new().unwrap();
-    let old = stock_folder(home.path());
+    let old = two_times(home.path());
     let new = home.path().join("new");
     ends_with(0, REWRITE, &[shown(&old), "--into", shown(&new)]);
     let base = new.join("appendonlydir/appendonly.aof.1.base.rdb");
@@ -111,7 +78,7 @@ fn damage_is_told_with_its_place_and_what_to_do() {
 #[test]
 fn a_torn_end_is_told_and_left_out() {
     let home = TempDir::new().unwrap();
-    let old = stock_folder(home.path());
+    let old = two_times(home.path());
     let log = old.join("appendonlydir/appendonly.aof.1.incr.aof");
     let whole = fs::read(&log).unwrap();
     let last = command(&["RPUSH", "list", "a", "b"]).len();
@@ -129,7 +96,7 @@ fn a_torn_end_is_told_and_left_out() {
 #[test]
 fn restore_goes_to_a_time() {
     let home = TempDir::new().unwrap();
-    let old = stock_folder(home.path());
+    let old = two_times(home.path());
     let restore = |code: i32, time: &str, name: &str| {
         let into = home.path().join(name);
         json(code, RESTORE, &[shown(&old), "--into", shown(&into), "--to-time", time])
@@ -166,8 +133,6 @@ fn sealed_folder(home: &Path) -> (PathBuf, Vec<u64>) {
 }
 
 /// When the first batch of [`sealed_folder`] was sealed: long after its base was taken. In ms of Unix time.
-const FIRST_SEAL_MS: u64 = 4_000_000_000_000;
-
 #[test]
 fn restore_goes_to_an_offset_and_says_why_if_not() {
     let home = TempDir::new().unwrap();
@@ -252,7 +217,7 @@ fn wrong_calls_are_told_from_damage() {
 #[test]
 fn times_of_hash_fields_are_counted_and_kept() {
     let home = TempDir::new().unwrap();
-    let old = stock_folder(home.path());
+    let old = two_times(home.path());
     let log = old.join("appendonlydir/appendonly.aof.1.incr.aof");
     let more = [
         fs::read_to_string(&log).unwrap(),
@@ -337,6 +302,22 @@ fn a_file_that_is_no_snapshot_is_named_with_what_to_do() {
         let text = ends_with(2, RDB_CHECK, &[shown(&path)]);
         assert!(text.contains(said) && text.contains("next: "), "{text}");
     }
+    // The same of one log.
+    let cases: [(&[u8], &str); 5] = [
+        (b"file appendonly.aof.1.incr.aof seq 1 type i\n", "aof-check DIR"),
+        (b"a text that somebody has written\n", "is a text, not an append-only file"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "decompress"),
+        (b"VALKEY080\xff\0\0\0\0\0\0\0\0", "Valkey"),
+        (b"\x7fELF\x02\x01\x01\0\0", "no command can be made out"),
+    ];
+    for (bytes, said) in cases {
+        fs::write(&path, bytes).unwrap();
+        let text = ends_with(2, CHECK, &[shown(&path)]);
+        assert!(text.contains(said) && text.contains("next: "), "{text}");
+    }
+    // But what looks like a log is one, if a damaged one.
+    fs::write(&path, b"+2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n").unwrap();
+    assert!(ends_with(1, CHECK, &[shown(&path)]).contains("DAMAGED"));
     fs::write(&path, b"").unwrap();
     assert!(ends_with(1, RDB_CHECK, &[shown(&path)]).contains("the file is empty"));
     assert!(ends_with(2, RDB_CHECK, &[shown(home.path())]).contains("is a folder"));

@@ -1,50 +1,15 @@
 //! `outrigger-backup` from the outside, and what restores from its backups.
 
+use super::support::{
+    BACKUP, CHECK, FIRST_SEAL_MS, RESTORE, REWRITE, command, ends_with, json, shown, stock_folder,
+};
 use outrigger::format::aof::verify::LogVerifier;
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
-
-const BACKUP: &str = env!("CARGO_BIN_EXE_outrigger-backup");
-const RESTORE: &str = env!("CARGO_BIN_EXE_restore");
-const REWRITE: &str = env!("CARGO_BIN_EXE_aof-rewrite");
-const CHECK: &str = env!("CARGO_BIN_EXE_aof-check");
-/// When the first batch of [`Node`] was sealed. In ms of Unix time.
-const FIRST_SEAL_MS: u64 = 4_000_000_000_000;
-
-/// Runs a tool that must end with `code`; what it wrote.
-fn ends_with(code: i32, program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().expect("run a tool");
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
-    assert_eq!(output.status.code(), Some(code), "{program} {args:?}:\n{text}");
-    text
-}
-
-fn json(code: i32, program: &str, args: &[&str]) -> Value {
-    let text = ends_with(code, program, &[args, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn shown(path: &Path) -> &str {
-    path.to_str().expect("a path of ASCII")
-}
-
-fn command(words: &[&str]) -> String {
-    let args: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    format!("*{}\r\n{args}", words.len())
-}
-
-/// A stock server's data folder with this log.
-fn stock_folder(dir: &Path, log: &str) {
-    fs::create_dir_all(dir.join("appendonlydir")).expect("make a folder");
-    let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
-    fs::write(dir.join("appendonlydir/appendonly.aof.manifest"), manifest).expect("write the manifest");
-    fs::write(dir.join("appendonlydir/appendonly.aof.1.incr.aof"), log).expect("write the log");
-}
 
 /// A data folder of ours with sealed batches behind an empty base, and the offset behind each.
 struct Node {

@@ -1,36 +1,16 @@
 //! The tools after a mistake: the timeline, the state before a command, parts of the data, wrong calls.
 
-use serde_json::Value;
+use super::support::{CHECK, RESTORE, command, ends_with, json, shown, stock_folder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-const CHECK: &str = env!("CARGO_BIN_EXE_aof-check");
-const RESTORE: &str = env!("CARGO_BIN_EXE_restore");
-
-fn run(code: i32, program: &str, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = Command::new(program).args(args).output().expect("run a tool");
-    let text = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
-    assert_eq!(status.code(), Some(code), "{program} {args:?}:\n{text}");
-    text
-}
-
-fn json(code: i32, program: &str, args: &[&str]) -> Value {
-    let text = run(code, program, &[args, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn command(text: &str) -> String {
-    let words: Vec<&str> = text.split(' ').collect();
-    let args: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    format!("*{}\r\n{args}", words.len())
-}
-
 /// Minutes of traffic with a FLUSHALL at the end, as a stock server logs it with timestamps.
 fn log() -> String {
     let minute = |n: u64, commands: &[&str]| {
-        let commands: String = commands.iter().map(|text| command(text)).collect();
+        let commands: String =
+            commands.iter().map(|text| command(&text.split(' ').collect::<Vec<_>>())).collect();
         format!("#TS:{}\r\n{commands}", 1_700_000_040 + n * 60)
     };
     let many = format!("DEL{}", " gone".repeat(150));
@@ -44,16 +24,8 @@ fn log() -> String {
 }
 
 fn folder(home: &Path) -> PathBuf {
-    let folder = home.join("old/appendonlydir");
-    fs::create_dir_all(&folder).expect("make a folder");
-    let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
-    fs::write(folder.join("appendonly.aof.manifest"), manifest).expect("write the manifest");
-    fs::write(folder.join("appendonly.aof.1.incr.aof"), log()).expect("write the log");
+    stock_folder(&home.join("old"), &log());
     home.join("old")
-}
-
-fn shown(path: &Path) -> &str {
-    path.to_str().expect("a path of ASCII")
 }
 
 #[test]
@@ -75,7 +47,7 @@ fn the_timeline_has_minutes_and_what_destroyed() {
         assert!(seen[1].0.starts_with("DEL gone") && events[1]["keys"] == 150, "{events:?}");
         assert_eq!(events[2]["time"]["rfc3339"], "2023-11-14T22:19:00Z");
     }
-    let text = run(0, CHECK, &[shown(&dir), "--timeline"]);
+    let text = ends_with(0, CHECK, &[shown(&dir), "--timeline"]);
     assert!(
         text.contains("2023-11-14T22:14:00Z ") && text.contains("1 FLUSHALL, the last 2023-11-14T22:19:00Z"),
         "{text}"
@@ -84,7 +56,7 @@ fn the_timeline_has_minutes_and_what_destroyed() {
     let view = json(0, CHECK, &[&[shown(&dir), "--timeline"], &span[..]].concat());
     assert_eq!(view["timeline"]["rows"].as_array().map(Vec::len), Some(1), "{view}");
     assert!(json(0, CHECK, &[shown(&dir)])["timeline"].is_null());
-    run(2, CHECK, &[shown(&dir), "--since", "1"]);
+    ends_with(2, CHECK, &[shown(&dir), "--since", "1"]);
 }
 
 #[test]
@@ -141,8 +113,11 @@ fn what_it_did_is_told_in_words() {
     let home = TempDir::new().unwrap();
     let dir = folder(home.path());
     let into = home.path().join("new");
-    let text =
-        run(0, RESTORE, &[shown(&dir), "--into", shown(&into), "--before", "FLUSH*", "--keys", "session:*"]);
+    let text = ends_with(
+        0,
+        RESTORE,
+        &[shown(&dir), "--into", shown(&into), "--before", "FLUSH*", "--keys", "session:*"],
+    );
     for line in [
         "stopped before FLUSHALL (database 0, 2023-11-14T22:19:00Z, byte ",
         "2 commands match; the last of them, by --occurrence:",
@@ -160,7 +135,7 @@ fn what_it_did_is_told_in_words() {
         &["--before", "X", "--occurrence", "0"],
         &["--db", "x"],
     ] {
-        run(2, RESTORE, &[&[shown(&dir), "--into", shown(&home.path().join("x"))], wrong].concat());
+        ends_with(2, RESTORE, &[&[shown(&dir), "--into", shown(&home.path().join("x"))], wrong].concat());
     }
 }
 
@@ -169,7 +144,7 @@ fn logs_of_one_file_are_checked_with_and_without_a_snapshot() {
     let home = TempDir::new().unwrap();
     let dir = folder(home.path());
     let into = home.path().join("new");
-    run(0, RESTORE, &[shown(&dir), "--into", shown(&into)]);
+    ends_with(0, RESTORE, &[shown(&dir), "--into", shown(&into)]);
     let snapshot = fs::read(into.join("appendonlydir/appendonly.aof.1.base.rdb")).unwrap();
     let single = home.path().join("appendonly.aof");
     for (begin, files) in [(&[][..], 1), (&snapshot[..], 2)] {
@@ -196,7 +171,7 @@ fn logs_of_one_file_are_checked_with_and_without_a_snapshot() {
 fn a_select_beyond_the_databases_is_told() {
     let home = TempDir::new().unwrap();
     let dir = folder(home.path());
-    let text = run(1, CHECK, &[shown(&dir), "--databases", "2"]);
+    let text = ends_with(1, CHECK, &[shown(&dir), "--databases", "2"]);
     assert!(text.contains("SELECT of database 3, which this server does not have"), "{text}");
 }
 
@@ -205,17 +180,17 @@ fn wrong_paths_are_told_with_what_to_do() {
     let home = TempDir::new().unwrap();
     let nowhere = home.path().join("nowhere");
     for (program, more) in [(CHECK, &[][..]), (RESTORE, &["--into", "x"])] {
-        let text = run(2, program, &[&[shown(&nowhere)], more].concat());
+        let text = ends_with(2, program, &[&[shown(&nowhere)], more].concat());
         assert!(
             text.contains("nowhere: No such file") && text.contains("next: see whether the path is right"),
             "{text}"
         );
-        let text = run(2, program, &[&[shown(home.path())], more].concat());
+        let text = ends_with(2, program, &[&[shown(home.path())], more].concat());
         assert!(text.contains("holds no append-only files") && text.contains("`CONFIG GET dir`"), "{text}");
     }
     // A disk that takes nothing.
     let dir = folder(home.path());
-    let text = run(2, RESTORE, &[shown(&dir), "--into", "/proc/outrigger-new"]);
+    let text = ends_with(2, RESTORE, &[shown(&dir), "--into", "/proc/outrigger-new"]);
     assert!(text.contains("/proc/outrigger-new") && !text.contains("panicked"), "{text}");
     // A folder that its reader may not enter; whoever is root may.
     fs::set_permissions(dir.join("appendonlydir"), std::os::unix::fs::PermissionsExt::from_mode(0o000))
