@@ -15,6 +15,7 @@ pub mod take;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -22,7 +23,7 @@ use thiserror::Error;
 use crate::format::archive::ArchiveError;
 use crate::persistence::offline::Fingerprint;
 use crate::persistence::recovery::{RecoveryError, RecoveryErrorKind};
-use crate::persistence::toolbox::ToolError;
+use crate::persistence::toolbox::{NOT_WRITABLE, ToolError, advice_for, advice_for_source};
 use crate::sys::DiskError;
 use crate::sys::lock::LockError;
 
@@ -154,6 +155,22 @@ impl BackupError {
             BackupError::Nothing(error) => error.is_damage(),
             BackupError::Archive { .. } | BackupError::File { .. } | BackupError::Differs { .. } => true,
             _ => false,
+        }
+    }
+
+    /// What to do next; empty where the text says it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            BackupError::Nothing(error) => error.advice(),
+            BackupError::Source(error) => advice_for_source(error),
+            // The text says what to do about a full one.
+            BackupError::Disk { error } if !error.is_full() => advice_for(error),
+            BackupError::Lock(LockError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                NOT_WRITABLE
+            }
+            _ => "",
         }
     }
 }

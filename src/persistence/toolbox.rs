@@ -12,6 +12,7 @@ pub use analysis::{Analysis, AnalysisOptions, BigKey, Sum, TTL_CLASSES, analyze_
 pub use export::{ExportFormat, ExportReport, export_snapshot};
 pub use snapshot::{SnapshotReport, check_snapshot};
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -19,7 +20,7 @@ use thiserror::Error;
 use super::names::Names;
 use super::offline::{OfflineError, Origin};
 use super::recovery::{RecoveryError, RecoveryErrorKind};
-use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
+use crate::sys::{Disk, DiskError, DiskOp, EntryKind, RealDisk};
 
 pub use log::{check_log, inspect_log, restore, rewrite};
 
@@ -90,11 +91,8 @@ impl ToolError {
             ToolError::NothingThere(_) => {
                 "name the server's data folder (`CONFIG GET dir`), its `appendonlydir`, or one file"
             }
-            ToolError::Disk(error) => advice_for(error),
-            ToolError::Source(error) => match &*error.kind {
-                RecoveryErrorKind::Disk(error) => advice_for(error),
-                _ => "",
-            },
+            ToolError::Disk(error) | ToolError::Offline(OfflineError::Disk(error)) => advice_for(error),
+            ToolError::Source(error) => advice_for_source(error),
             _ => "",
         }
     }
@@ -116,15 +114,30 @@ impl ToolError {
     }
 }
 
-fn advice_for(error: &DiskError) -> &'static str {
-    match error.source.kind() {
-        std::io::ErrorKind::NotFound => {
+/// What to do where the disk is why files cannot be judged; empty where they are damaged, which the text says.
+pub fn advice_for_source(error: &RecoveryError) -> &'static str {
+    match &*error.kind {
+        RecoveryErrorKind::Disk(error) => advice_for(error),
+        _ => "",
+    }
+}
+
+/// What to do about what the disk or the system refused.
+pub fn advice_for(error: &DiskError) -> &'static str {
+    match (error.source.kind(), error.op) {
+        (io::ErrorKind::NotFound, _) => {
             "see whether the path is right; `CONFIG GET dir` tells a server's data folder"
         }
-        std::io::ErrorKind::PermissionDenied => "run this as the user that the server runs as",
+        (io::ErrorKind::PermissionDenied, DiskOp::Open | DiskOp::Read | DiskOp::List | DiskOp::Stat) => {
+            "run this as the user that the server runs as"
+        }
+        (io::ErrorKind::PermissionDenied, _) => NOT_WRITABLE,
         _ => "see to the disk, then run this again",
     }
 }
+
+/// What to do about a folder that one may not write to.
+pub const NOT_WRITABLE: &str = "name a folder that this user may write to";
 
 /// The names of the append-only files that a path stands for: a data folder, an append-only folder, or its manifest.
 pub fn locate_folder(path: &Path) -> Result<Names, ToolError> {

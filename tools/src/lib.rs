@@ -145,20 +145,19 @@ pub fn conclude<V: Serialize>(
 
 /// Prints why there is no report, as JSON if asked, and says how the program ends.
 pub fn give_up(json: bool, path: &Path, error: &ToolError) -> ExitCode {
-    let code = give_up_saying(json, path, error.is_damage(), error.to_string());
-    if !json && !error.advice().is_empty() {
-        eprintln!("  next: {}", error.advice());
-    }
-    code
+    give_up_saying(json, path, error.is_damage(), error.to_string(), error.advice())
 }
 
-/// As [`give_up`], of any error.
-pub fn give_up_saying(json: bool, path: &Path, damaged: bool, error: String) -> ExitCode {
+/// As [`give_up`], of any error. Without advice where the text says what to do.
+pub fn give_up_saying(json: bool, path: &Path, damaged: bool, error: String, advice: &str) -> ExitCode {
     let view = views::Failure { path: path.to_owned(), damaged, error };
     if json {
         let _ = output::json(&view).map(|text| output::print(&text));
     } else {
         eprintln!("{}", view.error);
+        if !advice.is_empty() {
+            eprintln!("  next: {advice}");
+        }
     }
     ExitCode::from(if damaged { EXIT_DAMAGED } else { EXIT_USAGE })
 }

@@ -66,6 +66,11 @@ impl StorageError {
         }
     }
 
+    /// What to do next; empty where the text says it.
+    pub fn advice(&self) -> &'static str {
+        self.backup().map_or("", BackupError::advice)
+    }
+
     /// What is wrong with backups or their folder, if that is it.
     pub fn backup(&self) -> Option<&BackupError> {
         match self {

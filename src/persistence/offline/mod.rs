@@ -75,6 +75,9 @@ pub enum OfflineError {
     /// The new folder could not be written. What there is of it is not to be used.
     #[error("{0}")]
     Target(String),
+    /// The system did not let the new folder be written. What there is of it is not to be used.
+    #[error(transparent)]
+    Disk(DiskError),
     /// There is no room for the new folder.
     #[error(
         "the disk is full: {0}. What there was of the new folder is removed; restore to a disk with more room"
@@ -197,9 +200,9 @@ fn keys_there(there: &[(u32, usize)]) -> String {
 
 impl From<GenerationError> for OfflineError {
     fn from(error: GenerationError) -> Self {
-        match error.is_full() {
-            true => OfflineError::Full(error.to_string()),
-            false => OfflineError::Target(error.to_string()),
+        match error {
+            GenerationError::Disk(error) => error.into(),
+            other => OfflineError::Target(other.to_string()),
         }
     }
 }
@@ -218,7 +221,7 @@ impl From<DiskError> for OfflineError {
     fn from(error: DiskError) -> Self {
         match error.is_full() {
             true => OfflineError::Full(error.to_string()),
-            false => OfflineError::Target(error.to_string()),
+            false => OfflineError::Disk(error),
         }
     }
 }
@@ -300,8 +303,12 @@ impl Offline<'_> {
             _ => (new_history().map_err(|error| OfflineError::Target(error.to_string()))?, Epoch::UNKNOWN),
         };
         let fingerprint = Fingerprint::of(&keyspace);
+        let is_made = self.disk.list_dir(into.dir()).is_err();
         if let Err(error) = self.write(&keyspace, into, (&point, epoch), &source) {
             self.discard(into);
+            if is_made {
+                let _ = self.disk.remove_dir(into.dir());
+            }
             return Err(error);
         }
         drop(keyspace);

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
                 "{} is written and proven, but not every earlier generation could be carried along: {error}",
                 args.into.display()
             );
-            give_up_saying(args.json, &args.dir, error.is_damage(), text)
+            give_up_saying(args.json, &args.dir, error.is_damage(), text, error.advice())
         }
     }
 }

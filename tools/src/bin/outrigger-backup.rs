@@ -94,11 +94,13 @@ fn main() -> ExitCode {
 }
 
 fn fail(args: &Args, path: &Path, error: &StorageError) -> ExitCode {
-    let mut text = error.to_string();
-    if matches!(error.backup(), Some(BackupError::Nothing(ToolError::NothingThere(_)))) {
-        text.push_str(". A primary writes no files: back up the data folder of its replica, once INFO there has outrigger_aof_phase:writing");
-    }
-    give_up_saying(args.json, path, error.is_damage(), text)
+    const NO_FILES: &str = "a primary writes no files: back up the data folder of its replica, once INFO there has \
+                            outrigger_aof_phase:writing";
+    let advice = match error.backup() {
+        Some(BackupError::Nothing(ToolError::NothingThere(_))) => NO_FILES,
+        _ => error.advice(),
+    };
+    give_up_saying(args.json, path, error.is_damage(), error.to_string(), advice)
 }
 
 fn back_up(args: &Args, storage: &Storage, dir: &Path) -> ExitCode {

@@ -111,7 +111,10 @@ fn main() -> ExitCode {
     let told = |what, done, total| progress.step(what, done, total);
     let source = match open_source(&args.dir, work, &args.s3, &told) {
         Ok(source) => source,
-        Err(error) => return give_up_saying(args.json, &args.dir, error.is_damage(), error.to_string()),
+        Err(error) => {
+            let (damaged, text) = (error.is_damage(), error.to_string());
+            return give_up_saying(args.json, &args.dir, damaged, text, error.advice());
+        }
     };
     if let Some(server) = server {
         progress.finish();
