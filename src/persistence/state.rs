@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::offline::{Found, Identity, Offline, StoppedBefore, Wanted};
+use super::offline::{Found, Identity, Offline, Snapshot, StoppedBefore, Wanted};
 use super::recovery::{LoadFrom, RecoverOptions, Recovered};
 use super::snapshot::SnapshotOptions;
 use super::toolbox::{ToolError, origin};
@@ -35,18 +35,28 @@ pub fn load_state(
     databases: u32,
     progress: &dyn Fn(u64, u64),
 ) -> Result<State, ToolError> {
+    with_tool(databases, progress, |tool| {
+        let keyspace = Keyspace::new(databases);
+        let Found { source, before, identity } = tool.load(&origin(from)?, wanted, &keyspace)?;
+        let left_out = tool.take_part(&keyspace, &wanted.part)?;
+        // Libraries are no keys.
+        let functions = if left_out.is_some() { Vec::new() } else { source.functions.clone() };
+        Ok(State { keyspace, identity, source, before, left_out, functions })
+    })
+}
+
+/// The snapshot that is all of what is wanted, if it is one; see [`Snapshot`].
+pub fn whole_snapshot(from: &Path, wanted: &Wanted, databases: u32) -> Result<Option<Snapshot>, ToolError> {
+    with_tool(databases, &|_, _| (), |tool| Ok(tool.whole_snapshot(&origin(from)?, wanted)?))
+}
+
+fn with_tool<R>(databases: u32, progress: &dyn Fn(u64, u64), work: impl FnOnce(&Offline<'_>) -> R) -> R {
     let clock = SystemClock::new();
     let now_ms = i64::try_from(clock.unix_ms()).unwrap_or(i64::MAX);
     let settings = Settings::default();
     let options = RecoverOptions { from: LoadFrom::AppendOnly, may_cut: true, settings, now_ms };
     let (disk, snapshot) = (Arc::new(RealDisk), SnapshotOptions::default());
-    let tool = Offline { disk, clock: &clock, options: &options, snapshot: &snapshot, databases, progress };
-    let keyspace = Keyspace::new(databases);
-    let Found { source, before, identity } = tool.load(&origin(from)?, wanted, &keyspace)?;
-    let left_out = tool.take_part(&keyspace, &wanted.part)?;
-    // Libraries are no keys.
-    let functions = if left_out.is_some() { Vec::new() } else { source.functions.clone() };
-    Ok(State { keyspace, identity, source, before, left_out, functions })
+    work(&Offline { disk, clock: &clock, options: &options, snapshot: &snapshot, databases, progress })
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ pub fn make(
     Ok(())
 }
 
-fn set(connection: &mut Connection, key: &[u8], value: &[u8], at: Option<i64>, existing: Existing) {
+/// Adds the command that makes a string.
+pub fn set(connection: &mut Connection, key: &[u8], value: &[u8], at: Option<i64>, existing: Existing) {
     let mut digits = itoa::Buffer::new();
     let new = existing != Existing::Replace;
     match (at.map(|at| digits.format(at).as_bytes()), new) {

@@ -106,6 +106,18 @@ impl Journal {
         Ok((journal, done, restarted))
     }
 
+    /// The terms of the file, if it is one that tells any; nothing of it is judged.
+    pub fn terms(path: &Path) -> Option<Terms> {
+        match read(&contents(path).ok()?) {
+            Told::Terms(terms, _) => Some(terms),
+            Told::Nothing => None,
+            // Not ours, as it is, and for whoever opens it to say so.
+            Told::Other(_) => {
+                Some(Terms { source: String::new(), mode: String::new(), run_id: String::new(), units: 0 })
+            }
+        }
+    }
+
     fn begin(&mut self, terms: &Terms) -> Result<(), RemoteError> {
         let Terms { source, mode, run_id, units } = terms;
         self.append(&sealed(&format!("{MAGIC}\t{source}\t{mode}\t{run_id}\t{units}")))

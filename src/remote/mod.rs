@@ -2,6 +2,7 @@
 //!
 //! * [`client`]: one blocking connection; [`url`]: where to, and as whom; [`facts`]: what the server says of itself.
 //! * [`restore`]: a restored state into a running server, by [`push`], resumable by its [`journal`], proven by [`verify`].
+//!   A state that is one snapshot is not loaded for that ([`passing`]).
 //! * [`diff`]: two data sets, of files or running servers, held against each other.
 //! * [`toolbox`]: the tools' calls.
 
@@ -12,6 +13,8 @@ pub mod error;
 pub mod facts;
 pub mod fetch;
 pub mod journal;
+pub mod parts;
+pub mod passing;
 pub mod plan;
 pub mod push;
 pub mod restore;

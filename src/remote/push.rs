@@ -15,11 +15,16 @@ use super::commands::{Answer, Existing, beside, is_huge, make};
 use super::error::{NAMED_KEYS, RemoteError};
 use super::fetch::{ServerClock, fetch};
 use super::journal::Journal;
+use super::parts::{Parts, Place};
 use super::plan::{Item, Plan};
 use super::state::{KeyState, key_text};
 use super::url::Target;
 use crate::format::rdb::dump::Encoder;
 use crate::resp::RespValue;
+
+mod passing;
+
+use passing::Room;
 
 /// A batch is sent when it has so many commands or bytes. Its replies must fit into the sockets' buffers while the next
 /// one is written.
@@ -41,11 +46,46 @@ pub struct Push<'a> {
     /// The server's time.
     pub clock: ServerClock,
     /// What to load.
-    pub plan: &'a Plan<'a>,
+    pub work: Work<'a>,
     /// Units to load, in order.
     pub units: Vec<usize>,
     /// Is told keys done and keys in all.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+/// What is to be sent, by units.
+#[derive(Clone, Copy)]
+pub enum Work<'a> {
+    /// Keys that are in memory.
+    Plan(&'a Plan<'a>),
+    /// A snapshot, as it lies there.
+    Parts(&'a Parts<'a>),
+}
+
+impl Work<'_> {
+    /// Keys of a unit.
+    pub fn keys(&self, unit: usize) -> u64 {
+        match self {
+            Work::Plan(plan) => plan.unit(unit).len() as u64,
+            Work::Parts(parts) => parts.keys(unit),
+        }
+    }
+
+    /// All keys.
+    pub fn all_keys(&self) -> u64 {
+        match self {
+            Work::Plan(plan) => plan.items().len() as u64,
+            Work::Parts(parts) => parts.all_keys(),
+        }
+    }
+
+    /// How many units there are.
+    pub fn units(&self) -> usize {
+        match self {
+            Work::Plan(plan) => plan.units(),
+            Work::Parts(parts) => parts.count(),
+        }
+    }
 }
 
 /// What came of it.
@@ -83,8 +123,8 @@ impl Push<'_> {
             clashes: (0, Vec::new()),
         });
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let done_before = self.units.iter().map(|unit| self.plan.unit(*unit).len() as u64).sum::<u64>();
-        let done_before = self.plan.items().len() as u64 - done_before;
+        let to_do = self.units.iter().map(|unit| self.work.keys(*unit)).sum::<u64>();
+        let done_before = self.work.all_keys() - to_do;
         let results: Vec<Result<(), RemoteError>> = std::thread::scope(|scope| {
             let work = || {
                 let worked = Worker::open(self, (&notes, &journal), done_before)
@@ -154,7 +194,17 @@ impl Counts {
 /// A command under way.
 struct Sent<'a> {
     answer: Answer,
-    item: Option<Item<'a>>,
+    subject: Subject<'a>,
+}
+
+/// What a command is about.
+enum Subject<'a> {
+    /// No key.
+    None,
+    /// This key.
+    Item(Item<'a>),
+    /// The key that lies there, passed on as it is.
+    Passed(Place),
 }
 
 #[derive(Default)]
@@ -173,6 +223,7 @@ struct Worker<'w> {
     done_before: u64,
     connection: Connection,
     encoder: Encoder,
+    room: Room,
     db: u32,
     batch: Batch<'w>,
     under_way: VecDeque<Batch<'w>>,
@@ -188,7 +239,7 @@ impl<'w> Worker<'w> {
     ) -> Result<Worker<'w>, RemoteError> {
         let connection = Connection::open(push.target, push.patience)?;
         let (batch, under_way, clashing) = (Batch::default(), VecDeque::new(), Vec::new());
-        let encoder = Encoder::default();
+        let (encoder, room) = (Encoder::default(), Room::default());
         Ok(Worker {
             push,
             notes,
@@ -196,6 +247,7 @@ impl<'w> Worker<'w> {
             done_before,
             connection,
             encoder,
+            room,
             db: 0,
             batch,
             under_way,
@@ -206,8 +258,9 @@ impl<'w> Worker<'w> {
     fn run(mut self, next: &AtomicUsize, stop: &AtomicBool) -> Result<(), RemoteError> {
         while !stop.load(Ordering::Relaxed) {
             let Some(unit) = self.push.units.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            for item in self.push.plan.unit(*unit) {
-                self.send(*item)?;
+            match self.push.work {
+                Work::Plan(plan) => plan.unit(*unit).iter().try_for_each(|item| self.send(item.clone()))?,
+                Work::Parts(parts) => self.pass_part(parts, *unit)?,
             }
             self.batch.ends.push(*unit);
         }
@@ -221,23 +274,28 @@ impl<'w> Worker<'w> {
             self.batch.expired += 1;
             return Ok(());
         }
-        if self.db != item.db {
-            self.connection.push(&["SELECT", &item.db.to_string()]);
-            self.batch.sent.push(Sent { answer: Answer::Accepted, item: None });
-            self.db = item.db;
-        }
-        if is_huge(item.entry) {
+        self.choose(item.db);
+        if is_huge(&item.entry) {
             return self.send_alone(item);
         }
         let batch = &mut self.batch.sent;
-        make(&mut self.connection, &mut self.encoder, item.entry, self.push.existing, &mut |_, answer| {
-            batch.push(Sent { answer, item: Some(item) });
+        make(&mut self.connection, &mut self.encoder, &item.entry, self.push.existing, &mut |_, answer| {
+            batch.push(Sent { answer, subject: Subject::Item(item.clone()) });
             Ok(())
         })?;
         if self.batch.sent.len() >= BATCH_COMMANDS || self.connection.waiting_bytes() >= BATCH_BYTES {
             self.ship()?;
         }
         Ok(())
+    }
+
+    /// What follows is of this database.
+    fn choose(&mut self, db: u32) {
+        if self.db != db {
+            self.connection.push(&["SELECT", &db.to_string()]);
+            self.batch.sent.push(Sent { answer: Answer::Accepted, subject: Subject::None });
+            self.db = db;
+        }
     }
 
     /// Sends the batch, and reads the replies to the oldest one if enough are under way.
@@ -268,7 +326,7 @@ impl<'w> Worker<'w> {
         let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         notes.units.extend(ends);
         notes.total.add(counts);
-        (self.push.progress)(self.done_before + notes.total.all(), self.push.plan.items().len() as u64);
+        (self.push.progress)(self.done_before + notes.total.all(), self.push.work.all_keys());
         // The disk takes its time: the others go on meanwhile.
         if notes.noted_at.elapsed() >= NOTED_EVERY
             && let Ok(mut journal) = self.journal.try_lock()
@@ -282,24 +340,42 @@ impl<'w> Worker<'w> {
 
     fn read_batch(&mut self, batch: &Batch<'w>, counts: &mut Counts) -> Result<(), RemoteError> {
         for sent in &batch.sent {
-            if sent.answer == Answer::Made && sent.item.is_some() && self.connection.pass_ok() {
+            let is_made = sent.answer == Answer::Made && !matches!(sent.subject, Subject::None);
+            if is_made && self.connection.pass_ok() {
                 counts.made += 1;
                 continue;
             }
             let reply = self.connection.read()?;
-            match (sent.answer, sent.item) {
-                (Answer::Made, Some(item)) => match judge(&reply) {
-                    Judged::Made => counts.made += 1,
-                    Judged::Clash => self.clashing.push(item),
-                    Judged::Wrong => return Err(self.wrong(item, &reply)),
-                },
-                _ => drop(self.connection.accepted("a part of a value", reply)?),
+            if !is_made {
+                self.connection.accepted("a part of a value", reply)?;
+                continue;
+            }
+            let judged = judge(&reply);
+            if let Judged::Made = judged {
+                counts.made += 1;
+                continue;
+            }
+            // What is not taken as it is may be taken when it is written anew.
+            let may_retry = matches!(sent.subject, Subject::Passed(_)) && is_about_the_payload(&reply);
+            let Some(item) = self.item_of(&sent.subject)? else { continue };
+            match judged {
+                Judged::Wrong if !may_retry => return Err(self.wrong(&item, &reply)),
+                _ => self.clashing.push(item),
             }
         }
         Ok(())
     }
 
-    fn wrong(&self, item: Item<'_>, reply: &RespValue) -> RemoteError {
+    /// The key that a command was about.
+    fn item_of(&self, subject: &Subject<'w>) -> Result<Option<Item<'w>>, RemoteError> {
+        match (subject, self.push.work) {
+            (Subject::Item(item), _) => Ok(Some(item.clone())),
+            (Subject::Passed(place), Work::Parts(parts)) => self.item_at(parts, place),
+            _ => Ok(None),
+        }
+    }
+
+    fn wrong(&self, item: &Item<'_>, reply: &RespValue) -> RemoteError {
         let command = format!("making the {} \"{}\"", item.kind(), key_text(item.entry.key()));
         match reply.as_error() {
             Some(text) => self.connection.refused(&command, text),
@@ -325,7 +401,7 @@ impl<'w> Worker<'w> {
         for item in gone {
             // It was there a moment ago.
             self.connection.select(item.db)?;
-            match self.make_now(item)? {
+            match self.make_now(&item)? {
                 true => counts.made += 1,
                 false => differing.push(item),
             }
@@ -356,7 +432,7 @@ impl<'w> Worker<'w> {
         self.ship()?;
         while self.settle()? {}
         let mut counts = Counts::default();
-        match self.make_now(item)? {
+        match self.make_now(&item)? {
             true => counts.made += 1,
             false => {
                 self.clashing.push(item);
@@ -369,7 +445,7 @@ impl<'w> Worker<'w> {
     }
 
     /// Makes a key of the selected database and waits for all replies; `false` if it is there already.
-    fn make_now(&mut self, item: Item<'_>) -> Result<bool, RemoteError> {
+    fn make_now(&mut self, item: &Item<'_>) -> Result<bool, RemoteError> {
         let mut answers = Vec::new();
         let mut pieces = |connection: &mut Connection, answer| {
             answers.push(answer);
@@ -383,7 +459,7 @@ impl<'w> Worker<'w> {
             }
             Ok(())
         };
-        make(&mut self.connection, &mut self.encoder, item.entry, self.push.existing, &mut pieces)?;
+        make(&mut self.connection, &mut self.encoder, &item.entry, self.push.existing, &mut pieces)?;
         self.connection.flush()?;
         let mut is_made = true;
         for answer in answers {
@@ -397,6 +473,12 @@ impl<'w> Worker<'w> {
         }
         Ok(is_made)
     }
+}
+
+/// Whether a value was refused for how it is written.
+fn is_about_the_payload(reply: &RespValue) -> bool {
+    let told: [&[u8]; 2] = [b"ERR Bad data format", b"ERR DUMP payload version"];
+    reply.as_error().is_some_and(|text| told.iter().any(|told| text.starts_with(told)))
 }
 
 enum Judged {
@@ -440,7 +522,7 @@ pub fn compare<'i>(
     let mut found = Vec::with_capacity(items.len());
     let began_ms = clock.now_ms();
     fetch(connection, db, &keys, &mut |index, fetched| {
-        let item = items[index];
+        let item = items[index].clone();
         let wanted = |now_ms| KeyState::of(item.entry.value(), item.entry.expire_at_ms(), now_ms);
         let got = |now_ms| fetched.as_ref().and_then(|fetched| fetched.state(now_ms));
         let same =

@@ -9,8 +9,8 @@ use super::error::{NAMED_KEYS, RemoteError};
 use super::facts::Facts;
 use super::fetch::ServerClock;
 use super::journal::{Journal, Terms};
-use super::plan::{Item, Plan};
-use super::push::{Found, Push, compare};
+use super::plan::{Item, Plan, Timed};
+use super::push::{Found, Push, Work, compare};
 use super::state::key_text;
 use super::url::{Place, Target};
 use super::verify::{Proof, ReadBack, by_digest, read_back};
@@ -93,7 +93,7 @@ pub fn load_into(
     let clock = ServerClock::of(&mut connection)?;
     let locked = keyspace.lock_all();
     let plan = Plan::new(&locked, keyspace.databases(), target.db)?;
-    fits(&mut connection, &facts, &plan)?;
+    fits(&mut connection, &facts, &plan.timed, plan.last_db())?;
     let mode = format!("{:?} {:?}", options.existing, target.db);
     let keys = plan.items().len() as u64;
     let source = format!("{keys} keys, {identity}");
@@ -117,7 +117,7 @@ pub fn load_into(
         patience: options.patience,
         existing: options.existing,
         clock,
-        plan: &plan,
+        work: Work::Plan(&plan),
         units,
         progress,
     };
@@ -211,23 +211,28 @@ fn default_connections() -> usize {
 }
 
 /// Whether the server takes what there is, found out before anything is sent.
-fn fits(connection: &mut Connection, facts: &Facts, plan: &Plan<'_>) -> Result<(), RemoteError> {
+pub(super) fn fits(
+    connection: &mut Connection,
+    facts: &Facts,
+    timed: &Timed,
+    last_db: Option<u32>,
+) -> Result<(), RemoteError> {
     if !facts.takes_values() {
         return Err(connection.unfit(format!(
             "{} is too old: it does not take the values as they are written here, which 7.0 and later do",
             facts.name
         )));
     }
-    if plan.timed.0 > 0 && !facts.takes_field_times() {
+    if timed.0 > 0 && !facts.takes_field_times() {
         return Err(connection.unfit(format!(
             "{} knows no times of hash fields, which {} hashes of the source have, among them {}. Nothing was written. \
              Load into a server that knows them (Outrigger, or Redis 7.4 and later)",
             facts.name,
-            plan.timed.0,
-            plan.timed.1.join(", ")
+            timed.0,
+            timed.1.join(", ")
         )));
     }
-    if let Some(db) = plan.last_db() {
+    if let Some(db) = last_db {
         connection.select(db)?;
         connection.select(0)?;
     }
@@ -246,7 +251,7 @@ fn none_is_other(
     let (mut count, mut named) = (0u64, Vec::new());
     let occupied = |item: &&Item<'_>| facts.keys.contains_key(&item.db);
     let items: Vec<Item<'_>> =
-        units.iter().flat_map(|unit| plan.unit(*unit)).filter(occupied).copied().collect();
+        units.iter().flat_map(|unit| plan.unit(*unit)).filter(occupied).cloned().collect();
     for group in items.chunk_by(|one, other| one.db == other.db).flat_map(|group| group.chunks(ASKED_AT_ONCE))
     {
         let db = group[0].db;
@@ -258,7 +263,7 @@ fn none_is_other(
             let reply = connection.read()?;
             let reply = connection.accepted("EXISTS", reply)?;
             if reply.as_int() != Some(0) {
-                there.push(*item);
+                there.push(item.clone());
             }
         }
         for (item, found) in compare(connection, db, &there, clock)? {

@@ -6,17 +6,17 @@ use super::client::{Connection, Patience};
 use super::diff::{DiffOptions, DiffReport, Side, diff};
 use super::error::RemoteError;
 use super::facts::Facts;
+use super::passing::pass_on;
 use super::restore::{IntoOptions, Loaded, default_resume_file, load_into};
 use super::url::Target;
 use crate::keyspace::Keyspace;
 use crate::persistence::offline::{StoppedBefore, Wanted};
-use crate::persistence::recovery::Recovered;
 use crate::persistence::state::{State, load_state};
 
 /// What came of loading a state into a running server.
 pub struct RestoredInto {
-    /// What the source came to.
-    pub source: Recovered,
+    /// Bytes of a torn end of the source that were left out.
+    pub cut_bytes: u64,
     /// The command that it stopped before.
     pub before: Option<StoppedBefore>,
     /// Keys that were left out, as they are not of the part that was wanted; `None` if all were wanted.
@@ -25,8 +25,8 @@ pub struct RestoredInto {
     pub loaded: Loaded,
     /// Function libraries of the source, which are not loaded.
     pub functions_left_out: usize,
-    /// The data. A program that ends has no need to free it key by key.
-    pub keyspace: Keyspace,
+    /// The data, if it was loaded. A program that ends has no need to free it key by key.
+    pub keyspace: Option<Keyspace>,
 }
 
 /// What is loaded into a running server.
@@ -51,11 +51,16 @@ pub fn restore_into(
     progress: &dyn Fn(u64, u64),
     sending: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<RestoredInto, RemoteError> {
-    let state = load_state(from.path, from.wanted, from.databases, progress)?;
     let resume_file = options.resume_file.clone().unwrap_or_else(|| default_resume_file(from.named, target));
+    if let Some(passed) = pass_on(from, target, &resume_file, options, sending)? {
+        return Ok(passed);
+    }
+    let state = load_state(from.path, from.wanted, from.databases, progress)?;
     let loaded = load_into(&state.keyspace, &state.identity, target, &resume_file, options, sending)?;
     let State { keyspace, source, before, left_out, functions, .. } = state;
-    Ok(RestoredInto { source, before, left_out, loaded, functions_left_out: functions.len(), keyspace })
+    let cut_bytes = source.cut.map_or(0, |cut| cut.bytes);
+    let (functions_left_out, keyspace) = (functions.len(), Some(keyspace));
+    Ok(RestoredInto { cut_bytes, before, left_out, loaded, functions_left_out, keyspace })
 }
 
 /// Finds out whether a server answers, and is of a kind that can be talked to.

@@ -172,7 +172,7 @@ impl LoadedView {
             restarted: loaded.restarted,
             verified,
             functions_left_out: done.functions_left_out,
-            cut_bytes: done.source.cut.as_ref().map_or(0, |cut| cut.bytes),
+            cut_bytes: done.cut_bytes,
             stopped: StoppedView::of(done.before.as_ref()),
             left_out: done.left_out,
             seconds,

@@ -87,6 +87,11 @@ impl<'b> Cursor<'b> {
         Cursor { passed: Some(passed), tell_at: self.at.saturating_add(PASSED_EVERY_BYTES), ..self }
     }
 
+    /// The longest string that is believed, in bytes.
+    pub(super) fn max_string_bytes(&self) -> u64 {
+        self.max_string_bytes
+    }
+
     #[cold]
     fn tell(&mut self) {
         if let Some(passed) = self.passed {

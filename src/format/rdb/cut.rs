@@ -8,7 +8,7 @@ use super::error::{RdbError, RdbErrorKind};
 use super::fields::Fields;
 use super::input::Input;
 use super::reader::{FIRST_WITH_CHECKSUM, ReadOptions, read_version};
-use super::{HEADER_BYTES, opcode, value_type};
+use super::{HEADER_BYTES, dump, opcode, value_type};
 use crate::value::Element;
 use std::ops::Range;
 
@@ -33,9 +33,78 @@ pub struct End {
     pub checksum: Option<u64>,
 }
 
+/// A key and its value as they are stored.
+#[derive(Debug, Clone)]
+pub struct RawEntry<'b> {
+    /// The database.
+    pub db: u32,
+    /// When it expires, in milliseconds of Unix time.
+    pub expire_at_ms: Option<i64>,
+    /// Where the record lies in the snapshot.
+    pub bytes: Range<usize>,
+    kind: u8,
+    key: Stored<'b>,
+    value: &'b [u8],
+    max_string_bytes: u64,
+}
+
+impl RawEntry<'_> {
+    /// The key, expanded into `room` if need be.
+    ///
+    /// # Errors
+    /// It cannot be expanded.
+    pub fn key<'r>(&'r self, room: &'r mut Vec<u8>) -> Result<Element<'r>, RdbError> {
+        self.key.element(room).map_err(|doubt| RdbError::new(self.bytes.start as u64, *doubt))
+    }
+
+    /// The value, expanded into `room` if need be; `None` if it is no string.
+    ///
+    /// # Errors
+    /// It cannot be expanded.
+    pub fn string<'r>(&'r self, room: &'r mut Vec<u8>) -> Result<Option<Element<'r>>, RdbError> {
+        if self.kind != value_type::STRING {
+            return Ok(None);
+        }
+        let stored = Cursor::new(self.value, 0, self.max_string_bytes).stored();
+        let element = stored.and_then(|stored| stored.element(room));
+        element.map(Some).map_err(|doubt| RdbError::new(self.bytes.start as u64, *doubt))
+    }
+
+    /// Bytes of the value.
+    pub fn value_bytes(&self) -> usize {
+        self.value.len()
+    }
+
+    /// Whether it is a hash whose fields have times.
+    pub fn has_field_times(&self) -> bool {
+        (value_type::HASH_TIMES_PRE_GA..=value_type::HASH_TIMED_LISTPACK).contains(&self.kind)
+    }
+
+    /// Writes what DUMP says of the value to `out`, in place of what that held; `false` if 7.0, or whoever is as old, may not know
+    /// values that are stored like this.
+    pub fn payload(&self, out: &mut Vec<u8>) -> bool {
+        let is_known = matches!(
+            self.kind,
+            value_type::LIST
+                | value_type::SET
+                | value_type::HASH
+                | value_type::ZSET_2
+                | value_type::LIST_ZIPLIST
+                | value_type::SET_INTSET
+                | value_type::ZSET_ZIPLIST
+                | value_type::HASH_ZIPLIST
+                | value_type::LIST_QUICKLIST..=value_type::STREAM_2
+        );
+        if is_known {
+            dump::frame(self.kind, self.value, out);
+        }
+        is_known
+    }
+}
+
 /// What was passed.
 enum Skipped<'b> {
-    Entry(Stored<'b>),
+    Entry(RawEntry<'b>),
     Other,
     End,
 }
@@ -95,8 +164,21 @@ impl<'b> Cutter<'b> {
         'b: 'r,
     {
         while self.end.is_none() {
-            if let Skipped::Entry(key) = self.skip_record().map_err(|doubt| self.error(doubt))? {
-                return key.element(room).map(Some).map_err(|doubt| self.error(doubt));
+            if let Skipped::Entry(entry) = self.skip_record().map_err(|doubt| self.error(doubt))? {
+                return entry.key.element(room).map(Some).map_err(|doubt| self.error(doubt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next key with its value; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Cutter::next_part`].
+    pub fn next_raw(&mut self) -> Result<Option<RawEntry<'b>>, RdbError> {
+        while self.end.is_none() {
+            if let Skipped::Entry(entry) = self.skip_record().map_err(|doubt| self.error(doubt))? {
+                return Ok(Some(entry));
             }
         }
         Ok(None)
@@ -146,12 +228,15 @@ impl<'b> Cutter<'b> {
 
     /// Passes a record, with what stands before its key.
     fn skip_record(&mut self) -> Result<Skipped<'b>, Doubt> {
-        let mut has_attributes = false;
+        let (mut has_attributes, mut expire_at_ms) = (false, None);
+        let begins = self.input.at;
         loop {
             let kind = self.input.u8()?;
             match kind {
-                opcode::EXPIRE_S => self.skip(4)?,
-                opcode::EXPIRE_MS => self.skip(8)?,
+                opcode::EXPIRE_S => {
+                    expire_at_ms = Some(i64::from(i32::from_le_bytes(self.input.array()?)) * 1000);
+                }
+                opcode::EXPIRE_MS => expire_at_ms = Some(i64::from_le_bytes(self.input.array()?)),
                 opcode::FREQ => self.skip(1)?,
                 opcode::IDLE => self.lengths(1)?,
                 opcode::SLOT_INFO..=opcode::EOF if has_attributes => {
@@ -167,8 +252,20 @@ impl<'b> Cutter<'b> {
                 }
                 _ => {
                     let key = self.input.stored()?;
+                    let from = self.input.at;
                     self.skip_value(kind)?;
-                    return Ok(Skipped::Entry(key));
+                    let bytes = begins..self.input.at;
+                    let value = self.input.bytes.get(from..bytes.end).unwrap_or_default();
+                    let (db, max_string_bytes) = (self.db, self.input.max_string_bytes());
+                    return Ok(Skipped::Entry(RawEntry {
+                        db,
+                        expire_at_ms,
+                        bytes,
+                        kind,
+                        key,
+                        value,
+                        max_string_bytes,
+                    }));
                 }
             }
             has_attributes = true;
@@ -298,9 +395,10 @@ impl<'b> Cutter<'b> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::tests::{samples, write};
-    use super::super::{RdbReader, Record, WriteOptions, dump};
+    use super::super::{RdbReader, Record, WriteOptions};
     use super::*;
     use crate::base::random::Rng;
+    use crate::value::{Str, Value};
 
     /// A snapshot with a value of every kind, of none longer than this.
     fn snapshot(most_bytes: usize) -> Vec<u8> {
@@ -337,6 +435,36 @@ pub(super) mod tests {
                 (Err(_), Err(_)) => {}
             }
         }
+    }
+
+    #[test]
+    fn raw_entries_are_what_the_reader_reads() {
+        let bytes = snapshot(usize::MAX);
+        let mut cutter = Cutter::new(&bytes, &ReadOptions::default()).expect("a snapshot");
+        let mut reader = RdbReader::new(bytes.as_slice(), ReadOptions::default());
+        let (mut room, mut text, mut payload) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut strings, mut passed, mut others) = (0, 0, 0);
+        while let Some(record) = reader.next_record().expect("a sound snapshot") {
+            let Record::Entry(entry) = record else { continue };
+            let raw = cutter.next_raw().expect("a sound snapshot").expect("an entry");
+            assert_eq!((raw.db, raw.expire_at_ms), (entry.db, entry.expire_at_ms));
+            assert_eq!(raw.key(&mut room).expect("a key").as_bytes(&mut itoa::Buffer::new()), entry.key);
+            let wanted = dump::encode(&entry.value);
+            if let Some(element) = raw.string(&mut text).expect("a string") {
+                strings += 1;
+                let element = element.as_bytes(&mut itoa::Buffer::new()).to_vec();
+                assert_eq!(dump::encode(&Value::Str(Str::from_slice(&element))), wanted);
+            } else if raw.payload(&mut payload) {
+                passed += 1;
+                let read = dump::decode(&payload, &ReadOptions::default()).expect("a payload");
+                assert_eq!(dump::encode(&read), wanted);
+            } else {
+                others += 1;
+            }
+            assert_eq!(raw.has_field_times(), matches!(&entry.value, Value::Hash(hash) if hash.has_times()));
+        }
+        assert!(cutter.next_raw().expect("a sound snapshot").is_none());
+        assert!(strings > 0 && passed > strings, "{strings} strings, {passed} passed on, {others} others");
     }
 
     /// What a reader makes of a whole snapshot, but for its end, as text.

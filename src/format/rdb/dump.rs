@@ -77,6 +77,16 @@ impl Encoder {
     }
 }
 
+/// Writes the payload of a value that is stored so to `out`, in place of what that held.
+pub(super) fn frame(kind: u8, value: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.push(kind);
+    out.extend_from_slice(value);
+    out.extend_from_slice(&WRITTEN_VERSION.to_le_bytes());
+    let crc = crc64(0, out);
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
 /// The version that a value's payload is of.
 fn version_of(value: &Value) -> u16 {
     let has_times = matches!(value, Value::Hash(hash) if hash.has_times());

@@ -5,6 +5,7 @@ mod fingerprint;
 mod identity;
 mod part;
 mod target;
+mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub use identity::Identity;
 pub use part::Part;
 use part::{keep_only, keys_by_database};
 use target::{Stopped, forgive, stop_at_offset, stop_at_time};
+pub use whole::Snapshot;
 
 /// What the names of a folder's log files end in, which are whole only with those before them.
 const INCR_SUFFIX: &[u8] = b".incr.aof";

@@ -47,28 +47,40 @@ fn killed_ten_times_at_random_it_still_ends_with_all_of_it() {
     eprintln!("seed {seed}");
     let mut rng = Rng::from_seed(seed);
     for kind in [Kind::Ours, Kind::Stock] {
-        let Some(server) = Server::start(kind, &["--enable-debug-command", "yes"]) else { continue };
-        let mut killed = 0;
-        for round in 0..KILLS {
-            let (from, step) = (source.keys * round / (KILLS + 1), source.keys / (KILLS + 1));
-            let keys = from + rng.below(step as u64) as i64;
-            killed += i64::from(kill_at(&source.dir(), &server, keys));
+        // Of a long log, which is loaded first; and of one snapshot, which is passed on.
+        for dir in [source.dir(), source.rewritten()] {
+            let Some(server) = Server::start(kind, &["--enable-debug-command", "yes"]) else { continue };
+            ten_kills(&source, &dir, &server, &mut rng);
         }
-        assert!(killed >= KILLS / 2, "{kind:?}: it ended before it could be killed, {killed} kills");
-        assert_eq!(source.resume_files().len(), 1, "{kind:?}");
-        let has_notes = has_notes(&source);
-        let done = json(0, RESTORE, &[shown(&source.dir()), "--into", &server.url()]);
-        assert_eq!(
-            (server.client().digest(), &done["verified"]),
-            (source.digest.clone(), &"digest".into()),
-            "{done}"
-        );
-        assert_eq!(keys_of(&mut server.client()), source.keys, "{kind:?}: {done}");
-        let figure = |name: &str| done[name].as_i64().unwrap();
-        assert_eq!(figure("made") + figure("same") + figure("resumed"), source.keys, "{done}");
-        assert_eq!(figure("resumed") > 0, has_notes, "what was acknowledged is not sent again: {done}");
-        assert!(source.resume_files().is_empty());
     }
+}
+
+fn ten_kills(source: &Source, dir: &Path, server: &Server, rng: &mut Rng) {
+    let mut killed = 0;
+    for round in 0..KILLS {
+        let (from, step) = (source.keys * round / (KILLS + 1), source.keys / (KILLS + 1));
+        let keys = from + rng.below(step as u64) as i64;
+        killed += i64::from(kill_at(dir, server, keys));
+    }
+    assert!(killed >= KILLS / 2, "{dir:?}: it ended before it could be killed, {killed} kills");
+    let files = source.resume_files();
+    assert_eq!(files.len(), 1, "{dir:?}");
+    let note = std::fs::read_to_string(&files[0]).expect("read the resume file");
+    assert_eq!(note.contains("in parts of"), dir.ends_with("rewritten"), "{note}");
+    let has_notes = has_notes(source);
+    let began = Instant::now();
+    let done = json(0, RESTORE, &[shown(dir), "--into", &server.url()]);
+    eprintln!("{killed} kills, then {:?}: {done}", began.elapsed());
+    assert_eq!(
+        (server.client().digest(), &done["verified"]),
+        (source.digest.clone(), &"digest".into()),
+        "{done}"
+    );
+    assert_eq!(keys_of(&mut server.client()), source.keys, "{dir:?}: {done}");
+    let figure = |name: &str| done[name].as_i64().unwrap();
+    assert_eq!(figure("made") + figure("same") + figure("resumed"), source.keys, "{done}");
+    assert_eq!(figure("resumed") > 0, has_notes, "what was acknowledged is not sent again: {done}");
+    assert!(source.resume_files().is_empty());
 }
 
 #[test]

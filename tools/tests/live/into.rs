@@ -2,15 +2,31 @@
 
 use super::servers::{Kind, Server, Source, keys_of, wait_for_keys};
 use super::{RESTORE, ends_with, fill, json, shown};
+use serde_json::Value;
+use std::path::PathBuf;
 
 const BOTH: [Kind; 2] = [Kind::Ours, Kind::Stock];
+
+/// Both kinds of servers, each with the source as it is, which is loaded first, and as one snapshot, which is passed on.
+fn of_both(source: &Source) -> Vec<(Kind, PathBuf)> {
+    let dirs = [source.dir(), source.rewritten()];
+    BOTH.into_iter().flat_map(|kind| dirs.clone().map(|dir| (kind, dir))).collect()
+}
 
 #[test]
 fn a_state_is_loaded_and_proven() {
     let source = Source::filled(|client| fill(client, 3000));
     for (kind, debug) in [(Kind::Ours, "yes"), (Kind::Stock, "yes"), (Kind::Stock, "no")] {
         let Some(server) = Server::start(kind, &["--enable-debug-command", debug]) else { continue };
-        let done = json(0, RESTORE, &[shown(&source.dir()), "--into", &server.url()]);
+        let args = ["--into", &server.url()];
+        let quick = [&[shown(&source.rewritten())][..], &args, &["--no-verify"]].concat();
+        let done = json(0, RESTORE, &quick);
+        assert_eq!((&done["made"], &done["digest"]), (&source.keys.into(), &Value::Null), "{done}");
+        if debug == "yes" {
+            assert_eq!(server.client().digest(), source.digest, "{kind:?}");
+        }
+        server.client().ok("FLUSHALL");
+        let done = json(0, RESTORE, &[&[shown(&source.dir())][..], &args].concat());
         assert_eq!((&done["keys"], &done["made"]), (&source.keys.into(), &source.keys.into()), "{done}");
         let proof = if debug == "yes" { "digest" } else { "read-back" };
         assert_eq!(
@@ -37,7 +53,7 @@ fn a_state_is_loaded_and_proven() {
 #[test]
 fn keys_that_are_there_are_refused_skipped_or_replaced() {
     let source = Source::filled(|client| fill(client, 600));
-    for kind in BOTH {
+    for (kind, dir) in of_both(&source) {
         let Some(server) = Server::start(kind, &["--enable-debug-command", "yes"]) else { continue };
         let mut client = server.client();
         client.ok("SET key:0 mine");
@@ -45,7 +61,7 @@ fn keys_that_are_there_are_refused_skipped_or_replaced() {
         client.cmd("RPUSH key:6 mine");
         let url = server.url();
         let args = |more: &'static str| -> Vec<String> {
-            [shown(&source.dir()), "--into", &url, more]
+            [shown(&dir), "--into", &url, more]
                 .map(str::to_owned)
                 .into_iter()
                 .filter(|arg| !arg.is_empty())
@@ -85,8 +101,11 @@ fn one_database_goes_where_the_url_says() {
         client.cmd("SADD s x y");
     });
     let server = Server::ours(&[]);
-    let done = json(0, RESTORE, &[shown(&source.dir()), "--into", &format!("{}/3", server.url())]);
-    assert_eq!((&done["made"], &done["verified"]), (&2.into(), &"read-back".into()), "{done}");
+    for dir in [source.dir(), source.rewritten()] {
+        server.client().ok("FLUSHALL");
+        let done = json(0, RESTORE, &[shown(&dir), "--into", &format!("{}/3", server.url())]);
+        assert_eq!((&done["made"], &done["verified"]), (&2.into(), &"read-back".into()), "{done}");
+    }
     let mut client = server.client();
     client.ok("SELECT 3");
     assert_eq!((client.text("GET a"), client.int("SCARD s")), ("1".to_owned(), 2));
@@ -120,10 +139,10 @@ fn a_huge_value_goes_in_pieces_and_is_never_seen_in_parts() {
         }
         client.cmd("PEXPIREAT list 4000000000000");
     });
-    for kind in BOTH {
+    for (kind, dir) in of_both(&source) {
         let Some(server) = Server::start(kind, &["--enable-debug-command", "yes"]) else { continue };
         let mut client = server.client();
-        json(0, RESTORE, &[shown(&source.dir()), "--into", &server.url()]);
+        json(0, RESTORE, &[shown(&dir), "--into", &server.url()]);
         assert_eq!((client.digest(), keys_of(&mut client)), (source.digest.clone(), 4), "{kind:?}");
         assert_eq!(client.int("PEXPIRETIME list"), 4_000_000_000_000);
         let stats = client.text("INFO commandstats");
@@ -131,11 +150,11 @@ fn a_huge_value_goes_in_pieces_and_is_never_seen_in_parts() {
         assert!(restores.is_none() && stats.contains("cmdstat_renamenx"), "{kind:?}: {restores:?}");
         // One that is there is refused as others are, and nothing is left beside it.
         client.cmd("LPOP list");
-        let error = ends_with(2, RESTORE, &[shown(&source.dir()), "--into", &server.url()]);
+        let error = ends_with(2, RESTORE, &[shown(&dir), "--into", &server.url()]);
         assert!(error.contains("1 of the keys") && error.contains("\"list\""), "{error}");
-        json(0, RESTORE, &[shown(&source.dir()), "--into", &server.url(), "--skip-existing"]);
+        json(0, RESTORE, &[shown(&dir), "--into", &server.url(), "--skip-existing"]);
         assert_eq!(client.int("LLEN list"), 1199);
-        json(0, RESTORE, &[shown(&source.dir()), "--into", &server.url(), "--replace"]);
+        json(0, RESTORE, &[shown(&dir), "--into", &server.url(), "--replace"]);
         assert_eq!((client.digest(), keys_of(&mut client)), (source.digest.clone(), 4), "{kind:?}");
     }
 }
@@ -146,13 +165,16 @@ fn times_of_fields_go_only_to_who_knows_them() {
         client.cmd("HSET timed f v g w");
         client.cmd("HPEXPIREAT timed 4000000000000 FIELDS 1 f");
     });
-    let server = Server::ours(&[]);
-    json(0, RESTORE, &[shown(&source.dir()), "--into", &server.url()]);
-    assert_eq!(format!("{:?}", server.client().cmd("HPEXPIRETIME timed FIELDS 1 f")), "[:4000000000000]");
-    let Some(stock) = Server::start(Kind::Stock, &[]) else { return };
-    let refused = ends_with(2, RESTORE, &[shown(&source.dir()), "--into", &stock.url()]);
-    assert!(refused.contains("\"timed\"") && refused.contains("7.4"), "{refused}");
-    assert_eq!(keys_of(&mut stock.client()), 0);
+    for dir in [source.dir(), source.rewritten()] {
+        let server = Server::ours(&[]);
+        json(0, RESTORE, &[shown(&dir), "--into", &server.url()]);
+        let times = format!("{:?}", server.client().cmd("HPEXPIRETIME timed FIELDS 1 f"));
+        assert_eq!(times, "[:4000000000000]");
+        let Some(stock) = Server::start(Kind::Stock, &[]) else { return };
+        let refused = ends_with(2, RESTORE, &[shown(&dir), "--into", &stock.url()]);
+        assert!(refused.contains("\"timed\"") && refused.contains("7.4"), "{refused}");
+        assert_eq!(keys_of(&mut stock.client()), 0);
+    }
 }
 
 #[test]
@@ -192,4 +214,34 @@ fn a_snapshot_file_is_a_source_and_a_socket_a_target() {
         client.ok("AUTH se:cr@t");
         assert_eq!(client.digest(), from.client().digest());
     }
+}
+
+#[test]
+fn nothing_of_a_damaged_snapshot_is_passed_on() {
+    let source = Source::filled(|client| fill(client, 500));
+    let folder = source.rewritten().join("appendonlydir");
+    let entries = std::fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
+    let base =
+        entries.into_iter().find(|path| path.to_string_lossy().ends_with(".base.rdb")).expect("a base");
+    let bytes = std::fs::read(&base).unwrap();
+    let server = Server::ours(&[]);
+    for at in [bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        let path = source.home.path().join("dump.rdb");
+        std::fs::write(&path, &damaged).unwrap();
+        let text = ends_with(1, RESTORE, &[shown(&path), "--into", &server.url(), "--no-verify"]);
+        assert!(text.contains("dump.rdb, byte"), "{text}");
+        assert_eq!(keys_of(&mut server.client()), 0);
+    }
+    std::fs::write(source.home.path().join("dump.rdb"), &bytes).unwrap();
+    let path = source.home.path().join("dump.rdb");
+    let done = json(0, RESTORE, &[shown(&path), "--into", &server.url(), "--replace"]);
+    assert_eq!((server.client().digest(), &done["verified"]), (source.digest.clone(), &"digest".into()));
+    // And again, over what is there by now.
+    let done = json(0, RESTORE, &[shown(&path), "--into", &server.url(), "--replace", "--no-verify"]);
+    assert_eq!((&done["made"], server.client().digest()), (&source.keys.into(), source.digest.clone()));
+    let done = json(0, RESTORE, &[shown(&path), "--into", &server.url(), "--skip-existing"]);
+    assert_eq!((&done["same"], &done["made"]), (&source.keys.into(), &0.into()), "{done}");
+    assert!(source.resume_files().iter().all(|file| file == &path), "{:?}", source.resume_files());
 }

@@ -161,6 +161,15 @@ impl Source {
         self.home.path().join("data")
     }
 
+    /// The same in one snapshot: a base and an empty log.
+    pub fn rewritten(&self) -> PathBuf {
+        let into = self.home.path().join("rewritten");
+        if !into.exists() {
+            super::ends_with(0, super::REWRITE, &[super::shown(&self.dir()), "--into", super::shown(&into)]);
+        }
+        into
+    }
+
     /// The files beside the source that say how far a load got.
     pub fn resume_files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.home.path()).expect("read the folder").flatten();
