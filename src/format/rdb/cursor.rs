@@ -74,22 +74,19 @@ pub(super) struct Cursor<'b> {
     max_string_bytes: u64,
     passed: Option<Passed<'b>>,
     tell_at: usize,
+    /// What the compressed strings that were passed come to, in bytes.
+    pub(super) expanded_bytes: u64,
 }
 
 impl<'b> Cursor<'b> {
     /// At `at` of these bytes.
     pub(super) fn new(bytes: &'b [u8], at: usize, max_string_bytes: u64) -> Cursor<'b> {
-        Cursor { bytes, at, max_string_bytes, passed: None, tell_at: usize::MAX }
+        Cursor { bytes, at, max_string_bytes, passed: None, tell_at: usize::MAX, expanded_bytes: 0 }
     }
 
     /// Tells `passed` how far it has come.
     pub(super) fn telling(self, passed: Passed<'b>) -> Cursor<'b> {
         Cursor { passed: Some(passed), tell_at: self.at.saturating_add(PASSED_EVERY_BYTES), ..self }
-    }
-
-    /// The longest string that is believed, in bytes.
-    pub(super) fn max_string_bytes(&self) -> u64 {
-        self.max_string_bytes
     }
 
     #[cold]
@@ -125,6 +122,7 @@ impl<'b> Cursor<'b> {
             }
             Length::Encoded(STRING_LZF) => {
                 let (packed_len, len) = (self.string_length()?, self.string_length()?);
+                self.expanded_bytes = self.expanded_bytes.saturating_add(len as u64);
                 Ok(Stored::Packed(self.take(packed_len)?, len))
             }
             Length::Encoded(encoding) => self.string_number(encoding).map(Stored::Int),

@@ -45,6 +45,7 @@ pub struct RawEntry<'b> {
     kind: u8,
     key: Stored<'b>,
     value: &'b [u8],
+    expanded_bytes: u64,
     max_string_bytes: u64,
 }
 
@@ -70,9 +71,9 @@ impl RawEntry<'_> {
         element.map(Some).map_err(|doubt| RdbError::new(self.bytes.start as u64, *doubt))
     }
 
-    /// Bytes of the value.
-    pub fn value_bytes(&self) -> usize {
-        self.value.len()
+    /// Bytes of the value as it is stored, and of what compressed strings in it come to.
+    pub fn value_bytes(&self) -> u64 {
+        self.value.len() as u64 + self.expanded_bytes
     }
 
     /// Whether it is a hash whose fields have times.
@@ -252,7 +253,7 @@ impl<'b> Cutter<'b> {
                 }
                 _ => {
                     let key = self.input.stored()?;
-                    let from = self.input.at;
+                    let (from, expanded) = (self.input.at, self.input.expanded_bytes);
                     self.skip_value(kind)?;
                     let bytes = begins..self.input.at;
                     let value = self.input.bytes.get(from..bytes.end).unwrap_or_default();
@@ -264,6 +265,7 @@ impl<'b> Cutter<'b> {
                         kind,
                         key,
                         value,
+                        expanded_bytes: self.input.expanded_bytes - expanded,
                         max_string_bytes,
                     }));
                 }

@@ -11,8 +11,8 @@ use crate::remote::error::RemoteError;
 use crate::remote::parts::{Parts, Place};
 use crate::remote::plan::Item;
 
-/// The longest value that is passed on as it is, in bytes.
-const PASSED_MAX_BYTES: usize = 256 << 10;
+/// The longest value that is passed on as it is, in bytes, expanded.
+const PASSED_MAX_BYTES: u64 = 256 << 10;
 
 /// Room for what is expanded.
 #[derive(Default)]

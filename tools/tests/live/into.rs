@@ -19,14 +19,16 @@ fn a_state_is_loaded_and_proven() {
     for (kind, debug) in [(Kind::Ours, "yes"), (Kind::Stock, "yes"), (Kind::Stock, "no")] {
         let Some(server) = Server::start(kind, &["--enable-debug-command", debug]) else { continue };
         let args = ["--into", &server.url()];
-        let quick = [&[shown(&source.rewritten())][..], &args, &["--no-verify"]].concat();
+        let rewritten = source.rewritten();
+        let quick = [&[shown(&rewritten)][..], &args, &["--no-verify"]].concat();
         let done = json(0, RESTORE, &quick);
         assert_eq!((&done["made"], &done["digest"]), (&source.keys.into(), &Value::Null), "{done}");
         if debug == "yes" {
             assert_eq!(server.client().digest(), source.digest, "{kind:?}");
         }
         server.client().ok("FLUSHALL");
-        let done = json(0, RESTORE, &[&[shown(&source.dir())][..], &args].concat());
+        let dir = source.dir();
+        let done = json(0, RESTORE, &[&[shown(&dir)][..], &args].concat());
         assert_eq!((&done["keys"], &done["made"]), (&source.keys.into(), &source.keys.into()), "{done}");
         let proof = if debug == "yes" { "digest" } else { "read-back" };
         assert_eq!(
