@@ -10,6 +10,10 @@ pub const MULTIBULK_MAX_ARGS: i64 = i32::MAX as i64;
 /// Default of `proto-max-bulk-len`: the longest single argument, in bytes.
 pub const BULK_MAX_BYTES: i64 = 512 * 1024 * 1024;
 
+/// The most that `proto-max-bulk-len` can be: the longest argument of a command, in a log and a stream, too, and the longest
+/// string of a snapshot. In bytes. So whatever a server takes it also loads again.
+pub const ARG_MOST_BYTES: u64 = u32::MAX as u64;
+
 /// Most arguments of a command sent before authentication.
 pub const UNAUTHENTICATED_MAX_ARGS: i64 = 10;
 

@@ -3,12 +3,13 @@
 
 use super::context::{Context, ExpiryMode, release};
 use super::error::CommandError;
+use crate::base::limits::ARG_MOST_BYTES;
 use crate::keyspace::{Entry, ValueRef};
 use crate::value::Value;
 
 /// Longest string that an effect from a log may make, in bytes: a primary's `proto-max-bulk-len` may be larger than
 /// ours, but no length is believed without a bound.
-const LOGGED_STRING_MAX_BYTES: usize = 4 << 30;
+const LOGGED_STRING_MAX_BYTES: usize = ARG_MOST_BYTES as usize;
 
 impl Context<'_, '_> {
     /// The live entry of a key for a reading command that does not touch it (TYPE, TTL, OBJECT): counted as hit or

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::base::limits::ARG_MOST_BYTES;
+
 /// The longest annotation line, its newline included, that stock servers read in one piece.
 pub const MAX_LINE_BYTES: usize = 1023;
 /// Digits that are read of a length before it is called too long: enough for any 32-bit count.
@@ -23,9 +25,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// What the protocol itself allows: 2^31 - 1 arguments of as many bytes each.
+    /// 2^31 - 1 arguments, as in the protocol, of as many bytes as a server can be told to take.
     fn default() -> Self {
-        Limits { max_args: i32::MAX as usize, max_arg_bytes: i32::MAX as usize }
+        Limits { max_args: i32::MAX as usize, max_arg_bytes: ARG_MOST_BYTES as usize }
     }
 }
 
@@ -289,7 +291,7 @@ mod tests {
             (b"*1\rx", 1, SyntaxKind::BadNumber),
             (b"*99999999999\r\n", 1, SyntaxKind::BadNumber),
             (b"*1\r\n:1\r\n", 4, SyntaxKind::NotAnArgument(b':')),
-            (b"*1\r\n$2147483648\r\n", 5, SyntaxKind::ArgTooLong(2_147_483_648)),
+            (b"*1\r\n$4294967296\r\n", 5, SyntaxKind::ArgTooLong(4_294_967_296)),
             (b"*1\r\n$1\r\nab\r\n", 9, SyntaxKind::MissingLineEnd),
             (b"*1\r\n$1\r\na\rb", 9, SyntaxKind::MissingLineEnd),
         ];

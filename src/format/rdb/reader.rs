@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::input::Input;
 use super::value_reader::{Scratch, read_value};
 use super::{NEWEST_READ_VERSION, opcode};
+use crate::base::limits::ARG_MOST_BYTES;
 use crate::value::{Limits, Value};
 
 /// Since this version eight bytes of checksum stand behind the end.
@@ -30,11 +31,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        ReadOptions {
-            limits: Limits::default(),
-            max_string_bytes: u64::from(u32::MAX),
-            verify_checksum: true,
-        }
+        ReadOptions { limits: Limits::default(), max_string_bytes: ARG_MOST_BYTES, verify_checksum: true }
     }
 }
 

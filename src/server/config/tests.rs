@@ -325,7 +325,7 @@ fn set_refusals_are_redis_texts() {
         ("timeout", "-1", "argument must be between 0 and 2147483647 inclusive"),
         ("maxclients", "0", "argument must be between 1 and 4294967295 inclusive"),
         ("set-max-intset-entries", "-1", "argument must be between 0 and 9223372036854775807 inclusive"),
-        ("proto-max-bulk-len", "100", "argument must be between 1048576 and 9223372036854775807 inclusive"),
+        ("proto-max-bulk-len", "100", "argument must be between 1048576 and 4294967295 inclusive"),
         ("maxmemory", "-5", "argument must be a memory value"),
         ("databases", "4", "can't set immutable config"),
         ("slaveof", "a 1", "can't set immutable config"),

@@ -3,5 +3,8 @@
 mod backup;
 mod destroyed;
 mod files;
+mod memory;
 mod refused;
+#[path = "../../../tests/support/scale.rs"]
+mod scale;
 mod support;

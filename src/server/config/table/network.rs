@@ -1,6 +1,7 @@
 //! Listeners, connections and what clients may do.
 
 use super::*;
+use crate::base::limits;
 use crate::server::config::settings::DebugAccess;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -50,7 +51,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         .immutable()
         .default_note("2 to 4, by the number of cores"),
     integer!("maxclients", maxclients: u32, 1, u32::MAX as i64, "Most clients connected at once."),
-    memory!("proto-max-bulk-len", proto_max_bulk_bytes: u64, 1 << 20, i64::MAX as u64, "Longest single argument of a command."),
+    memory!("proto-max-bulk-len", proto_max_bulk_bytes: u64, 1 << 20, limits::ARG_MOST_BYTES, "Longest single argument of a command."),
     memory!("client-query-buffer-limit", client_query_buffer_limit_bytes: u64, 1 << 20, i64::MAX as u64, "Most unparsed input one client may pile up."),
     Directive::new(
         "client-output-buffer-limit",
