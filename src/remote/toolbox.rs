@@ -34,8 +34,10 @@ pub struct RestoredInto {
 pub struct FromFiles<'f> {
     /// A folder of append-only files, or a single file.
     pub path: &'f Path,
-    /// What it goes by, where it was unpacked from an archive: the resume file lies beside that.
+    /// What it goes by, where it was unpacked from an archive.
     pub named: &'f Path,
+    /// The resume file lies beside this, unless it is named.
+    pub beside: &'f Path,
     /// What is wanted of it.
     pub wanted: &'f Wanted,
     /// How many databases there may be.
@@ -51,7 +53,7 @@ pub fn restore_into(
     progress: &dyn Fn(u64, u64),
     sending: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<RestoredInto, RemoteError> {
-    let resume_file = options.resume_file.clone().unwrap_or_else(|| default_resume_file(from.named, target));
+    let resume_file = options.resume_file.clone().unwrap_or_else(|| default_resume_file(from.beside, target));
     if let Some(passed) = pass_on(from, target, &resume_file, options, sending)? {
         return Ok(passed);
     }

@@ -89,10 +89,6 @@ fn main() -> ExitCode {
     let before = args.before.map(|pattern| Before { pattern, occurrence: args.occurrence });
     let wanted = Wanted { to, before, part: Part { keys: args.keys, db: args.db } };
     let url = args.into.to_str().filter(|into| is_url(into));
-    if url.is_some() && is_s3(&args.dir) {
-        eprintln!("a backup in a bucket goes to a folder first (--into NEW), and from there into a server");
-        return ExitCode::from(EXIT_USAGE);
-    }
     let server = match url {
         Some(url) => match live::reached(url, &args.server) {
             Ok(server) => Some(server),
@@ -105,9 +101,11 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let progress = Progress::start("restoring");
-    let here = args.dir.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = if server.is_some() { here } else { &args.into };
-    let work = args.work.as_deref().unwrap_or(beside);
+    // What is in a bucket has no folder: the present one takes its place.
+    let local =
+        if is_s3(&args.dir) { Path::new(args.dir.file_name().unwrap_or_default()) } else { &args.dir };
+    let here = local.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let work = args.work.as_deref().unwrap_or(if server.is_some() { here } else { &args.into });
     let told = |what, done, total| progress.step(what, done, total);
     let source = match open_source(&args.dir, work, &args.s3, &told) {
         Ok(source) => source,
@@ -118,8 +116,8 @@ fn main() -> ExitCode {
     };
     if let Some(server) = server {
         progress.finish();
-        let (path, named) = (source.path(), args.dir.as_path());
-        let from = FromFiles { path, named, wanted: &wanted, databases: args.databases };
+        let (path, named, beside) = (source.path(), args.dir.as_path(), local);
+        let from = FromFiles { path, named, beside, wanted: &wanted, databases: args.databases };
         return live::restore(&from, &server, &args.server, args.json);
     }
     let told = |done, total| progress.step("restoring", done, total);

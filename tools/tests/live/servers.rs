@@ -1,6 +1,7 @@
 //! Servers of both kinds, each in a folder of its own.
 
 use super::client::Client;
+use outrigger::persistence::toolbox::rewrite;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -165,7 +166,7 @@ impl Source {
     pub fn rewritten(&self) -> PathBuf {
         let into = self.home.path().join("rewritten");
         if !into.exists() {
-            super::ends_with(0, super::REWRITE, &[super::shown(&self.dir()), "--into", super::shown(&into)]);
+            rewrite(&self.dir(), &into, 16, &|_, _| ()).expect("rewrite the folder");
         }
         into
     }

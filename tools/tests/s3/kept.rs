@@ -1,8 +1,10 @@
 //! What is kept in a bucket: taken, listed, verified, restored, removed, and found out when it is damaged.
 
 use super::proxy::{Fate, Proxy};
-use super::{BACKUP, Pair, Place, RESTORE, moto, shown};
+use super::servers::Server;
+use super::{BACKUP, Pair, Place, RESTORE, moto, scaled, shown};
 use std::fs;
+use std::process::Stdio;
 use tempfile::TempDir;
 
 #[test]
@@ -42,6 +44,46 @@ fn backups_are_taken_listed_verified_restored_and_removed() {
     }
     // Nothing else is left: archives and records in pairs, and no upload.
     assert_eq!((bucket.keys().len(), bucket.unpublished().len(), bucket.uploads().len()), (8, 0, 0));
+}
+
+#[test]
+fn a_backup_in_a_bucket_goes_into_a_server_though_killed_meanwhile() {
+    let Some(bucket) = moto::bucket() else { return };
+    let pair = Pair::start(scaled(300));
+    let place = Place::new(&bucket, "p");
+    let backup = place.take(pair.dir(), &[])["backup"].clone();
+    let from = backup["path"].as_str().unwrap();
+    let (target, here) = (Server::ours(&["--enable-debug-command", "yes"]), TempDir::new().unwrap());
+    let url = format!("redis://127.0.0.1:{}", target.port);
+    let restore = |more: &[&str]| {
+        let mut command = place.command(RESTORE, &[&[from, "--into", &url], more].concat());
+        command.current_dir(here.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let notes = || {
+        let names = fs::read_dir(here.path()).unwrap().flatten().map(|entry| entry.file_name());
+        names
+            .map(|name| name.into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect::<Vec<_>>()
+    };
+    // Killed as soon as it sends.
+    let mut first = restore(&[]).spawn().unwrap();
+    while notes().is_empty() && first.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let name = backup["name"].as_str().unwrap();
+    assert!(
+        notes().iter().all(|note| note.starts_with(&format!("{name}.oar.restoring-into-"))),
+        "{:?}",
+        notes()
+    );
+    // The note is where it was called from, and the next call goes by it.
+    assert!(restore(&[]).status().unwrap().success());
+    assert_eq!(target.client().digest(), pair.primary.client().digest());
+    assert!(notes().is_empty(), "{:?}", notes());
 }
 
 #[test]
