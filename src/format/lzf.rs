@@ -231,6 +231,102 @@ pub fn decompress(input: &[u8], declared_len: usize, out: &mut Vec<u8>) -> Resul
     result
 }
 
+/// Bytes that are copied at once when less is wanted: what is too much is written over.
+const STRIDE: usize = 16;
+/// The most that is expanded without having been counted before.
+const UNCOUNTED_BYTES: usize = 64 * 1024;
+
+/// Where strings are expanded one after another.
+#[derive(Default)]
+pub struct Room {
+    /// Longer than what is in it, so that copies may be.
+    room: Vec<u8>,
+    len: usize,
+}
+
+impl Room {
+    /// What was expanded last.
+    pub fn bytes(&self) -> &[u8] {
+        self.room.get(..self.len).unwrap_or_default()
+    }
+
+    /// Expands the first `packed_len` of these bytes to `declared_len`, as [`decompress`] does, in place of what was there.
+    /// That there are bytes behind them, whatever they are, makes it quicker.
+    ///
+    /// # Errors
+    /// As [`decompress`].
+    #[inline]
+    pub fn expand(&mut self, input: &[u8], packed_len: usize, declared_len: usize) -> Result<(), LzfError> {
+        self.len = declared_len;
+        if declared_len <= UNCOUNTED_BYTES {
+            if self.room.len() < declared_len + MAX_LITERAL {
+                self.room.resize((declared_len + MAX_LITERAL).next_power_of_two(), 0);
+            }
+            if expand_roomy(input, packed_len, &mut self.room, declared_len).is_some() {
+                return Ok(());
+            }
+        }
+        self.expand_counted(input.get(..packed_len).unwrap_or(input), declared_len)
+    }
+
+    /// What is long, and what is unsound, the slow way, which knows what is wrong.
+    #[cold]
+    fn expand_counted(&mut self, input: &[u8], declared_len: usize) -> Result<(), LzfError> {
+        self.room.clear();
+        self.len = 0;
+        decompress(input, declared_len, &mut self.room)?;
+        self.len = declared_len;
+        Ok(())
+    }
+}
+
+/// As [`expand`], in one go, into room that is longer than what comes. `None` if it cannot be done, for whatever reason.
+fn expand_roomy(input: &[u8], packed_len: usize, room: &mut [u8], declared_len: usize) -> Option<()> {
+    let (mut at, mut written) = (0, 0);
+    while at < packed_len {
+        let control = usize::from(*input.get(at)?);
+        if control < MAX_LITERAL {
+            let len = control + 1;
+            let from = input.get(at + 1..)?;
+            at += 1 + len;
+            if at > packed_len || written + len > declared_len {
+                return None;
+            }
+            match from.first_chunk::<MAX_LITERAL>() {
+                Some(run) => *room.get_mut(written..)?.first_chunk_mut()? = *run,
+                None => room.get_mut(written..written + len)?.copy_from_slice(from.get(..len)?),
+            }
+            written += len;
+            continue;
+        }
+        let mut len = (control >> 5) + 2;
+        at += 1;
+        if control >= 224 {
+            len += usize::from(*input.get(at)?);
+            at += 1;
+        }
+        let distance = ((control & 31) << 8 | usize::from(*input.get(at)?)) + 1;
+        at += 1;
+        // A stream that ends within a copy is told from one that goes on behind it by `at`.
+        if distance > written || written + len > declared_len || at > packed_len {
+            return None;
+        }
+        if distance < STRIDE {
+            copy_back(room.get_mut(..declared_len)?, written, distance, len);
+        } else {
+            let mut done = 0;
+            while done < len {
+                let from = written + done - distance;
+                let run: [u8; STRIDE] = *room.get(from..)?.first_chunk()?;
+                *room.get_mut(written + done..)?.first_chunk_mut()? = run;
+                done += STRIDE;
+            }
+        }
+        written += len;
+    }
+    (written == declared_len).then_some(())
+}
+
 /// Checks that [`decompress`] would expand `input` to `declared_len` bytes, without a place to put them.
 pub fn verify(input: &[u8], declared_len: usize) -> Result<(), LzfError> {
     if expanded_len(input)? != declared_len {
@@ -406,6 +502,19 @@ mod tests {
     }
 
     #[test]
+    fn a_room_takes_long_strings_and_refuses_false_lengths() {
+        let mut room = Room::default();
+        let zeros = vec![0; 3 * UNCOUNTED_BYTES];
+        let packed = squeeze(&zeros).unwrap();
+        assert_eq!(room.expand(&packed, packed.len(), zeros.len()), Ok(()));
+        assert_eq!(room.bytes(), zeros);
+        assert!(room.expand(&packed, packed.len(), usize::MAX / 2).is_err());
+        assert!(room.room.capacity() <= 2 * zeros.len() && room.bytes().is_empty());
+        assert_eq!(room.expand(&[0, b'x', 0x20, 0], 4, 4), Ok(()));
+        assert_eq!(room.bytes(), b"xxxx");
+    }
+
+    #[test]
     fn respects_the_output_bound() {
         let mut out = b"kept".to_vec();
         let noise: Vec<u8> = (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -459,6 +568,29 @@ mod tests {
             }
             if let Ok(theirs) = lzf::compress(&input) {
                 prop_assert_eq!(&expanded(&theirs, input.len()).unwrap(), &input);
+            }
+        }
+
+        #[test]
+        fn a_room_says_what_decompress_says(
+            input in compressible(),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            len in 0usize..20_000,
+            behind in 0usize..40,
+        ) {
+            let mut room = Room::default();
+            let noisy = noise.len();
+            let packed = squeeze(&input).map(|packed| (packed, input.len()));
+            // What was expanded before leaves no trace, and what follows in the input changes nothing.
+            for (mut packed, len) in packed.clone().into_iter().chain([(noise, len)]).chain(packed) {
+                let packed_len = packed.len();
+                for len in [len, expanded_len(&packed).unwrap_or(len), len.saturating_sub(1)] {
+                    packed.truncate(packed_len);
+                    let wanted = expanded(&packed, len);
+                    packed.extend((0..behind + noisy % 7).map(|at| at as u8));
+                    let got = room.expand(&packed, packed_len, len).map(|()| room.bytes().to_vec());
+                    prop_assert_eq!(got, wanted);
+                }
             }
         }
 

@@ -41,7 +41,7 @@ impl<'a> Text<'a> {
 pub(super) struct Input<R> {
     source: Chunks<R>,
     gathered: Vec<u8>,
-    unpacked: Vec<u8>,
+    unpacked: lzf::Room,
     max_string_bytes: u64,
 }
 
@@ -90,20 +90,37 @@ impl<R: BufRead> Chunks<R> {
         Ok(!self.source.fill_buf().map_err(fail)?.is_empty())
     }
 
-    /// The next `len` bytes: in place if they lie in one piece, else gathered as they arrive.
-    fn take<'a>(&'a mut self, len: usize, gathered: &'a mut Vec<u8>) -> Result<&'a [u8], RdbError> {
+    /// Whether the next `len` bytes lie in one piece, and are to be had just so.
+    #[inline]
+    fn has(&mut self, len: usize) -> bool {
+        let is_due = self.is_summed && self.used - self.summed > CRC_STRIDE_BYTES;
+        !is_due && self.source.fill_buf().is_ok_and(|chunk| chunk.len().saturating_sub(self.used) >= len)
+    }
+
+    /// The next `len` bytes: in place if they lie in one piece, else gathered as they arrive. What follows them in that
+    /// piece comes along.
+    #[inline]
+    fn take<'a>(&'a mut self, len: usize, gathered: &'a mut Vec<u8>) -> Result<Taken<'a>, RdbError> {
+        if !self.has(len) {
+            return self.gather(len, gathered);
+        }
+        let from = self.used;
+        self.used += len;
+        let chunk = self.source.fill_buf().unwrap_or_default();
+        Ok(Taken { bytes: chunk.get(from..).unwrap_or_default(), len })
+    }
+
+    /// As [`Chunks::take`] of what is not to be had just so.
+    #[cold]
+    fn gather<'a>(&'a mut self, len: usize, gathered: &'a mut Vec<u8>) -> Result<Taken<'a>, RdbError> {
         if self.is_summed && self.used - self.summed > CRC_STRIDE_BYTES {
             self.sum()?;
         }
+        if self.has(len) {
+            return self.take(len, gathered);
+        }
         let offset = self.offset();
         let fail = |error| RdbError::new(offset, RdbErrorKind::Read(error));
-        let whole = self.source.fill_buf().map_err(fail)?.len().saturating_sub(self.used) >= len;
-        if whole {
-            let from = self.used;
-            self.used += len;
-            let chunk = self.source.fill_buf().map_err(fail)?;
-            return Ok(chunk.get(from..from + len).unwrap_or_default());
-        }
         gathered.clear();
         while gathered.len() < len {
             let missing = len - gathered.len();
@@ -119,8 +136,14 @@ impl<R: BufRead> Chunks<R> {
             gathered.extend_from_slice(part);
             self.used += part.len();
         }
-        Ok(gathered)
+        Ok(Taken { bytes: gathered, len })
     }
+}
+
+/// Bytes that were taken, and perhaps some that follow them.
+struct Taken<'a> {
+    bytes: &'a [u8],
+    len: usize,
 }
 
 impl<R: BufRead> Input<R> {
@@ -129,7 +152,7 @@ impl<R: BufRead> Input<R> {
         Input {
             source: Chunks { source, used: 0, summed: 0, consumed: offset, crc, is_summed: true },
             gathered: Vec::new(),
-            unpacked: Vec::new(),
+            unpacked: lzf::Room::default(),
             max_string_bytes,
         }
     }
@@ -162,11 +185,19 @@ impl<R: BufRead> Input<R> {
         RdbError::new(self.offset(), kind)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&[u8], RdbError> {
-        self.source.take(len, &mut self.gathered)
+        let taken = self.source.take(len, &mut self.gathered)?;
+        Ok(taken.bytes.get(..taken.len).unwrap_or_default())
+    }
+
+    /// Bytes that are at hand, without waiting for more.
+    pub(super) fn at_hand_bytes(&mut self) -> usize {
+        self.source.source.fill_buf().map_or(0, |chunk| chunk.len().saturating_sub(self.source.used))
     }
 
     /// A string in whatever form it is stored.
+    #[inline]
     pub(super) fn text(&mut self) -> Result<Text<'_>, RdbError> {
         match self.length_or_encoding()? {
             Length::Plain(len) => {
@@ -181,9 +212,8 @@ impl<R: BufRead> Input<R> {
     fn compressed(&mut self) -> Result<Text<'_>, RdbError> {
         let (packed_len, len) = (self.string_length()?, self.string_length()?);
         let packed = self.source.take(packed_len, &mut self.gathered)?;
-        self.unpacked.clear();
-        match lzf::decompress(packed, len, &mut self.unpacked) {
-            Ok(()) => Ok(Text::Bytes(&self.unpacked)),
+        match self.unpacked.expand(packed.bytes, packed.len, len) {
+            Ok(()) => Ok(Text::Bytes(self.unpacked.bytes())),
             Err(error) => Err(self.error(error)),
         }
     }
@@ -210,6 +240,7 @@ impl<R: BufRead> Input<R> {
 impl<R: BufRead> Fields for Input<R> {
     type Error = RdbError;
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
         let mut array = [0; N];
         if let Some(found) = self.take(N)?.first_chunk::<N>() {
@@ -222,6 +253,7 @@ impl<R: BufRead> Fields for Input<R> {
         self.error(kind)
     }
 
+    #[inline]
     fn max_string_bytes(&self) -> u64 {
         self.max_string_bytes
     }
