@@ -118,6 +118,11 @@ impl Db {
         Ok(())
     }
 
+    /// Makes room for about so many keys, if there is none yet.
+    pub fn make_room(&mut self, keys: usize) {
+        self.table.make_room(keys);
+    }
+
     /// Has the processor fetch from memory where the key of this hash is, or would be put: worth it for several keys in a
     /// row, each of which would wait by itself else.
     #[inline]

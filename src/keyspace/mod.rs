@@ -87,6 +87,13 @@ impl Keyspace {
         self.shards[index].0.lock()
     }
 
+    /// Makes room in a database for about so many keys, in those of its shards that have none yet.
+    pub fn make_room(&self, db: u32, keys: usize) {
+        for index in 0..SHARD_COUNT {
+            self.lock_shard(index).db_mut(db).make_room(keys / SHARD_COUNT);
+        }
+    }
+
     /// Number of keys in a database, shard by shard.
     pub fn len(&self, db: u32) -> usize {
         (0..SHARD_COUNT).map(|i| self.lock_shard(i).db(db).len()).sum()

@@ -14,7 +14,7 @@ use crate::format::aof::seal::{Epoch, Lineage};
 use crate::format::rdb::cut::Part;
 use crate::format::rdb::writer::AUX_PREFIX;
 use crate::format::rdb::{Entry, FeedReader, RdbError, RdbReader, ReadOptions, Record};
-use crate::keyspace::{Db, Entry as Stored, Keyspace, db};
+use crate::keyspace::{Db, Entry as Stored, Keyspace, SHARD_COUNT, db};
 use crate::sys::{Disk, DiskError};
 
 /// Mapped pages are let go of each time this many bytes have been read.
@@ -22,6 +22,10 @@ const RELEASE_EVERY_BYTES: u64 = 16 << 20;
 
 /// Entries whose places are fetched from memory together.
 const FETCHED_AT_ONCE: usize = 64;
+
+/// Room is made for no more keys than a snapshot has so many bytes for each, whatever it says. A key that takes less finds
+/// its place, too.
+const BYTES_OF_A_KEY: u64 = 16;
 
 /// Why a snapshot could not be loaded.
 #[derive(Debug, Error)]
@@ -195,13 +199,13 @@ impl Inserting {
         }
     }
 
-    /// The entry as it is stored, its shard and its hash.
-    fn stored(&self, entry: Entry<'_>) -> Pending {
+    /// The entry as it is stored, and its shard.
+    fn stored(&self, entry: Entry<'_>) -> (usize, Pending) {
         let access = self.access(&entry);
         let (shard, hash) = db::locate(entry.key);
         let mut stored = Stored::new(entry.key, entry.value, entry.expire_at_ms);
         stored.set_access(access);
-        Pending { shard, db: entry.db, hash, entry: stored }
+        (shard, Pending { db: entry.db, hash, entry: stored })
     }
 
     /// Adds an entry that must be new.
@@ -210,7 +214,7 @@ impl Inserting {
         if entry.db >= databases {
             return Err(LoadError::Database { db: entry.db, databases, offset });
         }
-        let Pending { shard, db, hash, entry } = self.stored(entry);
+        let (shard, Pending { db, hash, entry }) = self.stored(entry);
         keyspace
             .lock_shard(shard)
             .db_mut(db)
@@ -221,31 +225,45 @@ impl Inserting {
 
 /// An entry on its way into a keyspace.
 struct Pending {
-    shard: usize,
     db: u32,
     hash: u64,
     entry: Stored,
 }
 
-/// Adds entries that must all be new and of databases that there are, shard by shard: so a lock is taken for many, and what
-/// their places in the tables are is fetched from memory for several at a time.
-fn insert_all(mut entries: Vec<Pending>, keyspace: &Keyspace) -> Result<(), NotNew> {
-    entries.sort_unstable_by_key(|pending| pending.shard);
-    let mut entries = entries.into_iter().peekable();
-    let mut group = Vec::new();
-    while let Some(first) = entries.next() {
-        let index = first.shard;
-        group.push(first);
-        while let Some(next) = entries.next_if(|next| next.shard == index && group.len() < FETCHED_AT_ONCE) {
-            group.push(next);
-        }
-        let mut shard = keyspace.lock_shard(index);
-        group.iter().for_each(|pending| shard.db(pending.db).fetch(pending.hash));
-        for Pending { db, hash, entry, .. } in group.drain(..) {
-            shard.db_mut(db).insert_if_new(hash, entry).map_err(|_| NotNew)?;
-        }
+/// Entries on their way into a keyspace, by shard. What room they took is kept for those that come next.
+struct Batch(Vec<Vec<Pending>>);
+
+impl Batch {
+    fn new() -> Batch {
+        Batch((0..SHARD_COUNT).map(|_| Vec::new()).collect())
     }
-    Ok(())
+
+    fn add(&mut self, shard: usize, pending: Pending) {
+        self.0[shard].push(pending);
+    }
+
+    /// Adds the entries, which must all be new and of databases that there are, shard by shard: so a lock is taken for
+    /// many, and what their places in the tables are is fetched from memory for several at a time.
+    fn insert_into(&mut self, keyspace: &Keyspace) -> Result<(), NotNew> {
+        for (index, entries) in self.0.iter_mut().enumerate().filter(|(_, entries)| !entries.is_empty()) {
+            let mut shard = keyspace.lock_shard(index);
+            while !entries.is_empty() {
+                let from = entries.len().saturating_sub(FETCHED_AT_ONCE);
+                entries.iter().skip(from).for_each(|pending| shard.db(pending.db).fetch(pending.hash));
+                for Pending { db, hash, entry } in entries.drain(from..) {
+                    shard.db_mut(db).insert_if_new(hash, entry).map_err(|_| NotNew)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes room in a database that is still empty for the keys that a snapshot of so many bytes says it has.
+fn make_room(keyspace: &Keyspace, db: u32, keys: u64, bytes: usize) {
+    if db < keyspace.databases() {
+        keyspace.make_room(db, keys.min(bytes as u64 / BYTES_OF_A_KEY) as usize);
+    }
 }
 
 /// A key of them was there before.
@@ -292,22 +310,26 @@ pub(super) fn read_in_parts(
     mut released: impl FnMut(usize),
 ) -> Result<Facts, LoadError> {
     let databases = keyspace.databases();
-    let decode = |part: &Part| -> Result<Gathered, Unsound> {
+    let decode = |batch: &mut Batch, part: &Part| -> Result<Gathered, Unsound> {
         let slice = bytes.get(part.bytes.clone()).unwrap_or_default();
         let mut reader = RdbReader::of_part(slice, part, how.read);
-        let (mut gathered, mut entries) = (Gathered::default(), Vec::new());
+        let (mut gathered, mut db) = (Gathered::default(), part.db);
         while let Some(record) = reader.next_record().map_err(|_| Unsound)? {
             match record {
                 Record::Entry(entry) if entry.db >= databases => return Err(Unsound),
                 Record::Entry(entry) => {
                     gathered.facts.keys += 1;
-                    entries.push(how.stored(entry));
+                    let (shard, pending) = how.stored(entry);
+                    batch.add(shard, pending);
                 }
+                Record::SelectDb(selected) => db = selected,
+                // At once: nothing that follows in this part, or in the next, is decoded before that.
+                Record::ResizeDb { keys, .. } => make_room(keyspace, db, keys, bytes.len()),
                 other => gathered.take(other),
             }
         }
         gathered.facts.skipped_empty = reader.skipped_empty();
-        insert_all(entries, keyspace).map_err(|NotNew| Unsound)?;
+        batch.insert_into(keyspace).map_err(|NotNew| Unsound)?;
         Ok(gathered)
     };
     let (mut all, mut release_at) = (Gathered::default(), RELEASE_EVERY_BYTES);
@@ -316,7 +338,10 @@ pub(super) fn read_in_parts(
         how.read,
         plan,
         &|_| (),
-        || &decode,
+        || {
+            let mut batch = Batch::new();
+            move |part: &Part| decode(&mut batch, part)
+        },
         |gathered, part, _| {
             all.absorb(gathered);
             if part.bytes.end as u64 >= release_at {
@@ -338,7 +363,7 @@ fn read_into(
     mut released: impl FnMut(usize),
 ) -> Result<Facts, LoadError> {
     let mut reader = RdbReader::new(bytes, how.read);
-    let mut gathered = Gathered::default();
+    let (mut gathered, mut db) = (Gathered::default(), 0);
     let mut release_at = RELEASE_EVERY_BYTES;
     loop {
         // The record borrows the reader, and its end is not known before; close is good enough for an error.
@@ -348,6 +373,8 @@ fn read_into(
             release_at = offset + RELEASE_EVERY_BYTES;
         }
         match reader.next_record()? {
+            Some(Record::SelectDb(selected)) => db = selected,
+            Some(Record::ResizeDb { keys, .. }) => make_room(keyspace, db, keys, bytes.len()),
             Some(record) => take(record, keyspace, how, &mut gathered, offset)?,
             None => break,
         }

@@ -251,6 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn a_false_number_of_keys_is_not_believed() {
+        for (db, told) in [(0, u64::MAX), (0, 1), (0, 100_000), (15, u64::MAX), (u32::MAX, u64::MAX)] {
+            let mut writer = GatheringWriter::gathering(true);
+            let Ok(()) = writer.header(&Header::default());
+            let Ok(()) = writer.select_db(db, told, told);
+            let Ok(()) = writer.select_db(1, told, told);
+            for key in keys(900) {
+                let Ok(()) = writer.entry(key.as_bytes(), &Value::Str(Str::Int(1)), None, Usage::None);
+            }
+            let (in_turn, in_parts) = both(&writer.end(), 16);
+            assert_eq!(in_turn.as_ref().expect("a sound snapshot").0.keys, 900);
+            assert_eq!(in_turn, in_parts);
+        }
+    }
+
+    #[test]
     fn they_find_the_same_fault() {
         let mut twice = keys(300);
         twice[140] = twice[3].clone();

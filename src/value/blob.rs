@@ -176,6 +176,7 @@ impl fmt::Debug for Blob {
 /// A copy of a table and all its items.
 pub(super) fn clone_table<T: Hashed + Clone>(table: &Table<T>) -> Table<T> {
     let mut copy = Table::default();
+    copy.make_room(table.len());
     for item in table.iter() {
         copy.insert(item.table_hash(), item.clone());
     }

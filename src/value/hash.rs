@@ -198,6 +198,13 @@ impl Hash {
         }
     }
 
+    /// Makes room for about so many fields in a table that is still empty; see [`Table::make_room`].
+    pub fn make_room(&mut self, fields: usize) {
+        if let Form::Table(table) = &mut self.form {
+            table.make_room(fields);
+        }
+    }
+
     /// A listpack goes over to the form that can carry times.
     pub fn prepare_times(&mut self) {
         if let Form::Listpack(_) | Form::Shaped { .. } = &self.form {
@@ -344,6 +351,7 @@ impl Hash {
         self.form = match &self.form {
             Form::Listpack(_) | Form::Shaped { .. } => {
                 let mut table = Box::<Table<Pair>>::default();
+                table.make_room(self.len());
                 let (mut field_buf, mut value_buf) = (itoa::Buffer::new(), itoa::Buffer::new());
                 for (field, value) in self.iter() {
                     set_in_table(&mut table, field.as_bytes(&mut field_buf), value.as_bytes(&mut value_buf));

@@ -34,7 +34,8 @@ fn max_intset(limits: &Limits) -> usize {
 }
 
 impl Set {
-    /// An empty set, in the encoding that fits a first member like `first` and `expected` members in all.
+    /// An empty set, in the encoding that fits a first member like `first` and `expected` members in all. See also
+    /// [`Set::make_room`].
     pub fn for_members(first: &[u8], expected: usize, limits: &Limits) -> Self {
         let form = if expected <= max_intset(limits) && Needle::new(first).int().is_some() {
             Form::Intset(Intset::new())
@@ -44,6 +45,13 @@ impl Set {
             Form::Table(Box::default())
         };
         Self { form }
+    }
+
+    /// Makes room for about so many members in a table that is still empty; see [`Table::make_room`].
+    pub fn make_room(&mut self, members: usize) {
+        if let Form::Table(table) = &mut self.form {
+            table.make_room(members);
+        }
     }
 
     /// An empty set that starts as an intset.
@@ -183,6 +191,7 @@ impl Set {
 
     fn convert_to_table(&mut self) {
         let mut table = Box::<Table<Blob>>::default();
+        table.make_room(self.len());
         let mut buf = itoa::Buffer::new();
         for member in self.iter() {
             add_to_table(&mut table, member.as_bytes(&mut buf));

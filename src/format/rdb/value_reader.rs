@@ -13,6 +13,9 @@ use crate::value::listpack::MAX_BYTES;
 use crate::value::zset::ZSetBuilder;
 use crate::value::{Direction, Element, Hash, Intset, Limits, List, Listpack, Set, Str, Value, ZSet};
 
+/// Bytes that an element takes at least, for room to be made for it beforehand: a length, and a few of its own.
+const ELEMENT_BYTES: usize = 4;
+
 /// Buffers that are reused from value to value.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -96,6 +99,11 @@ fn saturating(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
+/// For how many elements of `count` room is made: as many as the bytes at hand have so many for.
+fn room_for<R: BufRead>(input: &mut Input<R>, count: u64, bytes_each: usize) -> usize {
+    saturating(count).min(input.at_hand_bytes() / bytes_each)
+}
+
 pub(super) fn listpack<R: BufRead>(input: &mut Input<R>) -> Result<Listpack, RdbError> {
     let listpack = Listpack::from_bytes(input.blob()?);
     listpack.map_err(|error| input.error(error))
@@ -149,11 +157,13 @@ fn quicklist<R: BufRead>(input: &mut Input<R>, limits: &Limits) -> Result<List, 
 
 fn set<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch) -> Result<Set, RdbError> {
     let count = input.length()?;
+    let room = room_for(input, count, ELEMENT_BYTES);
     let mut set = Set::new();
     for index in 0..count {
         let member = input.text()?.bytes(&mut scratch.digits);
         if index == 0 {
             set = Set::for_members(member, saturating(count), limits);
+            set.make_room(room);
         }
         if !set.add(member, limits) {
             return Err(input.error(RdbErrorKind::Duplicate));
@@ -199,6 +209,7 @@ fn hash<R: BufRead>(input: &mut Input<R>, limits: &Limits, scratch: &mut Scratch
     let count = input.length()?;
     let mut hash = Hash::new();
     hash.prepare(saturating(count), 0, limits);
+    hash.make_room(room_for(input, count, 2 * ELEMENT_BYTES));
     for _ in 0..count {
         input.text_into(&mut scratch.first)?;
         let value = input.text()?.bytes(&mut scratch.digits);
@@ -278,8 +289,9 @@ fn zset<R: BufRead>(
     scratch: &mut Scratch,
     score: fn(&mut Input<R>) -> Result<f64, RdbError>,
 ) -> Result<ZSet, RdbError> {
-    let mut builder = ZSetBuilder::new();
-    for _ in 0..input.length()? {
+    let count = input.length()?;
+    let mut builder = ZSetBuilder::with_room_for(room_for(input, count, 2 * ELEMENT_BYTES));
+    for _ in 0..count {
         input.text_into(&mut scratch.first)?;
         let score = score(input)?;
         builder.push(&scratch.first, score).map_err(|error| input.error(error))?;

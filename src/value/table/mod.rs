@@ -20,6 +20,9 @@ pub const SEGMENT_MAX: usize = 384;
 const SEGMENT_MIN: usize = 48;
 /// Scan positions keep the top 48 bits of a hash, so that cursors fit what every client can parse.
 const CURSOR_SHIFT: u32 = 16;
+/// Items of a segment for which room is made beforehand, at most: hashes do not fill all segments alike, and one that is
+/// a little fuller than others is not to split.
+const SEGMENT_ROOM: usize = SEGMENT_MAX / 6 * 5;
 /// Deepest directory a table may reach; beyond it a segment simply grows.
 const DEPTH_MAX: u32 = 30;
 
@@ -122,6 +125,27 @@ impl<T: Hashed> Table<T> {
         if let Some(segment) = self.segment_of(hash) {
             segment.items.fetch(hash);
         }
+    }
+
+    /// Makes an empty table one for about `count` items, so that they come to lie where they stay: growing by splits would
+    /// move each of them, and look each up for its hash, time and again. Does nothing to a table that is not empty.
+    ///
+    /// It costs some bytes for each item at once, so the caller bounds the count.
+    pub fn make_room(&mut self, count: usize) {
+        if !self.directory.is_empty() || count == 0 {
+            return;
+        }
+        let mut depth = 0;
+        while count.div_ceil(1 << depth) > SEGMENT_ROOM && depth < DEPTH_MAX {
+            depth += 1;
+        }
+        let each = count.div_ceil(1 << depth);
+        // More items than that are moved, which is cheap; to index them anew is not.
+        let most = if depth > 0 { each + each / 8 } else { each };
+        self.depth = depth;
+        self.directory = (0..1 << depth).collect();
+        let empty = |prefix| Segment { items: Slots::indexing(most, each), depth, prefix, hint: i64::MAX };
+        self.segments = (0..1 << depth).map(empty).collect();
     }
 
     /// Inserts an item that is known to be absent and returns it in place.

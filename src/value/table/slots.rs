@@ -157,9 +157,14 @@ impl<T> Slots<T> {
 
     /// Room for `count` items, so that they are pushed without growing.
     pub(super) fn with_room_for(count: usize) -> Self {
+        Self::indexing(count, count)
+    }
+
+    /// Room for `count` items, and an index that does not grow before there are more than `most`.
+    pub(super) fn indexing(most: usize, count: usize) -> Self {
         Slots {
             items: Vec::with_capacity(capacity_for(count, size_of::<T>())),
-            groups: vec![Group::EMPTY; groups_for(count)].into(),
+            groups: vec![Group::EMPTY; groups_for(most)].into(),
         }
     }
 

@@ -57,6 +57,30 @@ fn grows_shrinks_and_finds() {
 }
 
 #[test]
+fn room_made_beforehand_changes_nothing_but_the_growing() {
+    let n = if cfg!(miri) { 2_000 } else { 100_000 };
+    for told in [1, 300, n / 2, n, 3 * n] {
+        let mut table = Table::default();
+        table.make_room(told as usize);
+        table.check();
+        assert!(table.is_empty() && scan_all(&table, 10, || ()).is_empty() && table.random(|| 7).is_none());
+        let segments = table.segment_count();
+        (0..n).for_each(|i| insert(&mut table, i));
+        table.check();
+        assert_eq!(table.len(), n as usize);
+        let mut seen = scan_all(&table, 1_000, || ());
+        seen.sort_unstable();
+        assert_eq!(seen, (0..n).collect::<Vec<_>>());
+        // What was told truly needs no split, as hashes are uniform.
+        assert_eq!(told >= n, table.segment_count() == segments, "{told}");
+        table.make_room(10 * n as usize);
+        assert!(table.len() == n as usize && table.find(mix(1), |it| it.0 == 1).is_some());
+        (0..n).for_each(|i| assert!(table.remove(mix(i), |it| it.0 == i).is_some()));
+        table.check();
+    }
+}
+
+#[test]
 fn scan_returns_what_stays_under_growth_and_shrinkage() {
     let mut table = Table::default();
     (0..2_000).for_each(|i| insert(&mut table, i));

@@ -31,6 +31,11 @@ impl ZSetBuilder {
         Self::default()
     }
 
+    /// A builder with room for so many pairs.
+    pub fn with_room_for(pairs: usize) -> Self {
+        Self { entries: Vec::with_capacity(pairs), ..Self::default() }
+    }
+
     /// Adds a pair.
     ///
     /// # Errors

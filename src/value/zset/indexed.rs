@@ -43,6 +43,7 @@ impl Indexed {
     /// Builds the set from entries in ascending order; only whether members differ is checked.
     pub(super) fn from_sorted(entries: Vec<Entry>) -> Result<Self, Rejected> {
         let mut index: Table<Slot> = Table::default();
+        index.make_room(entries.len());
         for (pair, entry) in entries.iter().enumerate() {
             let member = entry.view().member();
             let hash = hash_bytes(member);
