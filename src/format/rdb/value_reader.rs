@@ -8,7 +8,7 @@ use super::input::{Input, Text};
 use super::legacy::{ziplist_elements, zipmap_pairs};
 use super::{node_container, stream, value_type};
 use crate::base::num::parse_f64;
-use crate::value::hash::FIELD_TIME_MAX_MS;
+use crate::value::hash::{FIELD_TIME_MAX_MS, RecentShapes};
 use crate::value::listpack::MAX_BYTES;
 use crate::value::zset::ZSetBuilder;
 use crate::value::{Direction, Element, Hash, Intset, Limits, List, Listpack, Set, Str, Value, ZSet};
@@ -21,6 +21,7 @@ const ELEMENT_BYTES: usize = 4;
 pub(super) struct Scratch {
     first: Vec<u8>,
     digits: Vec<u8>,
+    shapes: RecentShapes,
 }
 
 /// Reads a value of type `kind`; `None` if it is a collection without elements.
@@ -189,8 +190,8 @@ fn any_hash<R: BufRead>(
             hash.map_err(|kind| input.error(kind))
         }
         value_type::HASH_LISTPACK => {
-            let listpack = listpack(input)?;
-            Hash::from_listpack(listpack, limits).map_err(|error| input.error(error))
+            let hash = Hash::from_packed(input.blob()?, limits, &mut scratch.shapes);
+            hash.map_err(|error| input.error(error))
         }
         value_type::HASH_TIMES | value_type::HASH_TIMES_PRE_GA => timed_hash(input, kind, limits, scratch),
         value_type::HASH_TIMED_LISTPACK | value_type::HASH_TIMED_LISTPACK_PRE_GA => {

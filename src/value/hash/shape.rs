@@ -5,7 +5,7 @@
 //! never changed and never freed: so a shape is read without a lock, by a forked child too, whatever other threads
 //! were at when it was forked. What all of them may take is bounded.
 
-use crate::value::listpack::entry_bytes;
+use crate::value::listpack::entry_of;
 use crate::value::{Element, hash_bytes};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -45,8 +45,8 @@ pub fn shared_name_bytes() -> usize {
     SHAPES.get().map_or(0, Registry::heap_bytes)
 }
 
-/// Which shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which shape; by default the one without names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShapeId(u32);
 
 impl ShapeId {
@@ -54,15 +54,19 @@ impl ShapeId {
     pub(super) const EMPTY: Self = Self(0);
 }
 
+#[derive(Clone)]
 struct Name {
     text: Arc<[u8]>,
+    /// The entry of a listpack that holds it.
+    entry: Arc<[u8]>,
     /// The number that the text is, if it is one: a listpack holds it as such.
     int: Option<i64>,
 }
 
 impl Name {
     fn new(text: &[u8]) -> Self {
-        Self { text: text.into(), int: Element::parse(text).as_int() }
+        let element = Element::parse(text);
+        Self { text: text.into(), entry: entry_of(element).into(), int: element.as_int() }
     }
 
     fn element(&self) -> Element<'_> {
@@ -99,6 +103,11 @@ impl Shape {
         self.names.iter().map(Name::element)
     }
 
+    /// The entries of a listpack that hold the names.
+    pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.names.iter().map(|name| &*name.entry)
+    }
+
     /// The name at `index`.
     pub(super) fn name(&self, index: usize) -> Option<Element<'_>> {
         self.names.get(index).map(Name::element)
@@ -119,7 +128,8 @@ impl Shape {
     }
 
     fn heap_bytes(&self) -> usize {
-        let own_name = self.names.last().map_or(0, |name| name.text.len() + 2 * size_of::<usize>());
+        let own_name =
+            self.names.last().map_or(0, |name| name.text.len() + name.entry.len() + 4 * size_of::<usize>());
         size_of::<Self>() + self.len() * (size_of::<u32>() + size_of::<Name>()) + own_name
     }
 }
@@ -252,8 +262,8 @@ impl Registry {
         }
         let (id, bytes) = (self.len.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let last = Name::new(field);
-        let packed_bytes = parent.packed_bytes + entry_bytes(last.element());
-        let names = parent.names.iter().map(|name| Name { text: name.text.clone(), int: name.int });
+        let packed_bytes = parent.packed_bytes + last.entry.len();
+        let names = parent.names.iter().cloned();
         let next = Shape {
             parent: shape,
             hashes: parent.hashes.iter().copied().chain([hash as u32]).collect(),

@@ -84,6 +84,42 @@ pub(super) fn from_listpack(listpack: &Listpack) -> Option<(ShapeId, Listpack)> 
     (shape != ShapeId::EMPTY).then(|| (shape, Listpack::from_elements(listpack.iter().skip(1).step_by(2))))
 }
 
+/// Shapes that hashes from elsewhere were found to have lately: many in a row have the same fields.
+#[derive(Clone, Default)]
+pub struct RecentShapes([ShapeId; RECENT]);
+
+/// How many kinds of hashes are told apart.
+const RECENT: usize = 16;
+
+impl RecentShapes {
+    /// Hashes of the same fields have the same place: by the number of entries, and the first two bytes of the first, which
+    /// no entry is shorter than.
+    fn place(&mut self, bytes: &[u8]) -> Option<&mut ShapeId> {
+        let told: [u8; 4] = *bytes.get(4..)?.first_chunk()?;
+        let mixed = u32::from_le_bytes(told).wrapping_mul(0x9E37_79B9);
+        self.0.get_mut((mixed >> (32 - RECENT.ilog2())) as usize)
+    }
+
+    /// As [`from_listpack`] would have it of these bytes, if they are a sound listpack without a field that comes twice,
+    /// and of a shape that was noted. `None` tells nothing.
+    pub(super) fn recognize(&mut self, bytes: &[u8], most_fields: usize) -> Option<(ShapeId, Listpack)> {
+        let id = *self.place(bytes)?;
+        let shape = shapes().get(id);
+        // The shape without names has no hash, and a shape has no name twice.
+        if shape.len() == 0 || shape.len() > most_fields {
+            return None;
+        }
+        Some((id, Listpack::of_values(bytes, shape.entries())?))
+    }
+
+    /// Notes the shape of a hash whose listpack this was.
+    pub(super) fn note(&mut self, bytes: &[u8], shape: ShapeId) {
+        if let Some(place) = self.place(bytes) {
+            *place = shape;
+        }
+    }
+}
+
 /// Sets a field's value; true if the field is new. `None` if it is, and no shape has it too: nothing is changed then.
 pub(super) fn set(shape: &mut ShapeId, values: &mut Listpack, field: &[u8], value: &[u8]) -> Option<bool> {
     let hash = hash_bytes(field);

@@ -306,3 +306,54 @@ proptest! {
         }
     }
 }
+
+/// What [`Hash::from_packed`] has to agree with.
+fn unpacked(bytes: &[u8], limits: &Limits) -> Result<Hash, ListpackError> {
+    Hash::from_listpack(Listpack::from_bytes(bytes)?, limits)
+}
+
+proptest! {
+    #[test]
+    fn what_has_the_shape_of_another_is_recognized_and_nothing_else(
+        order in Just(NAMES.to_vec()).prop_shuffle(),
+        fields in 1..=NAMES.len(),
+        values in prop::collection::vec(value_bytes(), NAMES.len()),
+        others in prop::collection::vec(value_bytes(), NAMES.len()),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        most in 1usize..8,
+    ) {
+        learn_all(&mut Vec::new());
+        let limits = Limits { hash_max_listpack_entries: most, ..Limits::default() };
+        let of = |values: &[Vec<u8>]| -> Pairs {
+            order.iter().take(fields).map(|name| name.to_vec()).zip(values.iter().cloned()).collect()
+        };
+        let mut recent = RecentShapes::default();
+        let first = plain(&of(&values));
+        prop_assert!(recent.recognize(first.as_bytes(), most).is_none());
+        let hash = Hash::from_packed(first.as_bytes(), &limits, &mut recent).unwrap();
+        prop_assert_eq!(is_shaped(&hash), fields <= most);
+        let second = plain(&of(&others));
+        prop_assert_eq!(recent.recognize(second.as_bytes(), most).is_some(), fields <= most);
+        let mut bytes = second.as_bytes().to_vec();
+        for (at, byte) in damage {
+            *at.get_mut(&mut bytes) = byte;
+        }
+        let expected = unpacked(&bytes, &limits);
+        if recent.recognize(&bytes, most).is_some() {
+            prop_assert!(expected.as_ref().is_ok_and(is_shaped));
+        }
+        let told = |hash: Result<Hash, ListpackError>| {
+            hash.map(|hash| (contents(&hash), hash.encoding(), hash.as_listpack().map(|it| it.as_bytes().to_vec())))
+        };
+        prop_assert_eq!(told(Hash::from_packed(&bytes, &limits, &mut recent)), told(expected));
+    }
+}
+
+fn value_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        any::<i64>()
+            .prop_flat_map(|int| (0u32..64).prop_map(move |shift| (int >> shift).to_string().into_bytes())),
+        prop::collection::vec(any::<u8>(), 0..140),
+        prop_oneof![Just(4095usize), Just(4096)].prop_map(|len| vec![b'v'; len]),
+    ]
+}

@@ -161,6 +161,24 @@ pub(super) fn body_len(bytes: &[u8], at: usize) -> Option<usize> {
     })
 }
 
+/// The size of the entry that these bytes begin with, if it is sound, and none that holds the same is shorter.
+#[inline]
+pub(super) fn shortest_len(bytes: &[u8]) -> Option<usize> {
+    let body = body_len(bytes, 0)?;
+    let entry = bytes.get(..body + back_len_size(body))?;
+    let is_shortest = match (entry.first()?, decode(entry, 0)?.0) {
+        (..INT13, _) => true,
+        (INT13..STR12, Element::Int(int)) => !matches!(int, 0..=0x7F),
+        (&INT16, Element::Int(int)) => !matches!(int, -0x1000..=0xFFF),
+        (&INT24, Element::Int(int)) => !matches!(int, -0x8000..=0x7FFF),
+        (&INT32, Element::Int(int)) => !matches!(int, -0x80_0000..=0x7F_FFFF),
+        (_, Element::Int(int)) => i32::try_from(int).is_err(),
+        (&STR32, Element::Bytes(bytes)) => bytes.len() > 0xFFF,
+        (_, Element::Bytes(bytes)) => bytes.len() > 0x3F,
+    };
+    (is_shortest && ends_in_back_len(entry, body)).then_some(entry.len())
+}
+
 /// Reads the entry at `at`: its element and its whole size, back length included.
 #[inline]
 pub(super) fn decode(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {

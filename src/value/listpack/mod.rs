@@ -63,6 +63,9 @@ pub enum ListpackErrorKind {
     Content,
 }
 
+/// Parts of a listpack that are joined without an allocation for the list of them.
+const MOST_PARTS: usize = 36;
+
 struct Header;
 
 // SAFETY: the length is read from the first four bytes, which every listpack has: it is never shorter than
@@ -113,6 +116,33 @@ impl Listpack {
             count += 1;
         }
         Self::from_body(&[&body], count)
+    }
+
+    /// Of a listpack of names and values in turn: the listpack of its values alone, if it is sound, the names are those
+    /// whose entries `names` gives, and all is written as it would be written today. `None` if not, whatever the reason is.
+    pub fn of_values<'n>(
+        bytes: &[u8],
+        names: impl ExactSizeIterator<Item = &'n [u8]> + Clone,
+    ) -> Option<Self> {
+        let count = names.len();
+        let view = ListpackRef::trusted(bytes);
+        validate(bytes, false).ok().filter(|()| bytes.len() <= MAX_BYTES)?;
+        if usize::from(view.header_count()) != 2 * count {
+            return None;
+        }
+        let total = bytes.len().checked_sub(names.clone().map(<[u8]>::len).sum())?;
+        let header = header(total, stored_count(count));
+        let mut parts = smallvec::SmallVec::<[&[u8]; MOST_PARTS]>::new();
+        parts.push(&header);
+        let (mut at, end) = (HEADER, view.end_offset());
+        for name in names {
+            let rest = bytes.get(at..end)?.strip_prefix(name)?;
+            let value = rest.get(..codec::shortest_len(rest)?)?;
+            parts.push(value);
+            at += name.len() + value.len();
+        }
+        parts.push(&[END]);
+        (at == end).then(|| Self { raw: Thin::concat(&parts) })
     }
 
     /// The listpack of one element.
@@ -334,6 +364,11 @@ impl Listpack {
         assert!(total <= MAX_BYTES, "listpack over its size limit");
         self.raw.splice(&header(total, stored_count(count)), at, remove, parts);
     }
+}
+
+/// An element as a listpack entry.
+pub fn entry_of(element: Element<'_>) -> Vec<u8> {
+    Encoded::new(element).parts().concat()
 }
 
 /// Bytes an element takes as a listpack entry.

@@ -334,3 +334,74 @@ proptest! {
         }
     }
 }
+
+/// A back length as servers write it.
+fn back_len(body: usize) -> Vec<u8> {
+    let size = codec::back_len_size(body);
+    let digit = |n: usize| (body >> (7 * n) & 0x7F) as u8 | if n + 1 < size { 0x80 } else { 0 };
+    (0..size).rev().map(digit).collect()
+}
+
+/// The head of a string of this length, in one of the three ways, and the length that has room there.
+fn text_head(len: usize, way: u8) -> (Vec<u8>, usize) {
+    match way % 3 {
+        0 => (vec![0x80 | (len & 0x3F) as u8], len & 0x3F),
+        1 => (vec![0xE0 | (len >> 8 & 0xF) as u8, len as u8], len & 0xFFF),
+        _ => ([&[0xF0][..], &(len as u32).to_le_bytes()].concat(), len),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_shortest_entry_is_the_one_that_is_written(
+        number in any::<i64>(),
+        shift in 0u32..64,
+        first in any::<u8>(),
+        text in prop_oneof![Just(None), (0usize..100).prop_map(Some), (4000usize..4200).prop_map(Some)],
+        damage in prop_oneof![3 => Just(None), 1 => any::<(prop::sample::Index, u8)>().prop_map(Some)],
+    ) {
+        let mut bytes = match text {
+            None => [&[first][..], &(number >> shift).to_le_bytes()].concat(),
+            Some(len) => {
+                let (head, len) = text_head(len, first);
+                [head, vec![b'x'; len]].concat()
+            }
+        };
+        if let Some(body) = codec::body_len(&bytes, 0).filter(|body| *body <= bytes.len()) {
+            bytes.truncate(body);
+            bytes.extend(back_len(body));
+        }
+        if let Some((at, byte)) = damage {
+            *at.get_mut(&mut bytes) = byte;
+        }
+        let written = codec::decode(&bytes, 0).map(|(element, _)| entry_of(element));
+        let written = written.filter(|entry| bytes.starts_with(entry)).map(|entry| entry.len());
+        prop_assert_eq!(codec::shortest_len(&bytes), written);
+    }
+}
+
+#[test]
+fn values_are_taken_from_between_their_names() {
+    let names = [entry_of(Element::Bytes(b"name")), entry_of(Element::Int(7))];
+    let pairs = [Element::Bytes(b"name"), Element::Bytes(b"x"), Element::Int(7), Element::Int(-70_000)];
+    let of = |listpack: &Listpack| Listpack::of_values(listpack.as_bytes(), names.iter().map(Vec::as_slice));
+    let whole = Listpack::from_elements(pairs);
+    let values = of(&whole).expect("it has these names");
+    assert_eq!(values.as_bytes(), Listpack::from_elements([pairs[1], pairs[3]]).as_bytes());
+    for wrong in [&pairs[..2], &[pairs[2], pairs[1], pairs[0], pairs[3]], &[pairs[0]; 4], &[]] {
+        assert!(of(&Listpack::from_elements(wrong.iter().copied())).is_none());
+    }
+    // A name that is written as no name is any more, and a count that is not right.
+    let text = [pairs[0], pairs[1], Element::Bytes(b"7"), pairs[3]];
+    assert!(of(&Listpack::from_elements(text)).is_none());
+    for at in 0..whole.byte_len() {
+        let mut bytes = whole.as_bytes().to_vec();
+        bytes[at] ^= 1;
+        let taken = Listpack::of_values(&bytes, names.iter().map(Vec::as_slice));
+        assert_eq!(
+            taken.is_some(),
+            [13, 18, 19].contains(&at) && validate(&bytes, true).is_ok(),
+            "byte {at}"
+        );
+    }
+}
