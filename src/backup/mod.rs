@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::format::archive::ArchiveError;
 use crate::persistence::offline::Fingerprint;
 use crate::persistence::recovery::{RecoveryError, RecoveryErrorKind};
-use crate::persistence::toolbox::{NOT_WRITABLE, ToolError, advice_for, advice_for_source};
+use crate::persistence::toolbox::{NOT_WRITABLE, ToolError, advice_for};
 use crate::sys::DiskError;
 use crate::sys::lock::LockError;
 
@@ -52,7 +52,7 @@ pub enum BackupError {
     Nothing(ToolError),
     /// The files to be backed up, or the copy of them, are damaged.
     #[error("{0}")]
-    Source(#[from] RecoveryError),
+    Source(RecoveryError),
     /// The manifest named other files each time that it was looked at.
     #[error("the files of {} changed at every look; try again", .0.display())]
     Moving(PathBuf),
@@ -138,6 +138,15 @@ impl From<DiskError> for BackupError {
     }
 }
 
+impl From<RecoveryError> for BackupError {
+    fn from(error: RecoveryError) -> Self {
+        match *error.kind {
+            RecoveryErrorKind::Disk(error) => BackupError::Disk { error },
+            kind => BackupError::Source(RecoveryError { kind: Box::new(kind), ..error }),
+        }
+    }
+}
+
 impl From<LockError> for BackupError {
     fn from(error: LockError) -> Self {
         match error {
@@ -151,9 +160,11 @@ impl BackupError {
     /// Whether it is about damage in files, rather than about the call or the disk.
     pub fn is_damage(&self) -> bool {
         match self {
-            BackupError::Source(error) => !matches!(*error.kind, RecoveryErrorKind::Disk(_)),
             BackupError::Nothing(error) => error.is_damage(),
-            BackupError::Archive { .. } | BackupError::File { .. } | BackupError::Differs { .. } => true,
+            BackupError::Source(_)
+            | BackupError::Archive { .. }
+            | BackupError::File { .. }
+            | BackupError::Differs { .. } => true,
             _ => false,
         }
     }
@@ -162,13 +173,15 @@ impl BackupError {
     pub fn advice(&self) -> &'static str {
         match self {
             BackupError::Nothing(error) => error.advice(),
-            BackupError::Source(error) => advice_for_source(error),
             // The text says what to do about a full one.
             BackupError::Disk { error } if !error.is_full() => advice_for(error),
             BackupError::Lock(LockError::Io { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 NOT_WRITABLE
+            }
+            BackupError::Lock(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                "see whether the path is right"
             }
             _ => "",
         }

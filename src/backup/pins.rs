@@ -65,7 +65,7 @@ fn manifest_of(disk: &dyn Disk, names: &Names) -> Result<Manifest, BackupError> 
     let fault = |path, offset, kind| RecoveryError { file: path, offset, kind: Box::new(kind) };
     match read_manifest(disk, names) {
         Ok(Some(manifest)) => Ok(manifest),
-        Ok(None) => Err(BackupError::Nothing(ToolError::NothingThere(names.folder()))),
+        Ok(None) => Err(BackupError::Nothing(ToolError::NothingThere { path: names.folder(), seen: None })),
         Err(GenerationError::Manifest { path, error }) => {
             let at = Some(error.offset as u64);
             Err(fault(path, at, RecoveryErrorKind::Manifest(error)).into())

@@ -10,7 +10,7 @@ use super::shelf::{self, checksum};
 use super::{ARCHIVE_SUFFIX, BackupError, Form, Progress, RECORD_FILE};
 use crate::format::archive::{ArchiveError, Record, Role, StoredFile};
 use crate::persistence::names::Names;
-use crate::persistence::toolbox::{APPEND_FOLDER, locate_folder};
+use crate::persistence::toolbox::{APPEND_FOLDER, ToolError, locate_folder};
 use crate::sys::disk::TEMPORARY_PREFIX;
 use crate::sys::lock::FolderLock;
 use crate::sys::{Disk, DiskError, DiskOp, RealDisk};
@@ -49,6 +49,12 @@ pub struct Taken {
 /// name; otherwise there is none.
 pub fn take(order: &Order, progress: &Progress<'_>) -> Result<Taken, BackupError> {
     let names = locate_folder(&order.from).map_err(BackupError::Nothing)?;
+    let to = std::path::absolute(&order.to).unwrap_or_else(|_| order.to.clone());
+    // There a server keeps its files and its lock.
+    if to == names.dir() || to.starts_with(names.folder()) {
+        let reason = "it is the folder that is to be backed up; name another one for the backups".to_owned();
+        return Err(BackupError::Nothing(ToolError::Path { path: order.to.clone(), reason }));
+    }
     RealDisk.create_dir_all(&order.to)?;
     let _lock = FolderLock::acquire(&order.to)?;
     take_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), &names, order, progress)

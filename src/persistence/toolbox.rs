@@ -20,7 +20,7 @@ use thiserror::Error;
 use super::names::Names;
 use super::offline::{OfflineError, Origin};
 use super::recovery::{RecoveryError, RecoveryErrorKind};
-use crate::sys::{Disk, DiskError, DiskOp, EntryKind, RealDisk};
+use crate::sys::{Disk, DiskError, DiskOp, EntryKind, FileEntry, RealDisk};
 
 pub use log::{check_log, inspect_log, restore, rewrite};
 
@@ -33,8 +33,13 @@ const MANIFEST_SUFFIX: &str = ".manifest";
 #[derive(Debug, Error)]
 pub enum ToolError {
     /// Nothing to work on.
-    #[error("{} holds no append-only files (no `*.manifest` in it or in its `{APPEND_FOLDER}`)", .0.display())]
-    NothingThere(PathBuf),
+    #[error("{} holds no append-only files (no `*.manifest` in it or in its `{APPEND_FOLDER}`){}", path.display(), but(seen.as_deref()))]
+    NothingThere {
+        /// The folder.
+        path: PathBuf,
+        /// What lies in it that may be meant.
+        seen: Option<PathBuf>,
+    },
     /// More than one history in a folder.
     #[error("{} holds more than one manifest; name the one that is meant", .0.display())]
     Ambiguous(PathBuf),
@@ -69,16 +74,29 @@ pub enum ToolError {
     Disk(#[from] DiskError),
     /// The files cannot be judged further than this.
     #[error(transparent)]
-    Source(#[from] RecoveryError),
+    Source(RecoveryError),
     /// No new folder was written.
     #[error(transparent)]
     Offline(OfflineError),
 }
 
+fn but(seen: Option<&Path>) -> String {
+    seen.map_or_else(String::new, |seen| format!(", but there is {}", seen.display()))
+}
+
+impl From<RecoveryError> for ToolError {
+    fn from(error: RecoveryError) -> Self {
+        match *error.kind {
+            RecoveryErrorKind::Disk(error) => ToolError::Disk(error),
+            kind => ToolError::Source(RecoveryError { kind: Box::new(kind), ..error }),
+        }
+    }
+}
+
 impl From<OfflineError> for ToolError {
     fn from(error: OfflineError) -> Self {
         match error {
-            OfflineError::Source(error) => ToolError::Source(error),
+            OfflineError::Source(error) => error.into(),
             other => ToolError::Offline(other),
         }
     }
@@ -88,11 +106,11 @@ impl ToolError {
     /// What to do next; empty where the text says it.
     pub fn advice(&self) -> &'static str {
         match self {
-            ToolError::NothingThere(_) => {
+            ToolError::NothingThere { seen: Some(_), .. } => "name that, if it is meant",
+            ToolError::NothingThere { .. } => {
                 "name the server's data folder (`CONFIG GET dir`), its `appendonlydir`, or one file"
             }
             ToolError::Disk(error) | ToolError::Offline(OfflineError::Disk(error)) => advice_for(error),
-            ToolError::Source(error) => advice_for_source(error),
             _ => "",
         }
     }
@@ -100,12 +118,11 @@ impl ToolError {
     /// Whether it is about damage in the files, rather than about the call or the disk.
     pub fn is_damage(&self) -> bool {
         match self {
-            ToolError::Source(error) => !matches!(*error.kind, RecoveryErrorKind::Disk(_)),
+            ToolError::Source(_) | ToolError::NoSnapshot { .. } => true,
             ToolError::Offline(error) => {
                 matches!(error, OfflineError::Differs { .. } | OfflineError::Unsure { .. })
             }
-            ToolError::NoSnapshot { .. } => true,
-            ToolError::NothingThere(_)
+            ToolError::NothingThere { .. }
             | ToolError::Ambiguous(_)
             | ToolError::Path { .. }
             | ToolError::WrongFile { .. }
@@ -114,25 +131,24 @@ impl ToolError {
     }
 }
 
-/// What to do where the disk is why files cannot be judged; empty where they are damaged, which the text says.
-pub fn advice_for_source(error: &RecoveryError) -> &'static str {
-    match &*error.kind {
-        RecoveryErrorKind::Disk(error) => advice_for(error),
-        _ => "",
-    }
-}
-
 /// What to do about what the disk or the system refused.
 pub fn advice_for(error: &DiskError) -> &'static str {
     match (error.source.kind(), error.op) {
-        (io::ErrorKind::NotFound, _) => {
+        (io::ErrorKind::NotFound, DiskOp::Open | DiskOp::Read | DiskOp::List | DiskOp::Stat) => {
             "see whether the path is right; `CONFIG GET dir` tells a server's data folder"
         }
         (io::ErrorKind::PermissionDenied, DiskOp::Open | DiskOp::Read | DiskOp::List | DiskOp::Stat) => {
             "run this as the user that the server runs as"
         }
-        (io::ErrorKind::PermissionDenied, _) => NOT_WRITABLE,
-        _ => "see to the disk, then run this again",
+        (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, _) => NOT_WRITABLE,
+        (io::ErrorKind::AlreadyExists, DiskOp::CreateDir) => {
+            "that is a file: name a folder, or one that does not exist"
+        }
+        (io::ErrorKind::NotADirectory, _) => {
+            "see whether the path is right: a file stands where a folder is named"
+        }
+        (io::ErrorKind::InvalidInput, DiskOp::Open) => "name a plain file, or a folder",
+        _ => "see to the path and the disk, then run this again",
     }
 }
 
@@ -162,7 +178,10 @@ pub(super) enum Located {
 pub(super) fn origin(path: &Path) -> Result<Origin, ToolError> {
     Ok(match locate(path)? {
         Located::Folder(names) => Origin::Folder(names),
-        Located::File => Origin::File(path.to_owned()),
+        Located::File => {
+            kinds::state(path)?;
+            Origin::File(path.to_owned())
+        }
     })
 }
 
@@ -188,14 +207,28 @@ pub(super) fn locate(path: &Path) -> Result<Located, ToolError> {
         [prefix] => names(path, prefix).map(Located::Folder),
         [_, _, ..] => Err(ToolError::Ambiguous(path.to_owned())),
         [] => {
-            let inner =
-                entries.iter().any(|entry| entry.kind == EntryKind::Dir && entry.name == APPEND_FOLDER);
-            if inner {
-                return locate(&path.join(APPEND_FOLDER));
+            let inner = path.join(APPEND_FOLDER);
+            // It may be a link to another disk.
+            if entries.iter().any(|entry| entry.name == APPEND_FOLDER) && RealDisk.list_dir(&inner).is_ok() {
+                return locate(&inner);
             }
-            Err(ToolError::NothingThere(path.to_owned()))
+            Err(ToolError::NothingThere { path: path.to_owned(), seen: likely(path, &entries) })
         }
     }
+}
+
+/// What in a folder without append-only files may be meant: a data folder in it, else a file of a server.
+fn likely(path: &Path, entries: &[FileEntry]) -> Option<PathBuf> {
+    let of = |kind: EntryKind| entries.iter().filter(move |entry| entry.kind == kind);
+    let is_data =
+        |dir: &PathBuf| RealDisk.list_dir(&dir.join(APPEND_FOLDER)).is_ok_and(|entries| !entries.is_empty());
+    let folder = of(EntryKind::Dir).map(|entry| path.join(&entry.name)).find(is_data);
+    let file = |suffix: &str| {
+        let found =
+            of(EntryKind::File).find(|entry| entry.name.as_encoded_bytes().ends_with(suffix.as_bytes()));
+        found.map(|entry| path.join(&entry.name))
+    };
+    folder.or_else(|| file(".aof")).or_else(|| file(".rdb"))
 }
 
 fn names(folder: &Path, prefix: &str) -> Result<Names, ToolError> {

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::url::UrlError;
-use crate::persistence::toolbox::ToolError;
+use crate::persistence::toolbox::{ToolError, advice_for};
 use crate::resp::DecodeError;
 use crate::sys::DiskError;
 
@@ -43,7 +43,7 @@ pub enum RemoteError {
         source: DecodeError,
     },
     /// The server refused a command.
-    #[error("{server}: {command} was refused: {text}{}", advice(.text))]
+    #[error("{server}: {command} was refused: {}{}", .text.trim_end_matches('.'), advice(.text))]
     Refused {
         /// The server.
         server: String,
@@ -131,6 +131,15 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
+    /// What to do next; empty where the text says it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            RemoteError::Disk(error) => advice_for(error),
+            RemoteError::Source(error) => error.advice(),
+            _ => "",
+        }
+    }
+
     /// Whether it is about damage or a difference, rather than about the call, the disk or the network.
     pub fn is_difference(&self) -> bool {
         match self {
@@ -155,6 +164,7 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             " (the server went away, or ended the connection; its log tells more)"
         }
+        _ if error.to_string().contains("lookup") => " (is the host's name right?)",
         _ => "",
     }
 }
@@ -178,6 +188,9 @@ fn advice(text: &str) -> &'static str {
         "FENCED" | "NOREPLICAS" => ". It refuses by its own rules of durability; its log and INFO tell why",
         "BUSY" => ". A script holds it up; call again when that has ended",
         "DENIED" => ". Protected mode: connect from the machine itself, or give it a password",
+        _ if text.contains("without any password configured") => {
+            ". It has no password: leave that out of the URL, and REDISCLI_AUTH out of the environment"
+        }
         _ if text.contains("payload version or checksum") => {
             ". Its release is too old for these values (7.0 or later is needed)"
         }

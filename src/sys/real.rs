@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::appender::{Appender, RawFile};
@@ -39,6 +39,20 @@ fn at<'a>(op: DiskOp, path: &'a Path) -> impl FnOnce(io::Error) -> DiskError + '
     move |source| DiskError::new(op, path, source)
 }
 
+/// Opens a plain file for reading. Anything else is looked at before it is opened: to open a named pipe is to wait for somebody
+/// who writes into it.
+fn open_plain(path: &Path) -> io::Result<File> {
+    let kind = fs::metadata(path)?.file_type();
+    let what = match () {
+        () if kind.is_file() => return File::open(path),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a plain file")))
+}
+
 impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
         let file = OpenOptions::new()
@@ -59,12 +73,12 @@ impl Disk for RealDisk {
     }
 
     fn read_sealed(&self, path: &Path) -> Result<MappedFile, DiskError> {
-        let file = File::open(path).map_err(at(DiskOp::Open, path))?;
+        let file = open_plain(path).map_err(at(DiskOp::Open, path))?;
         MappedFile::map(&file).map_err(at(DiskOp::Read, path))
     }
 
     fn open_read(&self, path: &Path) -> Result<Box<dyn DiskRead>, DiskError> {
-        let file = File::open(path).map_err(at(DiskOp::Open, path))?;
+        let file = open_plain(path).map_err(at(DiskOp::Open, path))?;
         Ok(Box::new(RealRead { file, path: path.to_owned() }))
     }
 

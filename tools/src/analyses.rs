@@ -1,5 +1,6 @@
 //! What `rdb-check --analyze` prints.
 
+use crate::output;
 use crate::snapshots::ADVICE;
 use crate::views::Damage;
 use outrigger::persistence::toolbox::{Analysis, BigKey, Sum, TTL_CLASSES};
@@ -16,6 +17,7 @@ const SHOWN_KEY_BYTES: usize = 60;
 #[derive(Debug, Serialize)]
 pub struct AnalysisView {
     /// The file.
+    #[serde(serialize_with = "output::path")]
     pub path: PathBuf,
     /// Whether all of it could be read.
     pub complete: bool,

@@ -1,5 +1,6 @@
 //! What `outrigger-backup` prints.
 
+use crate::output;
 use crate::views::{Moment, Place, RestoredView};
 use outrigger::backup::Form;
 use outrigger::backup::shelf::Listed;
@@ -15,6 +16,7 @@ pub struct BackupView {
     /// Its name.
     pub name: String,
     /// Where it is.
+    #[serde(serialize_with = "output::path")]
     pub path: PathBuf,
     /// `folder` or `archive`.
     pub form: &'static str,
@@ -160,6 +162,7 @@ impl TakenView {
 #[derive(Debug, Serialize)]
 pub struct ListView {
     /// The folder.
+    #[serde(serialize_with = "output::path")]
     pub folder: PathBuf,
     /// The backups, the oldest first.
     pub backups: Vec<BackupView>,
@@ -194,6 +197,7 @@ pub struct RewrittenView {
     #[serde(flatten)]
     pub rewritten: RestoredView,
     /// The earlier ones beside it, the oldest first: folders or archives.
+    #[serde(serialize_with = "output::paths")]
     pub carried: Vec<PathBuf>,
 }
 

@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outrigger::persistence::toolbox::ToolError;
 use outrigger::persistence::toolbox::programs;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,12 +49,12 @@ fn print_generated(command: clap::Command, kind: Result<generate::Kind, String>)
     let name = known.map_or(env!("CARGO_PKG_NAME"), |program| program.name);
     let printed = kind.and_then(|kind| {
         let text = generate::generate(command, name, kind).map_err(|error| error.to_string())?;
-        std::io::stdout().write_all(&text).map_err(|error| format!("cannot write: {error}"))
+        output::print(&String::from_utf8_lossy(&text)).map_err(|error| format!("cannot write: {error}"))
     });
     match printed {
         Ok(()) => EXIT_SOUND,
         Err(error) => {
-            eprintln!("{error}");
+            output::complain(&error);
             EXIT_USAGE
         }
     }
@@ -135,7 +135,7 @@ pub fn conclude<V: Serialize>(
     let written = shown.map_err(std::io::Error::from).and_then(|text| output::print(&text));
     match (written, sound) {
         (Err(error), _) => {
-            eprintln!("the report cannot be written: {error}");
+            output::complain(&format!("the report cannot be written: {error}"));
             ExitCode::from(EXIT_USAGE)
         }
         (Ok(()), true) => ExitCode::from(EXIT_SOUND),
@@ -148,16 +148,18 @@ pub fn give_up(json: bool, path: &Path, error: &ToolError) -> ExitCode {
     give_up_saying(json, path, error.is_damage(), error.to_string(), error.advice())
 }
 
+/// An error, and behind it what to do, if that is to be said.
+pub(crate) fn with_advice(error: &str, next: &str) -> String {
+    if next.is_empty() { error.to_owned() } else { format!("{error}\n  next: {next}") }
+}
+
 /// As [`give_up`], of any error. Without advice where the text says what to do.
-pub fn give_up_saying(json: bool, path: &Path, damaged: bool, error: String, advice: &str) -> ExitCode {
-    let view = views::Failure { path: path.to_owned(), damaged, error };
+pub fn give_up_saying(json: bool, path: &Path, damaged: bool, error: String, next: &'static str) -> ExitCode {
+    let view = views::Failure { path: path.to_owned(), damaged, error, next };
     if json {
         let _ = output::json(&view).map(|text| output::print(&text));
     } else {
-        eprintln!("{}", view.error);
-        if !advice.is_empty() {
-            eprintln!("  next: {advice}");
-        }
+        output::complain(&with_advice(&view.error, next));
     }
     ExitCode::from(if damaged { EXIT_DAMAGED } else { EXIT_USAGE })
 }

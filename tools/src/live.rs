@@ -100,11 +100,20 @@ pub fn target(text: &str) -> Result<Target, RemoteError> {
     Ok(target)
 }
 
+/// How a server is named, for who did not.
+pub const HOW_TO_NAME: &str = "for a server write redis://HOST:PORT; for a folder of such a name ./NAME";
+
+/// Whether a name that is no URL is a host and a port: somebody forgot `redis://`.
+pub fn is_address(named: &Path) -> bool {
+    let parts = named.to_str().filter(|text| !text.contains('/')).and_then(|text| text.rsplit_once(':'));
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) && !named.exists()
+}
+
 /// A path or a server, and how it is shown.
-pub fn place(text: &str) -> Result<(Place, String), RemoteError> {
-    if !is_url(text) {
-        return Ok((Place::Path(PathBuf::from(text)), text.to_owned()));
-    }
+pub fn place(named: &Path) -> Result<(Place, String), RemoteError> {
+    let Some(text) = named.to_str().filter(|text| is_url(text)) else {
+        return Ok((Place::Path(named.to_owned()), named.display().to_string()));
+    };
     let target = target(text)?;
     let shown = target.to_string();
     Ok((Place::Server(target), shown))
@@ -114,6 +123,7 @@ pub fn place(text: &str) -> Result<(Place, String), RemoteError> {
 #[derive(Debug, Serialize)]
 pub struct LoadedView {
     /// Where it came from.
+    #[serde(serialize_with = "output::path")]
     pub from: PathBuf,
     /// The server, without its password.
     pub into: String,
@@ -272,6 +282,9 @@ struct Failure<'a> {
     differs: bool,
     /// Why.
     error: String,
+    /// What to do; empty where the error says it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    next: &'static str,
 }
 
 /// Prints why there is no report, as JSON if asked, and says how the program ends.
@@ -283,10 +296,15 @@ pub fn give_up(json: bool, target: &str, error: &RemoteError) -> ExitCode {
 pub fn give_up_with(json: bool, target: &str, error: &RemoteError, code: u8) -> ExitCode {
     debug_assert_ne!(code, EXIT_SOUND);
     if json {
-        let view = Failure { target, differs: error.is_difference(), error: error.to_string() };
+        let view = Failure {
+            target,
+            differs: error.is_difference(),
+            error: error.to_string(),
+            next: error.advice(),
+        };
         let _ = output::json(&view).map(|text| output::print(&text));
     } else {
-        eprintln!("{error}");
+        output::complain(&crate::with_advice(&error.to_string(), error.advice()));
     }
     ExitCode::from(code)
 }

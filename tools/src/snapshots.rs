@@ -1,5 +1,6 @@
 //! What `rdb-check` prints.
 
+use crate::output;
 use crate::views::{Damage, Moment, Place};
 use outrigger::persistence::judge::{After, Fault, Tally};
 use outrigger::persistence::toolbox::SnapshotReport;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Serialize)]
 pub struct SnapshotView {
     /// The file.
+    #[serde(serialize_with = "output::path")]
     pub path: PathBuf,
     /// Whether it loads.
     pub sound: bool,
@@ -126,7 +128,8 @@ impl AroundView {
 
     fn text(&self) -> String {
         let Some(at) = self.record_at else {
-            return "  every record can be read\n".to_owned();
+            let is_any = self.keys_before > 0;
+            return if is_any { "  every record can be read\n".to_owned() } else { String::new() };
         };
         let key = self
             .key

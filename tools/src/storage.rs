@@ -5,6 +5,7 @@ use clap::Args;
 use outrigger::backup::shelf::{self, Listed, Retention};
 use outrigger::backup::take::{self, Taken};
 use outrigger::backup::{BackupError, Form, Progress, source};
+use outrigger::remote::is_url;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -38,6 +39,11 @@ pub enum StorageError {
     /// As in a folder.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// A server's address, or one in another storage.
+    #[error(
+        "{0}: backups go to a folder or to s3://BUCKET/PREFIX; `restore DIR --into URL` loads into a running server"
+    )]
+    Url(String),
     /// Only archives go to a bucket.
     #[error("{0} holds archives only: leave --form away, or name a folder")]
     ArchivesOnly(String),
@@ -58,7 +64,7 @@ impl StorageError {
     pub fn is_damage(&self) -> bool {
         match self {
             StorageError::Backup(error) => error.is_damage(),
-            StorageError::ArchivesOnly(_) => false,
+            StorageError::ArchivesOnly(_) | StorageError::Url(_) => false,
             #[cfg(not(feature = "s3"))]
             StorageError::NotBuilt(_) => false,
             #[cfg(feature = "s3")]
@@ -116,6 +122,10 @@ pub enum Storage {
 impl Storage {
     /// The place that is named so. `work` is where what goes to a bucket is made ready.
     pub fn open(to: &Path, options: &S3Options, work: Option<&Path>) -> Result<Storage, StorageError> {
+        if let Some(url) = to.to_str().filter(|to| is_url(to) && !to.starts_with(SCHEME)) {
+            let behind_secret = url.rsplit_once('@').map_or(url, |(_, behind)| behind);
+            return Err(StorageError::Url(behind_secret.to_owned()));
+        }
         if !is_s3(to) {
             return Ok(Storage::Folder(to.to_owned()));
         }

@@ -14,8 +14,11 @@ pub fn parse_ms(text: &str) -> Result<u64, String> {
             _ => Ok(number),
         };
     }
-    let time: Timestamp =
-        text.parse().map_err(|error| format!("not Unix seconds, Unix milliseconds or RFC 3339: {error}"))?;
+    let time: Timestamp = text.parse().map_err(|error| {
+        format!(
+            "not Unix seconds, Unix milliseconds or RFC 3339 with a zone, as in 2026-11-23T10:00:00Z: {error}"
+        )
+    })?;
     u64::try_from(time.as_millisecond()).map_err(|_| "a time before 1970".to_owned())
 }
 

@@ -6,6 +6,7 @@ mod timeline;
 pub use restored::{RestoredView, StoppedView};
 pub use timeline::TimelineView;
 
+use crate::output;
 use crate::times;
 use outrigger::format::aof::manifest::FileKind;
 use outrigger::format::aof::verify::HistoryPoint;
@@ -18,11 +19,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Serialize)]
 pub struct Failure {
     /// What was asked about.
+    #[serde(serialize_with = "output::path")]
     pub path: PathBuf,
     /// Whether the files are the cause.
     pub damaged: bool,
     /// Why.
     pub error: String,
+    /// What to do; empty where the error says it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub next: &'static str,
 }
 
 /// A place in a history.
@@ -59,6 +64,7 @@ impl From<u64> for Moment {
 #[derive(Debug, Serialize)]
 pub struct Damage {
     /// The file.
+    #[serde(serialize_with = "output::path")]
     pub file: PathBuf,
     /// The byte it shows at, if it is about a place.
     pub byte: Option<u64>,
@@ -86,6 +92,7 @@ impl Damage {
 #[derive(Debug, Serialize)]
 pub struct Torn {
     /// The file.
+    #[serde(serialize_with = "output::path")]
     pub file: PathBuf,
     /// The byte behind which nothing is vouched for.
     pub byte: u64,
@@ -132,6 +139,7 @@ impl Torn {
 #[derive(Debug, Serialize)]
 pub struct LogFile {
     /// The file.
+    #[serde(serialize_with = "output::path")]
     pub file: PathBuf,
     /// `base` or `incr`.
     pub kind: &'static str,
@@ -174,6 +182,7 @@ impl From<&FileReport> for LogFile {
 #[derive(Debug, Serialize)]
 pub struct LogView {
     /// What was asked about.
+    #[serde(serialize_with = "output::path")]
     pub path: PathBuf,
     /// Whether a start would load it whole.
     pub sound: bool,

@@ -23,7 +23,7 @@ use super::recovery::{
 use super::rewrite::{BeginError, begin};
 use super::snapshot::{SnapshotError, SnapshotOptions};
 use crate::base::random::Rng;
-use crate::base::time::Clock;
+use crate::base::time::{Clock, utc_text};
 use crate::format::aof::seal::{BadLineage, Epoch, Lineage};
 use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError};
@@ -88,6 +88,9 @@ pub enum OfflineError {
     /// There is something in the new place already.
     #[error("{} is there already; name a folder that does not exist", .0.display())]
     TargetExists(PathBuf),
+    /// The new place is among the files that are read.
+    #[error("{} lies in the folder that is read; name one outside of it", .0.display())]
+    InSource(PathBuf),
     /// The target lies before what the folder holds.
     #[error(
         "the folder's history begins at {begins}, behind the {wanted} asked for; try an earlier generation"
@@ -293,6 +296,25 @@ impl Offline<'_> {
         if exists {
             return Err(OfflineError::TargetExists(into.folder()));
         }
+        if let Origin::Folder(names) = from
+            && lies_in(into.dir(), &names.folder())
+        {
+            return Err(OfflineError::InSource(into.dir().to_owned()));
+        }
+        // A place that cannot be written to is known before the source is read, which may take its time.
+        let made: Vec<&Path> =
+            into.dir().ancestors().take_while(|dir| self.disk.list_dir(dir).is_err()).collect();
+        let done = match self.disk.create_dir_all(into.dir()) {
+            Ok(()) => self.restore_into(from, into, wanted),
+            Err(error) => Err(error.into()),
+        };
+        if done.is_err() {
+            made.into_iter().for_each(|dir| drop(self.disk.remove_dir(dir)));
+        }
+        done
+    }
+
+    fn restore_into(&self, from: &Origin, into: &Names, wanted: &Wanted) -> Result<Restored, OfflineError> {
         let keyspace = Keyspace::new(self.databases);
         let Found { mut source, before, .. } = self.load(from, wanted, &keyspace)?;
         let left_out = self.take_part(&keyspace, &wanted.part)?;
@@ -305,12 +327,8 @@ impl Offline<'_> {
             _ => (new_history().map_err(|error| OfflineError::Target(error.to_string()))?, Epoch::UNKNOWN),
         };
         let fingerprint = Fingerprint::of(&keyspace);
-        let is_made = self.disk.list_dir(into.dir()).is_err();
         if let Err(error) = self.write(&keyspace, into, (&point, epoch), &source) {
             self.discard(into);
-            if is_made {
-                let _ = self.disk.remove_dir(into.dir());
-            }
             return Err(error);
         }
         drop(keyspace);
@@ -411,7 +429,7 @@ impl Offline<'_> {
             && let Some(begins) = source.snapshot_ctime_s
             && begins > wanted / 1000
         {
-            let (begins, wanted) = (format!("second {begins}"), format!("millisecond {wanted}"));
+            let (begins, wanted) = (utc_text(begins * 1000), utc_text(wanted));
             return Err(OfflineError::TooEarly { begins, wanted });
         }
         let identity = Identity::of(&chain, stop_at, wanted);
@@ -431,6 +449,12 @@ impl Offline<'_> {
         begin(keyspace, &mut generation, point, self.clock, &options)?;
         Ok(())
     }
+}
+
+/// Whether a path leads into a folder, as far as its words tell.
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    whole(path).starts_with(whole(folder))
 }
 
 fn new_history() -> Result<Point, BadLineage> {

@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::{OfflineError, StopAt};
+use crate::base::time::utc_text;
 use crate::format::aof::verify::{LogVisitor, LoggedCommand, Mark, Verdict};
 use crate::persistence::recovery::{Chain, start_of};
 
@@ -72,7 +73,7 @@ pub(super) fn stop_at_time(mut chain: Chain, wanted: u64) -> Result<Stopped, Off
         }
     }
     if !told && !chain.incr.is_empty() {
-        let wanted = format!("millisecond {wanted}");
+        let wanted = utc_text(wanted);
         return Err(OfflineError::TooLate { ends: "no time that the log files tell".to_owned(), wanted });
     }
     chain.incr.truncate(stop.file + 1);

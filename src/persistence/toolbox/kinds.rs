@@ -1,10 +1,39 @@
 //! What a file is that is not what a tool reads, as far as its first bytes tell.
 
+use super::ToolError;
 use crate::format::aof::seal::MARK;
+use crate::format::rdb::MAGIC;
+use crate::sys::{Disk, RealDisk};
 use memchr::memmem;
+use std::path::Path;
 
 /// Bytes that are looked at.
 const HEAD_BYTES: usize = 4096;
+
+/// Refuses a file that nothing can be loaded from. Damaged ones pass, and empty ones: what is wrong with them, a load tells.
+pub(super) fn state(path: &Path) -> Result<(), ToolError> {
+    const WANTED: &str =
+        "name a data folder, its `appendonlydir`, a snapshot (`dump.rdb`), or one append-only file";
+    let mut head = vec![0; HEAD_BYTES];
+    let read = RealDisk.open_read(path)?.read_at(0, &mut head)?;
+    head.truncate(read);
+    if head.is_empty() || is_like_a_snapshot(&head) {
+        return Ok(());
+    }
+    let (what, next) = match Kind::of(&head) {
+        Some(Kind::Log) => return Ok(()),
+        Some(kind @ (Kind::Valkey(_) | Kind::Compressed)) => (kind.what(), kind.next(WANTED)),
+        Some(Kind::Manifest) => (Kind::Manifest.what(), "name the folder that it lies in"),
+        Some(kind) => (format!("{}, not a snapshot or an append-only file", kind.what()), kind.next(WANTED)),
+        None => ("is neither a snapshot nor an append-only file".to_owned(), WANTED),
+    };
+    Err(ToolError::WrongFile { path: path.to_owned(), what, next })
+}
+
+/// Whether a file begins as a snapshot does, perhaps with some damage.
+pub(super) fn is_like_a_snapshot(head: &[u8]) -> bool {
+    head.iter().zip(MAGIC).filter(|(is, should)| is == should).count() * 2 > MAGIC.len()
+}
 
 /// What a file seems to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +102,7 @@ impl Kind {
             Kind::Archive => {
                 "check it with `outrigger backup --to FOLDER --verify NAME`; `restore FILE --into NEW` unpacks it"
             }
-            Kind::Compressed => "decompress it, and check what comes out",
+            Kind::Compressed => "decompress it, and name what comes out",
             Kind::Text => wanted,
         }
     }

@@ -1,7 +1,7 @@
 //! Snapshot files.
 
 use super::ToolError;
-use super::kinds::Kind;
+use super::kinds::{Kind, is_like_a_snapshot};
 use crate::format::rdb::{RdbErrorKind, ReadOptions};
 use crate::persistence::judge::{Fault, Judged, Judging, Plan, judge};
 use crate::persistence::load::LoadError;
@@ -76,7 +76,10 @@ fn other_kind(bytes: &[u8], error: &LoadError) -> Option<(String, &'static str)>
             })
         }
         LoadError::Rdb(error) if matches!(error.kind, RdbErrorKind::NotRdb) => {
-            let kind = Kind::of(bytes)?;
+            let Some(kind) = Kind::of(bytes) else {
+                let is_other = !bytes.is_empty() && !is_like_a_snapshot(bytes);
+                return is_other.then(|| ("is not a snapshot: it does not begin as one".to_owned(), WANTED));
+            };
             let what = match &kind {
                 Kind::Valkey(_) | Kind::Compressed => kind.what(),
                 other => format!("{}, not a snapshot", other.what()),

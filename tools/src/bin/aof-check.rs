@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// Exit code: 0 sound, 1 torn or damaged, 2 wrong call or unreadable file. A torn end counts as damage here, though a
 /// start with `aof-load-truncated yes` cuts it.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, name = "aof-check")]
 struct Args {
     /// A data folder, an append-only folder, a manifest, or one log file (of servers before 7.0, too)
     #[arg(value_name = "DIR|MANIFEST|FILE")]
@@ -28,7 +28,7 @@ struct Args {
     #[arg(long, value_name = "T", value_parser = times::parse_ms, requires = "timeline")]
     until: Option<u64>,
     /// How many databases there may be
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     databases: u32,
     /// Print JSON
     #[arg(long)]

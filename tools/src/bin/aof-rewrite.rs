@@ -13,7 +13,7 @@ use std::process::ExitCode;
 ///
 /// Exit code: 0 done and proven, 1 the source is damaged, 2 wrong call, or a file could not be read or written.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, name = "aof-rewrite")]
 struct Args {
     /// A data folder, an append-only folder, or a manifest; or one file: a snapshot, or the append-only file of a server before 7.0
     dir: PathBuf,
@@ -24,7 +24,7 @@ struct Args {
     #[arg(long, value_enum, default_value_t = History::Drop)]
     history: History,
     /// How many databases there may be
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     databases: u32,
     /// Print JSON
     #[arg(long)]

@@ -5,6 +5,7 @@ use outrigger::backup::shelf::Retention;
 use outrigger::backup::{BackupError, Form};
 use outrigger::persistence::toolbox::ToolError;
 use outrigger_tools::backups::{BackupView, ListView, TakenView};
+use outrigger_tools::output::complain;
 use outrigger_tools::storage::{S3Options, Storage, StorageError, Wish};
 use outrigger_tools::{Progress, arguments, conclude, give_up_saying, schedule};
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ struct Args {
     #[command(flatten)]
     s3: S3Options,
     /// How many databases there may be
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     databases: u32,
     /// Print JSON
     #[arg(long)]
@@ -83,6 +84,8 @@ fn main() -> ExitCode {
     let args: Args = arguments();
     let storage = match Storage::open(&args.to, &args.s3, args.work.as_deref()) {
         Ok(storage) => storage,
+        // It may hold a password.
+        Err(error @ StorageError::Url(_)) => return fail(&args, Path::new("--to"), &error),
         Err(error) => return fail(&args, &args.to, &error),
     };
     match (&args.dir, &args.verify, args.schedule) {
@@ -97,7 +100,7 @@ fn fail(args: &Args, path: &Path, error: &StorageError) -> ExitCode {
     const NO_FILES: &str = "a primary writes no files: back up the data folder of its replica, once INFO there has \
                             outrigger_aof_phase:writing";
     let advice = match error.backup() {
-        Some(BackupError::Nothing(ToolError::NothingThere(_))) => NO_FILES,
+        Some(BackupError::Nothing(ToolError::NothingThere { seen: None, .. })) => NO_FILES,
         _ => error.advice(),
     };
     give_up_saying(args.json, path, error.is_damage(), error.to_string(), advice)
@@ -123,7 +126,10 @@ fn back_up(args: &Args, storage: &Storage, dir: &Path) -> ExitCode {
         match storage.retain(Retention { last, daily, weekly }) {
             Ok(removed) => view.removed = removed,
             Err(error) => {
-                eprintln!("{} is taken and good, but older ones could not be removed:", taken.path.display());
+                complain(&format!(
+                    "{} is taken and good, but older ones could not be removed:",
+                    taken.path.display()
+                ));
                 return fail(args, &args.to, &error);
             }
         }

@@ -5,6 +5,7 @@ use outrigger::remote::diff::DiffOptions;
 use outrigger::remote::toolbox::compare;
 use outrigger_tools::diff_view::DiffView;
 use outrigger_tools::{EXIT_USAGE, Progress, arguments, conclude, live};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Compares two data sets, key by key. Each is a dump file, a data folder (or its append-only folder, or a manifest), or a
@@ -20,9 +21,9 @@ use std::process::ExitCode;
 struct Args {
     /// The first: a path; or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:/SOCKET[?db=DB]. A password may also be in the
     /// environment, as REDISCLI_AUTH. With a database in the URL, only that is compared
-    a: String,
+    a: PathBuf,
     /// The second
-    b: String,
+    b: PathBuf,
     /// Keys to list; all are counted
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
@@ -31,7 +32,7 @@ struct Args {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     ttl_tolerance: u64,
     /// How many databases there may be in files
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     databases: u32,
     /// Print JSON
     #[arg(long)]
@@ -47,21 +48,16 @@ fn main() -> ExitCode {
         ttl_tolerance_ms: args.ttl_tolerance,
         databases: args.databases,
     };
-    let mut names = [args.a.clone(), args.b.clone()];
-    let mut places = Vec::new();
-    for name in &mut names {
-        match live::place(name) {
-            Ok((place, shown)) => {
-                *name = shown;
-                places.push(place);
-            }
-            Err(error) => return live::give_up_with(args.json, name, &error, EXIT_USAGE),
-        }
-    }
-    let [a, b] = [&places[0], &places[1]];
+    let (a, b) = match (live::place(&args.a), live::place(&args.b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(error), _) => return live::give_up_with(args.json, "A", &error, EXIT_USAGE),
+        (_, Err(error)) => return live::give_up_with(args.json, "B", &error, EXIT_USAGE),
+    };
+    let ((a, a_shown), (b, b_shown)) = (a, b);
+    let names = [a_shown, b_shown];
     let (reading, walking) = (Progress::start("reading"), Progress::counting("keys"));
     let done =
-        compare(a, b, &options, &|done, all| reading.at(done, all), &|done, all| walking.at(done, all));
+        compare(&a, &b, &options, &|done, all| reading.at(done, all), &|done, all| walking.at(done, all));
     reading.finish();
     walking.finish();
     match done {

@@ -3,6 +3,7 @@
 use clap::Parser;
 use outrigger::persistence::toolbox::programs::PROGRAMS;
 use outrigger_tools::generate::{KINDS, OPTION, generate, server_command};
+use outrigger_tools::output::complain;
 use outrigger_tools::{EXIT_SOUND, EXIT_USAGE, arguments};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_SOUND)
         }
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error);
             ExitCode::from(EXIT_USAGE)
         }
     }

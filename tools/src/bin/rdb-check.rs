@@ -5,6 +5,7 @@ use outrigger::persistence::toolbox::{
     AnalysisOptions, ExportFormat, analyze_snapshot, check_snapshot, export_snapshot,
 };
 use outrigger_tools::analyses::AnalysisView;
+use outrigger_tools::output::complain;
 use outrigger_tools::snapshots::SnapshotView;
 use outrigger_tools::{EXIT_DAMAGED, EXIT_SOUND, EXIT_USAGE, Progress, arguments, conclude, give_up};
 use std::io::{ErrorKind, IsTerminal};
@@ -16,12 +17,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// Exit code: 0 sound, 1 damaged, 2 wrong call or unreadable file.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, name = "rdb-check")]
 struct Args {
     /// The RDB file
     file: PathBuf,
     /// Refuse keys of databases that a server with so many does not have
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     databases: Option<u32>,
     /// Tell what takes the memory instead: the biggest keys, and sums by type, prefix and time left
     #[arg(long, conflicts_with_all = ["export", "databases"])]
@@ -118,19 +119,19 @@ fn export(args: &Args, format: Export) -> ExitCode {
         // A reader that went away, as `head` does, is no error.
         (Some(error), _) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(EXIT_SOUND),
         (Some(error), _) => {
-            eprintln!("the keys cannot be written: {error}; {} keys were", report.keys);
+            complain(&format!("the keys cannot be written: {error}; {} keys were", report.keys));
             ExitCode::from(EXIT_USAGE)
         }
         (None, Some(fault)) => {
-            eprintln!(
+            complain(&format!(
                 "DAMAGED: {}: {fault}\n  the {} keys before it were written; `rdb-check FILE` tells more",
                 args.file.display(),
                 report.keys
-            );
+            ));
             ExitCode::from(EXIT_DAMAGED)
         }
         (None, None) => {
-            eprintln!("{} keys, {} bytes", report.keys, report.bytes);
+            complain(&format!("{} keys, {} bytes", report.keys, report.bytes));
             ExitCode::from(EXIT_SOUND)
         }
     }

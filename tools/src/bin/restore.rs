@@ -7,7 +7,7 @@ use outrigger::remote::is_url;
 use outrigger::remote::toolbox::FromFiles;
 use outrigger_tools::storage::{S3Options, is_s3, open_source};
 use outrigger_tools::{
-    EXIT_USAGE, Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
+    Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ use std::process::ExitCode;
 /// Exit code: 0 done and proven, 1 the source is damaged before the target, or the server does not hold what it was sent; 2
 /// wrong call, nothing matches, or a file or server could not be read or written.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, name = "restore")]
 struct Args {
     /// A data folder, an append-only folder (of an earlier generation, too), a manifest, or a backup: its folder or its archive.
     /// Or one file: a snapshot, or the append-only file of a server before 7.0. An archive in S3-compatible storage,
@@ -57,7 +57,7 @@ struct Args {
     #[arg(long, value_name = "FOLDER")]
     work: Option<PathBuf>,
     /// How many databases there may be
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     databases: u32,
     /// Print JSON
     #[arg(long)]
@@ -97,8 +97,15 @@ fn main() -> ExitCode {
         None => None,
     };
     if let (None, Some(option)) = (&server, args.server.misplaced()) {
-        eprintln!("{option} is for a running server, and {} is a folder", args.into.display());
-        return ExitCode::from(EXIT_USAGE);
+        let text = format!("{option} is for a running server, and {} is a folder", args.into.display());
+        return give_up_saying(args.json, &args.into, false, text, live::HOW_TO_NAME);
+    }
+    if server.is_none() && live::is_address(&args.into) {
+        let text = format!(
+            "{} looks like a server's address, and would be the name of a folder",
+            args.into.display()
+        );
+        return give_up_saying(args.json, &args.into, false, text, live::HOW_TO_NAME);
     }
     let progress = Progress::start("restoring");
     // What is in a bucket has no folder: the present one takes its place.

@@ -1,6 +1,7 @@
 //! What `aof-rewrite` and `restore` print.
 
 use super::{Moment, Place, Torn};
+use crate::output;
 use outrigger::persistence::offline::{Match, Restored, StoppedBefore};
 use outrigger::persistence::recovery::LoadedFrom;
 use serde::Serialize;
@@ -11,8 +12,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Serialize)]
 pub struct RestoredView {
     /// The source.
+    #[serde(serialize_with = "output::path")]
     pub from: PathBuf,
     /// The new data folder.
+    #[serde(serialize_with = "output::path")]
     pub into: PathBuf,
     /// The place in history of the new folder.
     pub place: Place,
@@ -49,6 +52,7 @@ pub struct Command {
     /// The offset before it (or its transaction).
     pub offset: Option<u64>,
     /// The log file.
+    #[serde(serialize_with = "output::path")]
     pub file: PathBuf,
     /// Where it (or its transaction) begins in the file.
     pub byte: u64,

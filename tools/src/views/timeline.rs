@@ -1,6 +1,7 @@
 //! What `aof-check --timeline` prints.
 
 use super::Moment;
+use crate::output;
 use outrigger::persistence::timeline::{Row, Timeline};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -69,6 +70,7 @@ pub struct EventView {
     /// Keys that it names to be removed.
     pub keys: u64,
     /// The log file.
+    #[serde(serialize_with = "output::path")]
     pub file: PathBuf,
     /// Where it begins in the file.
     pub byte: u64,

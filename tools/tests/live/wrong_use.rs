@@ -44,8 +44,8 @@ fn calls_of_restore() {
         ends_with(2, RESTORE, &[shown(&dir), "--into", &primary.url(), "--resume-file", shown(&other)]);
     assert!(text.contains("is something else"), "{text}");
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "dear\n");
-    let damaged = ends_with(1, RESTORE, &[shown(&other), "--into", &primary.url()]);
-    assert!(damaged.contains("letters"), "{damaged}");
+    let no_state = ends_with(2, RESTORE, &[shown(&other), "--into", &primary.url()]);
+    assert!(no_state.contains("letters is neither a snapshot"), "{no_state}");
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod refused;
 #[path = "../../../tests/support/scale.rs"]
 mod scale;
 mod support;
+mod wrong;
