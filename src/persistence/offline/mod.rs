@@ -304,14 +304,12 @@ impl Offline<'_> {
         // A place that cannot be written to is known before the source is read, which may take its time.
         let made: Vec<&Path> =
             into.dir().ancestors().take_while(|dir| self.disk.list_dir(dir).is_err()).collect();
-        let done = match self.disk.create_dir_all(into.dir()) {
-            Ok(()) => self.restore_into(from, into, wanted),
-            Err(error) => Err(error.into()),
-        };
-        if done.is_err() {
-            made.into_iter().for_each(|dir| drop(self.disk.remove_dir(dir)));
-        }
-        done
+        let clear = || made.iter().for_each(|dir| drop(self.disk.remove_dir(dir)));
+        let probed = self.disk.create_dir_all(into.dir());
+        // A call that is killed while it reads leaves nothing.
+        clear();
+        probed?;
+        self.restore_into(from, into, wanted).inspect_err(|_| clear())
     }
 
     fn restore_into(&self, from: &Origin, into: &Names, wanted: &Wanted) -> Result<Restored, OfflineError> {
