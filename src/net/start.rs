@@ -28,6 +28,11 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     let CommandLine { config, file } = line;
     let _ = crate::sys::process::raise_open_files(u64::from(config.maxclients) + 128);
     let _ = crate::sys::process::survive_file_size_limit();
+    if config.disable_thp && crate::sys::process::disable_huge_pages().is_err() {
+        tracing::warn!(
+            "the kernel does not let huge pages be disabled for this process: snapshots may copy more memory"
+        );
+    }
     let primary = config.replicaof.clone();
     let starts_new = config.start_new_history;
     let count = config.io_threads;

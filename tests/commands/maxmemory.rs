@@ -156,3 +156,18 @@ fn a_limit_set_in_a_transaction_takes_effect_behind_it() {
     assert_eq!(client.cmd("EXEC").as_slice().map(<[_]>::len), Some(3));
     wait_for("the key to go", Duration::from_secs(20), || client.int("DBSIZE") == 0);
 }
+
+#[test]
+fn the_kernel_is_asked_for_no_huge_pages_unless_that_is_forbidden() {
+    let uses_them = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the status of a process");
+        let told = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"))?;
+        Some(told.trim() == "1")
+    };
+    let Some(inherited) = uses_them(std::process::id()) else {
+        eprintln!("SKIPPED: this kernel does not tell whether a process may have huge pages");
+        return;
+    };
+    assert_eq!(uses_them(Server::ours(&[]).pid()), Some(false));
+    assert_eq!(uses_them(Server::ours(&["--disable-thp", "no"]).pid()), Some(inherited));
+}

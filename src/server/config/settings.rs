@@ -264,6 +264,7 @@ settings! {
     port: u16 = 6379,
     bind: Vec<String> = vec!["*".to_owned(), "-::*".to_owned()],
     protected_mode: bool = true,
+    disable_thp: bool = true,
     tcp_backlog: u32 = 511,
     timeout_seconds: u32 = 0,
     tcp_keepalive_seconds: u32 = 300,

@@ -51,7 +51,6 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     fixed("crash-log-enabled", "yes", &["no"]),
     fixed("crash-memcheck-enabled", "yes", &["no"]),
     fixed("daemonize", "no", &[]).immutable(),
-    fixed("disable-thp", "yes", &["no"]).immutable(),
     fixed("enable-module-command", "no", &[]).immutable(),
     fixed("ignore-warnings", "", &[]),
     fixed("io-threads-do-reads", "yes", &["no"]).immutable(),

@@ -61,6 +61,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     .default_note("by role: `no` on a primary, `yes` on a replica"),
     word!("role-persistence", role_persistence: RolePersistence, "`auto`: the role decides what is written unless `appendonly` or `save` is set. `off`: stock Redis's defaults.").immutable(),
     yes_no!("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, "Refuse writes after a failed snapshot while save rules are set."),
+    yes_no!("disable-thp", disable_thp, "Have the kernel use no huge pages, of which a write beside a child's snapshot copies 2 MiB at once.").immutable(),
     yes_no!("rdbcompression", rdbcompression, "Compress long strings in snapshots."),
     yes_no!("rdbchecksum", rdbchecksum, "Put a checksum at the end of snapshots, and verify it.").immutable(),
     file_name!("appendfilename", appendfilename, "Start of the names of the append-only files and their manifest.").immutable(),
