@@ -201,6 +201,16 @@ struct Tally {
     only_run: usize,
 }
 
+/// Whether a command of the log did not work with the data that there was.
+fn is_refusal(error: &RecoveryError) -> bool {
+    matches!(&*error.kind, RecoveryErrorKind::Command(ApplyError::Refused { .. }))
+}
+
+/// Whether a load comes to `one` before `other`. Files of a log are named by their numbers.
+fn is_before(one: &RecoveryError, other: &RecoveryError) -> bool {
+    (&one.file, one.offset) < (&other.file, other.offset)
+}
+
 fn judge(disk: &FaultDisk, is_single: bool, what: &str, tally: &mut Tally) {
     let report: Result<Report, _> = match is_single {
         true => verify_file(disk, Path::new(SINGLE)),
@@ -211,6 +221,10 @@ fn judge(disk: &FaultDisk, is_single: bool, what: &str, tally: &mut Tally) {
         Err(error) => Some(error),
     };
     match (load(disk), problem) {
+        // Without seals, the load may be stopped earlier, by what only running a command shows.
+        (Err(error), Some(problem)) if is_refusal(&error) && is_before(&error, problem) => {
+            tally.only_run += 1
+        }
         (Err(error), Some(problem)) => {
             assert_eq!(error.to_string(), problem.to_string(), "{what}: checker and load differ");
             let placed = matches!(
@@ -225,8 +239,7 @@ fn judge(disk: &FaultDisk, is_single: bool, what: &str, tally: &mut Tally) {
             if cut.is_some() { tally.torn += 1 } else { tally.sound += 1 }
         }
         (Err(error), None) => {
-            let is_run = matches!(&*error.kind, RecoveryErrorKind::Command(ApplyError::Refused { .. }));
-            assert!(is_run, "{what}: the checker is content, and the load says: {error}");
+            assert!(is_refusal(&error), "{what}: the checker is content, and the load says: {error}");
             tally.only_run += 1;
         }
         (Ok(_), Some(problem)) => panic!("{what}: loaded, and the checker says: {problem}"),
