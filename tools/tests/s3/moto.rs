@@ -125,6 +125,15 @@ impl Bucket {
         self.texts("?uploads", "UploadId")
     }
 
+    /// How many parts the uploads hold that have begun and not ended.
+    pub fn parts(&self) -> usize {
+        let (keys, uploads) = (self.texts("?uploads", "Key"), self.uploads());
+        assert_eq!(keys.len(), uploads.len());
+        let of =
+            |(key, id): (&String, &String)| self.texts(&format!("/{key}?uploadId={id}"), "PartNumber").len();
+        keys.iter().zip(&uploads).map(of).sum()
+    }
+
     pub fn get(&self, key: &str) -> Vec<u8> {
         let (status, body) = self.request("GET", &format!("/{key}"), b"");
         assert_eq!(status, 200, "{key}");
