@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::format::archive::ArchiveError;
 use crate::persistence::offline::Fingerprint;
-use crate::persistence::recovery::{RecoveryError, RecoveryErrorKind};
+use crate::persistence::recovery::RecoveryError;
 use crate::persistence::toolbox::{NOT_WRITABLE, ToolError, advice_for};
 use crate::sys::DiskError;
 use crate::sys::lock::LockError;
@@ -140,10 +140,7 @@ impl From<DiskError> for BackupError {
 
 impl From<RecoveryError> for BackupError {
     fn from(error: RecoveryError) -> Self {
-        match *error.kind {
-            RecoveryErrorKind::Disk(error) => BackupError::Disk { error },
-            kind => BackupError::Source(RecoveryError { kind: Box::new(kind), ..error }),
-        }
+        error.into_disk().map_or_else(BackupError::Source, BackupError::from)
     }
 }
 

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::names::Names;
 use super::offline::{OfflineError, Origin};
-use super::recovery::{RecoveryError, RecoveryErrorKind};
+use super::recovery::RecoveryError;
 use crate::sys::{Disk, DiskError, DiskOp, EntryKind, FileEntry, RealDisk};
 
 pub use log::{check_log, inspect_log, restore, rewrite};
@@ -86,10 +86,7 @@ fn but(seen: Option<&Path>) -> String {
 
 impl From<RecoveryError> for ToolError {
     fn from(error: RecoveryError) -> Self {
-        match *error.kind {
-            RecoveryErrorKind::Disk(error) => ToolError::Disk(error),
-            kind => ToolError::Source(RecoveryError { kind: Box::new(kind), ..error }),
-        }
+        error.into_disk().map_or_else(ToolError::Source, ToolError::Disk)
     }
 }
 

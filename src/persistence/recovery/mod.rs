@@ -64,6 +64,17 @@ impl RecoveryError {
     pub(super) fn new(file: PathBuf, offset: Option<u64>, kind: RecoveryErrorKind) -> Self {
         RecoveryError { file, offset, kind: Box::new(kind) }
     }
+
+    /// The disk's error, if that is what it is; else itself.
+    ///
+    /// # Errors
+    /// It is about something else than the disk.
+    pub fn into_disk(self) -> Result<DiskError, RecoveryError> {
+        match *self.kind {
+            RecoveryErrorKind::Disk(error) => Ok(error),
+            kind => Err(RecoveryError { kind: Box::new(kind), ..self }),
+        }
+    }
 }
 
 impl From<DiskError> for RecoveryError {

@@ -22,9 +22,8 @@ pub(super) fn state(path: &Path) -> Result<(), ToolError> {
     }
     let (what, next) = match Kind::of(&head) {
         Some(Kind::Log) => return Ok(()),
-        Some(kind @ (Kind::Valkey(_) | Kind::Compressed)) => (kind.what(), kind.next(WANTED)),
         Some(Kind::Manifest) => (Kind::Manifest.what(), "name the folder that it lies in"),
-        Some(kind) => (format!("{}, not a snapshot or an append-only file", kind.what()), kind.next(WANTED)),
+        Some(kind) => (kind.and_not("a snapshot or an append-only file"), kind.next(WANTED)),
         None => ("is neither a snapshot nor an append-only file".to_owned(), WANTED),
     };
     Err(ToolError::WrongFile { path: path.to_owned(), what, next })
@@ -88,6 +87,14 @@ impl Kind {
             Kind::Archive => "is a backup of `outrigger backup`".to_owned(),
             Kind::Compressed => "is compressed as a whole (gzip, zstd or lz4)".to_owned(),
             Kind::Text => "is a text".to_owned(),
+        }
+    }
+
+    /// As [`Kind::what`], and what it is not, unless it may hold just that.
+    pub(super) fn and_not(&self, wanted: &str) -> String {
+        match self {
+            Kind::Valkey(_) | Kind::Compressed => self.what(),
+            other => format!("{}, not {wanted}", other.what()),
         }
     }
 

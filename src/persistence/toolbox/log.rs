@@ -47,8 +47,7 @@ fn wrong_file(path: &Path, report: &Report) -> Result<Option<ToolError>, ToolErr
     let bytes = RealDisk.read_sealed(path)?;
     let (what, next) = match Kind::of(&bytes) {
         Some(Kind::Log) => return Ok(None),
-        Some(kind @ (Kind::Valkey(_) | Kind::Compressed)) => (kind.what(), kind.next(WANTED)),
-        Some(kind) => (format!("{}, not an append-only file", kind.what()), kind.next(WANTED)),
+        Some(kind) => (kind.and_not("an append-only file"), kind.next(WANTED)),
         None => ("is not an append-only file: no command can be made out in it".to_owned(), WANTED),
     };
     Ok(Some(ToolError::WrongFile { path: path.to_owned(), what, next }))

@@ -80,11 +80,7 @@ fn other_kind(bytes: &[u8], error: &LoadError) -> Option<(String, &'static str)>
                 let is_other = !bytes.is_empty() && !is_like_a_snapshot(bytes);
                 return is_other.then(|| ("is not a snapshot: it does not begin as one".to_owned(), WANTED));
             };
-            let what = match &kind {
-                Kind::Valkey(_) | Kind::Compressed => kind.what(),
-                other => format!("{}, not a snapshot", other.what()),
-            };
-            Some((what, kind.next(WANTED)))
+            Some((kind.and_not("a snapshot"), kind.next(WANTED)))
         }
         _ => None,
     }
