@@ -1,4 +1,4 @@
-//! The primary's side of replication: a connection that turned out to be a replica's.
+//! The primary's side of replication: a connection that turned out to be a replica's, or of one that wants a snapshot only.
 
 use super::connection::Connection;
 use crate::base::random::Rng;
@@ -20,15 +20,20 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Feeds a replica until it goes away.
 pub(super) async fn feed(connection: &mut Connection, start: FeedStart) -> io::Result<()> {
-    let mut fed = Feed::new(connection.node(), connection.session());
+    let mut fed;
     match start {
+        FeedStart::OnlySnapshot => return give_snapshot(connection).await,
         FeedStart::Partial { position, lineage } => {
+            fed = Feed::new(connection.node(), connection.session());
             fed.read_from(position, lineage)?;
             fed.online();
             connection.flush().await?;
             tracing::info!(replica = %fed.replica.ip, port = fed.replica.port, position, "partial sync");
         }
-        FeedStart::Full { answer } => full_sync(connection, &mut fed, answer).await?,
+        FeedStart::Full { answer } => {
+            fed = Feed::new(connection.node(), connection.session());
+            full_sync(connection, &mut fed, answer).await?;
+        }
     }
     stream(connection, &fed).await
 }
@@ -41,7 +46,7 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
         true => None,
         false => Some(alive(connection, node.replicas.syncs.gather()).await??),
     };
-    let mut snapshot = sync::join(&node);
+    let mut snapshot = sync::join(&node, true);
     let Piece::Begin(place) = next_piece(connection, &mut snapshot).await? else {
         return Err(io::Error::other("the snapshot has no beginning"));
     };
@@ -55,12 +60,7 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
             .extend_from_slice(format!("+FULLRESYNC {} {}\r\n", place.lineage, place.offset).as_bytes());
     }
     match gathering {
-        None => {
-            let mark = Rng::from_os().hex(MARK_DIGITS);
-            connection.output().extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
-            relay(connection, &mut snapshot).await?;
-            connection.output().extend_from_slice(mark.as_bytes());
-        }
+        None => send_marked(connection, &mut snapshot).await?,
         Some(gathering) => {
             let whole = collect(connection, &mut snapshot, &gathering).await?;
             connection.output().extend_from_slice(format!("${}\r\n", whole.len()).as_bytes());
@@ -75,6 +75,51 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
     }
     fed.online();
     Ok(())
+}
+
+/// Gives a snapshot to one who goes on from another node's log: it is none of this node's replicas.
+async fn give_snapshot(connection: &mut Connection) -> io::Result<()> {
+    let node = connection.node().clone();
+    let joiner = connection.session().info.addr.clone();
+    let mut snapshot = sync::join(&node, false);
+    let Piece::Begin(place) = next_piece(connection, &mut snapshot).await? else {
+        return Err(io::Error::other("the snapshot has no beginning"));
+    };
+    tracing::info!(%joiner, offset = place.offset, "giving a snapshot to a replica of this node's primary");
+    connection
+        .output()
+        .extend_from_slice(format!("+FULLRESYNC {} {}\r\n", place.lineage, place.offset).as_bytes());
+    let given = async {
+        send_marked(connection, &mut snapshot).await?;
+        connection.flush().await
+    };
+    match given.await {
+        Ok(()) => {
+            add(&node.replicas.referrals.given, 1);
+            tracing::info!(%joiner, offset = place.offset, "the snapshot was sent");
+            wait_for_end(connection).await
+        }
+        Err(error) => {
+            tracing::warn!(%joiner, %error, "the snapshot was not sent to its end");
+            Err(error)
+        }
+    }
+}
+
+/// Sends a snapshot up to a mark, which stays in the output.
+async fn send_marked(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<()> {
+    let mark = Rng::from_os().hex(MARK_DIGITS);
+    connection.output().extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
+    relay(connection, snapshot).await?;
+    connection.output().extend_from_slice(mark.as_bytes());
+    Ok(())
+}
+
+/// Waits until the other side has what was sent, and ends the connection.
+async fn wait_for_end(connection: &mut Connection) -> io::Result<()> {
+    let patience = Duration::from_secs(u64::from(connection.node().config().repl_timeout_seconds).max(1));
+    let gone = async { while connection.read_commands().await.is_ok() {} };
+    Ok(tokio::time::timeout(patience, gone).await?)
 }
 
 /// What comes next of a snapshot.

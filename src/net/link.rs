@@ -1,13 +1,15 @@
 //! The replica's side of replication: the link to the primary.
 
+use super::fetch::fetch;
 use super::peer::Peer;
 use crate::resp::RespValue;
 use crate::server::Node;
 use crate::server::replication::follow::{
-    Hello, Next, established, hello, judge_answer, psync_request, refuse, refuse_lower,
+    Hello, Next, Offer, established, hello, judge_answer, psync_request, refuse, refuse_lower,
 };
 use crate::server::replication::incoming::{Incoming, Received, replace_history};
 use crate::server::replication::intake::BaseFile;
+use crate::server::replication::joining;
 use crate::server::replication::resync;
 use crate::server::replication::stream::Stream;
 use crate::server::replication::{LinkPhase, Target, own_place};
@@ -92,32 +94,35 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     let mut peer = Peer::connect(node, &target.address, patience).await?;
     peer.expect_ok(&[b"PING"]).await?;
     introduce(node, &mut peer).await?;
-    let Some(info) = meet(node, &mut peer, target).await? else { return Ok(REFUSED_PAUSE_MS) };
+    let Some(mut info) = meet(node, &mut peer, target).await? else { return Ok(REFUSED_PAUSE_MS) };
     let own = own_place(node);
     if let Some(wait_ms) = resync::put_off(node, own, &info) {
         return Ok(wait_ms);
     }
-    let (lineage, next) = psync_request(own);
-    let psync: [&[u8]; 4] = [b"PSYNC", lineage.as_bytes(), next.as_bytes(), b"FAILOVER"];
-    let words = if node.failover.asks(target.order) { 4 } else { 3 };
-    peer.send(&psync[..words]).await?;
-    let answer = peer.line().await?;
-    match judge_answer(node, target, own, &answer, &info)? {
+    if joining::takes_part(node, &info) {
+        let capa: [&[u8]; 3] = [b"REPLCONF", b"capa", joining::GIVES_SNAPSHOTS.as_bytes()];
+        peer.command(&capa).await?;
+    }
+    let mut next = ask(node, &mut peer, target, &info, joining::last_word(node, target, &info)).await?;
+    if let Next::Elsewhere(referral) = next {
+        begin_full_sync(node);
+        if !fetch(node, &mut peer, target, &referral, &info).await? {
+            return Ok(REFUSED_PAUSE_MS);
+        }
+        node.role.resync.follows(resync::now_ms(node));
+        // What was told of this node's history is past.
+        let Some(met) = meet(node, &mut peer, target).await? else { return Ok(REFUSED_PAUSE_MS) };
+        info = met;
+        next = ask(node, &mut peer, target, &info, None).await?;
+    }
+    match next {
         Next::Stream => {}
         Next::Refused => return Ok(REFUSED_PAUSE_MS),
+        Next::Elsewhere(_) => return Err(io::Error::other("sent elsewhere although that was not asked for")),
         Next::Snapshot(offer) => {
-            node.role.set_phase(LinkPhase::Sync, node.now_ms());
-            node.role.set_sync_unfinished(true);
-            node.role.resync.begins(resync::now_ms(node));
-            tracing::info!(primary = %target.address, offset = offer.place.offset, "full sync: receiving a snapshot");
-            let base = node.durability.base_for_sync(node).map_err(io::Error::other)?;
-            let received = receive_snapshot(node, &mut peer, base).await?;
-            if let Err(text) = node.durability.archive_tail(node, &offer.history()).await {
-                refuse(node, target, text);
+            if !take_snapshot(node, &mut peer, target, &offer).await? {
                 return Ok(REFUSED_PAUSE_MS);
             }
-            replace_history(node, received, &offer, target.order).await?;
-            node.role.resync.follows(resync::now_ms(node));
         }
     }
     established(node, target.order)?;
@@ -126,6 +131,49 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     link_state_changed(node, true);
     *attempt = 0;
     apply_stream(node, peer, target.order).await.map(|()| 0)
+}
+
+/// Asks the primary to go on where this node stands.
+async fn ask(
+    node: &Node,
+    peer: &mut Peer,
+    target: &Target,
+    info: &str,
+    last_word: Option<&str>,
+) -> io::Result<Next> {
+    let own = own_place(node);
+    let (lineage, next) = psync_request(own);
+    let mut psync: Vec<&[u8]> = vec![b"PSYNC", lineage.as_bytes(), next.as_bytes()];
+    psync.extend(last_word.map(str::as_bytes));
+    peer.send(&psync).await?;
+    judge_answer(node, target, own, &peer.line().await?, info)
+}
+
+fn begin_full_sync(node: &Node) {
+    node.role.set_phase(LinkPhase::Sync, node.now_ms());
+    node.role.set_sync_unfinished(true);
+    node.role.resync.begins(resync::now_ms(node));
+}
+
+/// Takes the primary's own snapshot; false if it is refused after all.
+async fn take_snapshot(
+    node: &Arc<Node>,
+    peer: &mut Peer,
+    target: &Target,
+    offer: &Offer,
+) -> io::Result<bool> {
+    begin_full_sync(node);
+    tracing::info!(primary = %target.address, offset = offer.place.offset, "full sync: receiving a snapshot");
+    let base = node.durability.base_for_sync(node).map_err(io::Error::other)?;
+    let received = receive_snapshot(node, peer, base).await?;
+    if let Err(text) = node.durability.archive_tail(node, &offer.history()).await {
+        refuse(node, target, text);
+        return Ok(false);
+    }
+    replace_history(node, received, offer, target.order).await?;
+    node.role.joining.took_from_primary(&target.address);
+    node.role.resync.follows(resync::now_ms(node));
+    Ok(true)
 }
 
 pub(super) async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {

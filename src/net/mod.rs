@@ -6,6 +6,7 @@
 pub mod claim;
 mod connection;
 mod feed;
+mod fetch;
 mod hold;
 pub mod link;
 mod migrate;

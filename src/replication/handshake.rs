@@ -2,6 +2,7 @@
 
 use super::guard::{Offer, PeerAnswer, Place, Standing};
 use super::log::History;
+use super::referral::Referral;
 use super::{Epoch, Lineage};
 use std::collections::HashMap;
 
@@ -12,6 +13,8 @@ pub enum PsyncReply {
     Continue(Option<Lineage>),
     /// A snapshot follows; it stands at this place.
     FullResync(Place),
+    /// Take the snapshot from another replica, and come back with it.
+    Referred(Referral),
     /// Not now: ask again later. The text says why.
     TryAgain(String),
     /// The peer does not know PSYNC or will not have us. The text says why.
@@ -30,6 +33,9 @@ pub fn read_psync_reply(line: &str) -> PsyncReply {
         if let (Some(lineage), Some(offset)) = (lineage, offset) {
             return PsyncReply::FullResync(Place { lineage, offset });
         }
+    }
+    if let Some(referral) = line.strip_prefix('+').and_then(Referral::parse) {
+        return PsyncReply::Referred(referral);
     }
     let text = line.trim_start_matches(['-', '+']).to_string();
     let again = ["NOMASTERLINK", "LOADING", "FENCED", "BUSY"].iter().any(|code| text.starts_with(code));
@@ -176,6 +182,9 @@ mod tests {
         let full = read_psync_reply(&format!("+FULLRESYNC {ID} 77"));
         assert_eq!(full, PsyncReply::FullResync(Place { lineage: id.unwrap(), offset: 77 }));
         assert!(matches!(read_psync_reply("+FULLRESYNC x 77"), PsyncReply::Refused(_)));
+        let referred = read_psync_reply(&format!("+REFER host 7001 {ID} 77 2"));
+        assert!(matches!(referred, PsyncReply::Referred(referral) if referral.port == 7001));
+        assert!(matches!(read_psync_reply(&format!("+REFER host x {ID} 77 2")), PsyncReply::Refused(_)));
         assert!(matches!(read_psync_reply("-NOMASTERLINK Can't SYNC"), PsyncReply::TryAgain(_)));
         assert!(matches!(read_psync_reply("-ERR unknown command"), PsyncReply::Refused(_)));
     }

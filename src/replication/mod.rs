@@ -8,6 +8,8 @@ pub mod guard;
 pub mod handshake;
 pub mod held;
 pub mod log;
+pub mod referral;
+pub mod reserve;
 pub mod tail;
 
 pub use crate::format::aof::seal::{Epoch, Lineage};

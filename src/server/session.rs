@@ -4,6 +4,7 @@ use super::clients::ClientInfo;
 use super::command_stats::Tally;
 use super::later::Waiting;
 use super::replication::acks::SessionAcks;
+use super::replication::refer::Reserved;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
 use crate::command::context::PastDue;
@@ -54,6 +55,8 @@ pub struct PeerFacts {
     pub capa_eof: bool,
     /// REPLCONF capa psync2.
     pub capa_psync2: bool,
+    /// REPLCONF capa outrigger-gives-snapshots.
+    pub gives_snapshots: bool,
     /// What it told of the history that it holds, if it is one of ours.
     pub told: Told,
 }
@@ -78,6 +81,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What the peer told for replication.
     pub peer: PeerFacts,
+    /// What is kept of the log for the replica that this peer is to become.
+    pub reserved: Option<Reserved>,
     /// The log position of its last write, for WAIT.
     pub last_write: u64,
     /// What it wants of durability.
@@ -117,6 +122,7 @@ impl Session {
             no_touch: false,
             reply_mode: ReplyMode::On,
             peer: PeerFacts::default(),
+            reserved: None,
             last_write: 0,
             acks: SessionAcks::default(),
             now_ms: 0,
@@ -129,6 +135,14 @@ impl Session {
             rng: Rng::from_os(),
             effects: Effects::default(),
             past_due: Vec::new(),
+        }
+    }
+
+    /// The address that the peer announces as a replica, or the one it comes from.
+    pub fn peer_host(&self) -> String {
+        match self.peer.ip_address.is_empty() {
+            true => self.info.addr.host(),
+            false => self.peer.ip_address.clone(),
         }
     }
 

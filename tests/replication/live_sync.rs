@@ -13,6 +13,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Members of the values that are large enough to be sent in pieces.
 const MEMBERS: usize = 20_000;
+/// So that no PING moves the offset while large data are compared on a busy machine.
+const STEADY: [&str; 2] = ["--repl-ping-replica-period", "50"];
 
 /// Fills databases 0 and 5 with keys of every type, some of them large.
 fn fill(client: &mut Client) {
@@ -105,7 +107,7 @@ fn assert_no_child(client: &mut Client) {
 
 #[test]
 fn full_syncs_under_writes_of_every_type_end_equal_and_fork_nothing() {
-    let primary = primary(&[]);
+    let primary = primary(&["--replica-sync-source", "primary"]);
     let mut client = primary.client();
     fill(&mut client);
     let stop = Arc::new(AtomicBool::new(false));
@@ -131,7 +133,7 @@ fn full_syncs_under_writes_of_every_type_end_equal_and_fork_nothing() {
 
 #[test]
 fn replicas_that_ask_before_it_begins_share_a_snapshot() {
-    let primary = primary(&["--repl-diskless-sync-delay", "2"]);
+    let primary = primary(&["--repl-diskless-sync-delay", "2", "--replica-sync-source", "primary"]);
     let mut client = primary.client();
     client.ok("SET key value");
     let target = address(&primary);
@@ -163,7 +165,7 @@ fn deaf_replica(primary: &Server) -> Client {
 
 #[test]
 fn writers_of_large_values_do_not_wait_for_a_replica_that_does_not_read() {
-    let primary = primary(&[]);
+    let primary = primary(&STEADY);
     let mut client = primary.client();
     let value = "v".repeat(200_000);
     let keys: Vec<Vec<String>> =
@@ -200,7 +202,7 @@ fn writers_of_large_values_do_not_wait_for_a_replica_that_does_not_read() {
 
 #[test]
 fn a_snapshot_for_which_too_much_must_be_kept_is_given_up_and_the_next_is_whole() {
-    let primary = primary(&[]);
+    let primary = primary(&STEADY);
     let mut client = primary.client();
     let value = "v".repeat(1_000_000);
     let set = |n: usize, end: &str| vec!["SET".to_string(), format!("key:{n}"), format!("{value}{end}")];
@@ -219,7 +221,7 @@ fn a_snapshot_for_which_too_much_must_be_kept_is_given_up_and_the_next_is_whole(
 
 #[test]
 fn a_replica_serves_a_sync_without_a_child_too() {
-    let primary = primary(&[]);
+    let primary = primary(&STEADY);
     fill(&mut primary.client());
     let middle = super::replica(&primary, &["--appendonly", "no", "--save", ""]);
     in_step(&primary, &middle);

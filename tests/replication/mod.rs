@@ -10,6 +10,8 @@ mod field_times;
 mod flapping;
 mod guard;
 mod interop;
+mod joins;
+mod joins_failing;
 mod live_sync;
 mod orders;
 mod replica;

@@ -7,6 +7,7 @@ pub mod rng;
 mod scale;
 pub mod server;
 pub mod slow_disk;
+pub mod tap;
 pub mod traffic;
 
 pub use client::Client;

@@ -4,12 +4,13 @@ use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
 use crate::replication::Lineage;
+use crate::replication::referral::{GIVES_SNAPSHOTS, MAY_REFER, ONLY_SNAPSHOT, STILL_JOINING};
 use crate::server::clients::ClientKind;
 use crate::server::config::Address;
 use crate::server::dispatch::Next;
 use crate::server::replication::wait::{WaitFor, wait_reply};
 use crate::server::replication::{FeedStart, PsyncDecision, decide_psync};
-use crate::server::replication::{failover, takeover};
+use crate::server::replication::{failover, refer, takeover};
 use crate::server::stats::add;
 
 pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
@@ -185,10 +186,17 @@ fn psync(call: &mut Call<'_, '_>) -> Next {
     {
         return call.error(text);
     }
+    let word = call.args.get(3).copied().unwrap_or_default();
+    if word.eq_ignore_ascii_case(ONLY_SNAPSHOT.as_bytes()) {
+        return only_snapshot(call, offset);
+    }
     let told_epoch = call.session.peer.told.epoch();
     match decide_psync(&call.node.log, call.args[1], offset, told_epoch) {
         PsyncDecision::Continue { position, lineage } => {
             add(&call.node.stats.sync_partial_ok, 1);
+            if call.session.reserved.is_some() {
+                add(&call.node.replicas.referrals.back, 1);
+            }
             let text = match call.session.peer.capa_psync2 {
                 true => format!("CONTINUE {lineage}"),
                 false => "CONTINUE".into(),
@@ -201,10 +209,31 @@ fn psync(call: &mut Call<'_, '_>) -> Next {
             if call.args[1] != b"?" {
                 add(&call.node.stats.sync_partial_err, 1);
             }
+            if word.eq_ignore_ascii_case(MAY_REFER.as_bytes())
+                && let Some(referral) = refer::refer(call.node, call.session)
+            {
+                call.reply().simple(referral.line());
+                return Next::Continue;
+            }
             call.session.info.set_kind(ClientKind::Replica);
             Next::Feed(FeedStart::Full { answer: true })
         }
     }
+}
+
+/// PSYNC's word SNAPSHOT: a replica of this node's primary wants a snapshot of what it named, and then goes on there.
+fn only_snapshot(call: &mut Call<'_, '_>, offset: i64) -> Next {
+    let lineage = Lineage::parse(call.args[1]);
+    let refused = match call.session.peer.capa_eof {
+        true => refer::may_give(call.node, lineage, offset).err(),
+        false => Some("it must be able to read a snapshot up to a mark".into()),
+    };
+    if let Some(why) = refused {
+        tracing::warn!(joiner = %call.session.info.addr, %why, "a replica's request for a snapshot was refused");
+        return call.error(format!("NOSNAPSHOT {why}"));
+    }
+    call.session.info.set_kind(ClientKind::Replica);
+    Next::Feed(FeedStart::OnlySnapshot)
 }
 
 fn sync(call: &mut Call<'_, '_>) -> Next {
@@ -234,7 +263,9 @@ fn replconf(call: &mut Call<'_, '_>) -> Next {
             b"ip-address" => peer.ip_address = text,
             b"capa" if value.eq_ignore_ascii_case(b"eof") => peer.capa_eof = true,
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => peer.capa_psync2 = true,
+            b"capa" if value.eq_ignore_ascii_case(GIVES_SNAPSHOTS.as_bytes()) => peer.gives_snapshots = true,
             b"capa" | b"rdb-only" | b"rdb-filter-only" | b"version" => {}
+            word if word == STILL_JOINING.as_bytes() => return still_joining(call),
             b"outrigger-claim" => told.claim = true,
             b"outrigger-yield" => told.yields = true,
             word if word.starts_with(b"outrigger-") => match peer.told.take(word, value) {
@@ -251,6 +282,14 @@ fn replconf(call: &mut Call<'_, '_>) -> Next {
         }
     }
     if told.history { hear(call, &told) } else { call.ok() }
+}
+
+/// A replica that was sent elsewhere for its snapshot says that it is still at it.
+fn still_joining(call: &mut Call<'_, '_>) -> Next {
+    match call.node.replicas.referrals.still_joining(call.node, call.session.info.id) {
+        true => call.ok(),
+        false => call.error("NOTKEPT what follows the snapshot is not kept any longer"),
+    }
 }
 
 /// What a REPLCONF of one of our nodes told.
@@ -273,10 +312,7 @@ fn hear(call: &mut Call<'_, '_>, heard: &Heard) -> Next {
             Err(text) => call.error(text),
         };
     }
-    let host = match peer.ip_address.is_empty() {
-        true => call.session.info.addr.host(),
-        false => peer.ip_address.clone(),
-    };
+    let host = call.session.peer_host();
     let by = (heard.claim && peer.listening_port > 0).then_some((host, peer.listening_port));
     call.with_all_shards(|all| takeover::hear(node, all, &told, heard.claim, by));
     call.ok()

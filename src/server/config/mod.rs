@@ -21,6 +21,7 @@ pub use rewrite::{rewrite, rewrite_all};
 pub use settings::{
     Address, AppendFsync, BufferLimit, Config, DebugAccess, DisklessLoad, DurableAcksOnLoss, LogLevel,
     MaxmemoryPolicy, OutputBufferLimits, Role, RolePersistence, SaveRule, Secret, ShutdownOptions,
+    SyncSource,
 };
 pub use table::{Directive, Group, Kind, TABLE, directives, find};
 

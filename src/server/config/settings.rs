@@ -106,6 +106,15 @@ words! {
     }
 }
 words! {
+    /// `replica-sync-source`: who gives a replica its snapshot.
+    SyncSource {
+        /// Another replica where one can, named by the primary.
+        Replica = "replica",
+        /// The primary.
+        Primary = "primary",
+    }
+}
+words! {
     /// `durable-acks-on-loss`: what is done while too few replicas are attached that fsync.
     DurableAcksOnLoss {
         /// Replies wait.
@@ -337,6 +346,7 @@ settings! {
     repl_backlog_ttl_seconds: u64 = 3600,
     repl_diskless_sync: bool = true,
     repl_diskless_sync_delay_seconds: u32 = 0,
+    replica_sync_source: SyncSource = SyncSource::Replica,
     repl_diskless_load: DisklessLoad = DisklessLoad::Disabled,
     repl_disable_tcp_nodelay: bool = false,
     min_replicas_to_write: u32 = 0,

@@ -1,6 +1,6 @@
 //! The periodic work of replication.
 
-use super::{budget, failover, slow};
+use super::{budget, failover, refer, slow};
 use crate::server::Node;
 use crate::server::gate::bits;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub async fn run(node: Arc<Node>) {
         let period_ms = i64::from(config.repl_ping_replica_period_seconds) * 1000;
         failover::step(&node);
         slow::look(&node, now_ms);
+        refer::sweep(&node, now_ms);
         budget::note(&node);
         // A PING is a part of the history, and would keep a replica from having all of it.
         if now_ms - last_ping_ms >= period_ms && !node.failover.is_on() {

@@ -173,5 +173,8 @@ pub fn answered(node: &Node, order: u64, answer: &PsyncReply) {
         PsyncReply::TryAgain(text) | PsyncReply::Refused(text) => {
             let _ = abort(node, &node.keyspace.lock_all(), text);
         }
+        PsyncReply::Referred(_) => {
+            let _ = abort(node, &node.keyspace.lock_all(), "the target sent this node to another replica");
+        }
     }
 }

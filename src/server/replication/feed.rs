@@ -30,12 +30,11 @@ impl Drop for Feed {
 impl Feed {
     /// Enters the replica behind `session` among the node's.
     pub fn new(node: &Arc<Node>, session: &Session) -> Feed {
-        let ip = match session.peer.ip_address.is_empty() {
-            true => session.info.addr.host(),
-            false => session.peer.ip_address.clone(),
-        };
+        let ip = session.peer_host();
         let port = session.peer.listening_port;
-        let replica = Arc::new(Replica::new(session.info.clone(), ip, port, node.now_ms(), node.acks.term()));
+        let mut replica = Replica::new(session.info.clone(), ip, port, node.now_ms(), node.acks.term());
+        replica.gives_snapshots = session.peer.gives_snapshots;
+        let replica = Arc::new(replica);
         node.replicas.add(replica.clone());
         Feed { node: node.clone(), replica, reader: None, wake: Arc::new(Notify::new()) }
     }
@@ -50,6 +49,8 @@ impl Feed {
         let reader = reader.map_err(io::Error::other)?;
         self.reader = Some(reader);
         let _ = self.replica.reader.set(reader);
+        // It reads by itself from here on.
+        self.node.replicas.referrals.release(&self.node, self.replica.client.id);
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! What a replica asks of its primary, and what it makes of the answer.
 
 use super::takeover::own_history;
-use super::{Target, failover};
+use super::{Target, failover, joining};
+pub use crate::replication::Offer;
 use crate::replication::epoch::{self, LowerEpoch, Meeting};
 use crate::replication::guard::{self, Verdict};
 use crate::replication::handshake::{PsyncReply, history_told, offer_of, read_psync_reply};
 use crate::replication::log::History;
-use crate::replication::{Lineage, Offer, Place};
+use crate::replication::referral::Referral;
+use crate::replication::{Lineage, Place};
 use crate::server::Node;
 use crate::server::stats::add;
 use std::io;
@@ -70,7 +72,9 @@ pub enum Next {
     Stream,
     /// A snapshot follows, and may take the place of what this node has.
     Snapshot(Offer),
-    /// A snapshot follows, and the guard refuses it.
+    /// Another replica has a snapshot, and it may take the place of what this node has.
+    Elsewhere(Referral),
+    /// The guard refuses what is offered.
     Refused,
 }
 
@@ -106,8 +110,7 @@ pub fn judge_answer(
         PsyncReply::FullResync(place) => {
             let offer = offer_of(place, info);
             if history_told(info).is_some_and(|told| told.lineage != place.lineage) {
-                let text = "the primary's history has changed since it told of it";
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+                return Err(ask_again_later("the primary's history has changed since it told of it"));
             }
             let own = own.map(|place| (place, node.log.history().epoch));
             match guard::judge(own, &offer, target.ordered) {
@@ -118,9 +121,20 @@ pub fn judge_answer(
                 }
             }
         }
-        PsyncReply::TryAgain(text) => Err(io::Error::new(io::ErrorKind::ResourceBusy, text)),
+        PsyncReply::Referred(referral) => {
+            match joining::judge_referral(node, target, own, &referral, info)? {
+                true => Ok(Next::Elsewhere(referral)),
+                false => Ok(Next::Refused),
+            }
+        }
+        PsyncReply::TryAgain(text) => Err(ask_again_later(text)),
         PsyncReply::Refused(text) => Err(io::Error::other(text)),
     }
+}
+
+/// The primary only cannot serve us yet.
+pub(super) fn ask_again_later(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::ResourceBusy, text.into())
 }
 
 /// Takes the primary's name for our history, unless `order` is no longer in force.

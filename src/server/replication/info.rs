@@ -24,6 +24,7 @@ pub fn section(node: &Node, now_ms: i64) -> String {
                 target.address.host, target.address.port
             );
             resync_lines(node, &mut text);
+            joining_lines(node, &mut text);
             replica_lines(node, now_ms, offset, &mut text)
         }
     };
@@ -132,6 +133,37 @@ fn resync_lines(node: &Node, text: &mut String) {
     }
 }
 
+/// Where a replica's full syncs came from.
+fn joining_lines(node: &Node, text: &mut String) {
+    let joining = &node.role.joining;
+    if let Some(source) = joining.source() {
+        let _ = write!(text, "outrigger_full_sync_source:{source}\r\n");
+    }
+    let _ = write!(
+        text,
+        "outrigger_full_syncs_from_replicas:{}\r\noutrigger_full_syncs_from_replicas_failed:{}\r\n",
+        get(&joining.fetched),
+        get(&joining.failed)
+    );
+    if let Some(reason) = joining.reason() {
+        let _ = write!(text, "outrigger_full_sync_from_replica_failure:{reason}\r\n");
+    }
+}
+
+/// Joiners that this node sent to others, and snapshots that it gave to others' joiners.
+fn referral_lines(node: &Node, text: &mut String) {
+    let referrals = &node.replicas.referrals;
+    let _ = write!(
+        text,
+        "outrigger_joins_referred:{}\r\noutrigger_joins_referred_under_way:{}\r\n\
+         outrigger_joins_referred_back:{}\r\noutrigger_snapshots_given:{}\r\n",
+        get(&referrals.sent),
+        referrals.under_way(),
+        get(&referrals.back),
+        get(&referrals.given),
+    );
+}
+
 /// How durable acks stand.
 fn durable_acks_lines(node: &Node, text: &mut String) {
     let (acks, stats) = (&node.acks, &node.stats);
@@ -185,6 +217,7 @@ fn own_lines(node: &Node, text: &mut String) {
         get(&syncs.given_up),
         get(&syncs.peak_bytes),
     );
+    referral_lines(node, text);
     memory_lines(node, text);
     if fenced {
         let _ = write!(text, "outrigger_fence_reason:{}\r\n", node.gate.fences().reason());

@@ -9,7 +9,9 @@ pub mod follow;
 pub mod incoming;
 pub mod info;
 pub mod intake;
+pub mod joining;
 pub mod recovery;
+pub mod refer;
 pub mod replicas;
 pub mod resync;
 pub mod role;
@@ -40,6 +42,8 @@ pub enum FeedStart {
         /// It sent PSYNC, not SYNC.
         answer: bool,
     },
+    /// Make a snapshot, and leave it at that: the peer will be another node's replica.
+    OnlySnapshot,
 }
 
 /// What PSYNC came to on the primary's side.

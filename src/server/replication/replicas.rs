@@ -1,5 +1,6 @@
 //! Who follows this node, and how far each is.
 
+use super::refer::Referrals;
 use super::sync::Syncs;
 use crate::replication::ReaderId;
 use crate::server::clients::ClientInfo;
@@ -58,6 +59,8 @@ pub struct Replica {
     pub over_soft_since_ms: AtomicI64,
     /// It has been cut off; its feed ends.
     pub is_cut_off: AtomicBool,
+    /// It gives other replicas their snapshots.
+    pub gives_snapshots: bool,
 }
 
 impl Replica {
@@ -78,6 +81,7 @@ impl Replica {
             reader: OnceLock::new(),
             over_soft_since_ms: AtomicI64::new(0),
             is_cut_off: AtomicBool::new(false),
+            gives_snapshots: false,
         }
     }
 
@@ -129,6 +133,8 @@ pub struct Replicas {
     pub acked: Notify,
     /// Those that need a snapshot.
     pub syncs: Syncs,
+    /// Those that are sent to others for theirs.
+    pub referrals: Referrals,
     /// Those that were cut off because they were too slow or silent.
     pub cut_off: AtomicU64,
     /// The most memory that was seen to be taken for them, in bytes.

@@ -1,5 +1,6 @@
 //! Whom this node follows, and the state of the link to it.
 
+use super::joining::Joining;
 use super::resync::Resync;
 use crate::server::config::Address;
 use parking_lot::Mutex;
@@ -63,6 +64,8 @@ pub struct Role {
     pub full_syncs: AtomicU64,
     /// How its full syncs went.
     pub resync: Resync,
+    /// Where their snapshots came from.
+    pub joining: Joining,
     refusal: Mutex<Option<String>>,
     held_epoch: AtomicU64,
     sync_unfinished: AtomicBool,
@@ -92,6 +95,7 @@ impl Default for Role {
             partial_syncs: AtomicU64::new(0),
             full_syncs: AtomicU64::new(0),
             resync: Resync::default(),
+            joining: Joining::default(),
             refusal: Mutex::new(None),
             held_epoch: AtomicU64::new(0),
             sync_unfinished: AtomicBool::new(false),
@@ -122,6 +126,7 @@ impl Role {
         let order = self.orders.fetch_add(1, Ordering::AcqRel) + 1;
         self.set_refusal(None);
         self.resync.forget();
+        self.joining.forget();
         self.target.send_replace(address.map(|address| Target { address, ordered, order }));
     }
 

@@ -135,18 +135,25 @@ impl Drop for Gathering<'_> {
     }
 }
 
+/// Who gets a snapshot.
+struct Guest {
+    pieces: Sender<Piece>,
+    /// It goes on from this node's log, which must reach back to the snapshot.
+    goes_on: bool,
+}
+
 #[derive(Default)]
 struct Hub {
-    waiting: Vec<Sender<Piece>>,
+    waiting: Vec<Guest>,
     /// There is a task.
     running: bool,
 }
 
-/// Asks for a snapshot. Must be called on an I/O thread.
-pub fn join(node: &Arc<Node>) -> Receiver<Piece> {
-    let (sender, receiver) = channel(QUEUED_CHUNKS);
+/// Asks for a snapshot; whoever `goes_on` from there reads this node's log then. Must be called on an I/O thread.
+pub fn join(node: &Arc<Node>, goes_on: bool) -> Receiver<Piece> {
+    let (pieces, receiver) = channel(QUEUED_CHUNKS);
     let mut hub = node.replicas.syncs.hub.lock();
-    hub.waiting.push(sender);
+    hub.waiting.push(Guest { pieces, goes_on });
     if !std::mem::replace(&mut hub.running, true) {
         tokio::task::spawn_local(serve_all(node.clone()));
     }
@@ -162,7 +169,7 @@ async fn serve_all(node: Arc<Node>) {
         node.replicas.syncs.rest(&node).await;
         let guests = {
             let mut hub = node.replicas.syncs.hub.lock();
-            hub.waiting.retain(|guest| !guest.is_closed());
+            hub.waiting.retain(|guest| !guest.pieces.is_closed());
             if hub.waiting.is_empty() {
                 hub.running = false;
                 return;
@@ -186,7 +193,7 @@ enum Unfinished {
     Outrun,
 }
 
-async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
+async fn serve(node: &Arc<Node>, guests: Vec<Guest>) {
     let mut course = Course::begin(node, guests);
     let outcome = course.run().await;
     let syncs = &node.replicas.syncs;
@@ -214,7 +221,7 @@ async fn serve(node: &Arc<Node>, guests: Vec<Sender<Piece>>) {
 struct Course<'n> {
     node: &'n Arc<Node>,
     live: LiveSnapshot,
-    guests: Vec<Sender<Piece>>,
+    guests: Vec<Guest>,
     /// Chunks that were written while a replica was slow, to be sent next.
     queue: VecDeque<Bytes>,
     /// Holds the log until the replicas read it themselves.
@@ -224,7 +231,7 @@ struct Course<'n> {
 }
 
 impl<'n> Course<'n> {
-    fn begin(node: &'n Arc<Node>, guests: Vec<Sender<Piece>>) -> Course<'n> {
+    fn begin(node: &'n Arc<Node>, guests: Vec<Guest>) -> Course<'n> {
         let options = SnapshotOptions {
             redis_version: crate::server::REDIS_VERSION.into(),
             ..SnapshotOptions::default()
@@ -232,6 +239,7 @@ impl<'n> Course<'n> {
         node.memory.sample();
         let limit_bytes = limit_bytes(node);
         let mut holder = None;
+        let goes_on = guests.iter().any(|guest| guest.goes_on);
         let at = || {
             node.log.keep();
             let (history, offset, db) = node.log.position();
@@ -240,7 +248,9 @@ impl<'n> Course<'n> {
             if !node.is_replica() {
                 node.log.forget_db();
             }
-            holder = node.log.add_reader(offset, super::feed::limit_bytes(node), Box::new(|| ())).ok();
+            if goes_on {
+                holder = node.log.add_reader(offset, super::feed::limit_bytes(node), Box::new(|| ())).ok();
+            }
             Some(Point { lineage: history.lineage, offset, db: db.unwrap_or(0) })
         };
         let syncs = &node.replicas.syncs;
@@ -285,8 +295,11 @@ impl<'n> Course<'n> {
         }
     }
 
-    /// Does the log no longer reach back to the snapshot's place?
+    /// Does the log no longer reach back to the snapshot's place, from which somebody wants to go on?
     fn is_outrun(&self) -> bool {
+        if !self.guests.iter().any(|guest| guest.goes_on) {
+            return false;
+        }
         let log = &self.node.log;
         let position = self.holder.and_then(|holder| log.reader_position(holder));
         position.is_none_or(|position| position < log.start())
@@ -322,7 +335,7 @@ impl<'n> Course<'n> {
         while let Some(guest) = self.guests.get(index) {
             let sent = tokio::select! {
                 biased;
-                permit = guest.reserve() => Some(permit.map(|permit| permit.send(piece.clone())).is_ok()),
+                permit = guest.pieces.reserve() => Some(permit.map(|permit| permit.send(piece.clone())).is_ok()),
                 () = work.notified() => None,
                 () = tokio::time::sleep_until(until) => {
                     tracing::warn!("a replica takes nothing more of its snapshot, and is given up");
