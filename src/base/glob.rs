@@ -2,7 +2,11 @@
 //!
 //! `*` any run, `?` any byte, `[abc]`, `[a-z]`, `[^…]` classes, `\x` the byte itself. Malformed patterns are not
 //! errors: a class without its `]` ends with the pattern, a final backslash stands for itself. Time is at
-//! worst the product of the lengths, because only the last `*` is ever reconsidered.
+//! worst the product of the lengths, because only the last `*` is ever reconsidered. A pattern with more runs of stars than
+//! [`STARS_MAX`], before its last element, matches nothing: stock servers give up there.
+
+/// Runs of stars that a match may pass; one that ends the pattern is not counted.
+const STARS_MAX: usize = 1_000;
 
 /// Does `text` match `pattern` as a whole?
 pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
@@ -20,7 +24,7 @@ pub fn is_literal(pattern: &[u8]) -> bool {
 }
 
 fn matches<const NOCASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
+    let (mut p, mut t, mut stars) = (0, 0, 0);
     // Where to resume after a mismatch: behind the last star, one byte of text further each time.
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -30,6 +34,10 @@ fn matches<const NOCASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
             }
             if p == pattern.len() {
                 return true;
+            }
+            stars += 1;
+            if stars > STARS_MAX {
+                return false;
             }
             retry = Some((p, t));
             continue;

@@ -66,6 +66,15 @@ fn many_stars_stay_quick() {
     assert!(started.elapsed().as_millis() < 1_500);
 }
 
+#[test]
+fn a_thousand_runs_of_stars_are_the_most() {
+    let text = "a".repeat(3_000);
+    for element in ["*?", "*a", "***a"] {
+        assert!(m(&element.repeat(1_000), &text) && m(&(element.repeat(1_000) + "*"), &text));
+        assert!(!m(&element.repeat(1_001), &text) && !m(&(element.repeat(1_001) + "*"), &text));
+    }
+}
+
 /// The plain recursive definition, exponential but obviously right.
 fn model(p: &[u8], t: &[u8]) -> bool {
     match p.first() {

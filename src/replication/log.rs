@@ -172,12 +172,13 @@ impl Log {
         inner.mark();
         let mut open = false;
         for (db, bytes) in effects {
-            if inner.db != Some(db) {
-                inner.append_select(db);
-            }
             if count > 1 && !open {
                 inner.append(b"*1\r\n$5\r\nMULTI\r\n");
                 open = true;
+            }
+            // Within a transaction, too, as in the stream of a stock server.
+            if inner.db != Some(db) {
+                inner.append_select(db);
             }
             inner.append(bytes);
         }
@@ -587,8 +588,8 @@ mod tests {
         let text = String::from_utf8(read_all(&log, id, 3).unwrap()).unwrap();
         assert_eq!(
             text,
-            "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nab*2\r\n$6\r\nSELECT\r\n$2\r\n11\r\n\
-             *1\r\n$5\r\nMULTI\r\ncd*1\r\n$4\r\nEXEC\r\n"
+            "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nab*1\r\n$5\r\nMULTI\r\n\
+             *2\r\n$6\r\nSELECT\r\n$2\r\n11\r\ncd*1\r\n$4\r\nEXEC\r\n"
         );
         assert_eq!(log.end(), text.len() as u64);
     }

@@ -75,6 +75,8 @@ pub(super) struct Options<'a> {
     pub xx: bool,
     pub get: bool,
     pub expire: ExpireArg<'a>,
+    /// The word before the expiry's number, as the client wrote it.
+    pub expire_word: &'a [u8],
 }
 
 impl<'a> Options<'a> {
@@ -99,7 +101,7 @@ impl<'a> Options<'a> {
                 if !options.admits(arg) {
                     return Err(CommandError::Syntax);
                 }
-                options.expire = arg;
+                (options.expire, options.expire_word) = (arg, word);
             } else {
                 return Err(CommandError::Syntax);
             }

@@ -46,6 +46,11 @@ fn set_with_options(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
     }
     match (expire_at_ms, options.expire) {
         (_, ExpireArg::Keep) => {}
+        // Already what is logged: it goes into the log as the client wrote it, as from a stock server.
+        (Some(at_ms), ExpireArg::At(ExpireUnit::UnixMs, amount)) => {
+            ctx.set_string(key, value, Some(at_ms));
+            ctx.log(&[args[0], key, value, options.expire_word, amount]);
+        }
         (Some(at_ms), _) => set_until(ctx, key, value, at_ms),
         (None, _) => {
             ctx.set_string(key, value, None);

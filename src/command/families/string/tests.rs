@@ -24,6 +24,9 @@ fn set_options() {
     h.check_effects("SET k x", "+OK", &["SET k x"]);
     h.check("TTL k", ":-1");
     h.check("SET none x XX", "nil");
+    // What is absolute already is logged as the client wrote it, without the conditions.
+    h.check_effects("set k w xx pxat 1800000000001", "+OK", &["set k w pxat 1800000000001"]);
+    h.check_effects("SET k x EXAT 1800000000", "+OK", &["SET k x PXAT 1800000000000"]);
     h.check("SET list x GET", WRONG_TYPE);
     h.check("SET k v EX 10 EX 20", "+OK");
     h.check("TTL k", ":20");
