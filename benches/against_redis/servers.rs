@@ -5,11 +5,32 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A niceness beyond the last: the kernel's idle class, which runs only while nobody else wants a core. The nearest
 /// that a replica on the same machine comes to one on a machine of its own.
 const IDLE: u32 = 20;
+
+/// The core that [`keep_apart`] left to those who are started at a niceness.
+static OWN_CORE: OnceLock<String> = OnceLock::new();
+
+/// Leaves the last core to the servers that are started at a niceness from now on, the replicas, and the others to this
+/// process and all else that it starts: so a replica takes no core from its primary, as on a machine of its own.
+pub fn keep_apart() -> io::Result<()> {
+    let cores = std::thread::available_parallelism()?.get();
+    if cores < 2 {
+        return Err(io::Error::other("it takes two cores to keep replicas apart"));
+    }
+    let ours = format!("0-{}", cores - 2);
+    let me = std::process::id().to_string();
+    let done = Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", &ours, &me]).output()?;
+    if !done.status.success() {
+        return Err(io::Error::other(format!("taskset: {}", String::from_utf8_lossy(&done.stderr).trim())));
+    }
+    OWN_CORE.get_or_init(|| (cores - 1).to_string());
+    Ok(())
+}
 
 /// A running server; killed when it goes out of scope.
 pub struct Server {
@@ -85,6 +106,9 @@ impl Server {
             0..IDLE => command.args(["-n", &nice.to_string()]),
             _ => command.args(["--idle", "0"]),
         };
+        if let Some(core) = OWN_CORE.get() {
+            command.args(["taskset", "--cpu-list", core]);
+        }
         command.arg(program.name_and_path().1).envs(env);
         let dir = tempfile::TempDir::with_prefix("against-redis-")?;
         Server::spawn(program, command, dir, args)?.ready()

@@ -3,7 +3,7 @@
 use crate::mixed;
 use crate::paced::{self, Latencies};
 use crate::report::row;
-use crate::servers::Server;
+use crate::servers::{self, Server};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ pub struct Options {
     /// Niceness of the replicas: they share the machine with the primary here
     #[arg(long, default_value_t = 10)]
     replica_nice: u32,
+    /// Leave the last core to the replicas, and the others to the primary and the load
+    #[arg(long)]
+    apart: bool,
     /// Seconds of the load before each sync
     #[arg(long, default_value_t = 10)]
     before: u64,
@@ -81,6 +84,9 @@ const PAIRS: &[Pair] = &[
 
 /// Measures and prints a Markdown table.
 pub fn run(options: &Options) -> io::Result<()> {
+    if options.apart {
+        servers::keep_apart()?;
+    }
     let ours = Server::ours_with(&[])?;
     let keys = mixed::fill_up_to(&ours, options.mib << 20)?;
     let wanted: Vec<&Pair> = PAIRS.iter().filter(|pair| pair.name.contains(&options.only)).collect();

@@ -3,7 +3,7 @@
 use crate::mixed;
 use crate::paced::{self, Latencies};
 use crate::report::row;
-use crate::servers::Server;
+use crate::servers::{self, Server};
 use crate::slow_disk::{DiskState, SlowDisk};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,9 @@ pub struct Options {
     /// Niceness of the replica: it shares the machine with the primary here
     #[arg(long, default_value_t = 19)]
     replica_nice: u32,
+    /// Leave the last core to the replicas, and the others to the primary and the load
+    #[arg(long)]
+    apart: bool,
     /// Delay of each fsync of a slow disk, ms
     #[arg(long, default_value_t = 5_000)]
     delay_ms: u64,
@@ -72,6 +75,9 @@ struct Pair {
 
 /// Measures and prints a Markdown table.
 pub fn run(options: &Options) -> io::Result<()> {
+    if options.apart {
+        servers::keep_apart()?;
+    }
     println!(
         "{} GETs and SETs a second on {} connections; {} and {} MiB; the replica at niceness {}\n",
         options.rate, options.connections, options.disk_mib, options.mib, options.replica_nice
