@@ -4,6 +4,7 @@ use super::slow_reader::SlowReader;
 use super::stream::Stream;
 use crate::resp::args::ArgSpans;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
+use crate::server::client_eviction;
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::config::BufferLimit;
 use crate::server::dispatch::{self, LaterReply, Next};
@@ -69,6 +70,8 @@ pub(super) async fn serve(node: Arc<Node>, stream: Stream, addr: Endpoint) {
     transaction::abandon(&node, &mut connection.session);
     node.clients.set_blocked(&info, false);
     node.clients.remove(info.id);
+    drop(connection);
+    node.client_memory.gone(&info);
     if let Err(error) = end {
         tracing::debug!(%addr, %error, "connection ended");
     }
@@ -328,13 +331,13 @@ impl Connection {
         self.wait_for(node.pause.wait(&node.gate, || node.now_ms())).await
     }
 
-    /// Waits for something before a command may run, while watching for the client's disconnect.
-    async fn wait_for(&mut self, waited_for: impl Future<Output = ()>) -> io::Result<()> {
+    /// Waits for something while the client's disconnect is watched for and its input is read ahead.
+    pub(super) async fn wait_for<T>(&mut self, waited_for: impl Future<Output = T>) -> io::Result<T> {
         tokio::pin!(waited_for);
         loop {
             tokio::select! {
                 biased;
-                () = &mut waited_for => return Ok(()),
+                outcome = &mut waited_for => return Ok(outcome),
                 read = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes) => match read {
                     Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
                     Ok(_) => {}
@@ -374,8 +377,22 @@ impl Connection {
         info.active_at_ms.store(self.session.now_ms, Ordering::Relaxed);
         info.commands.fetch_add(self.session.batch_commands, Ordering::Relaxed);
         info.last_command.store(self.session.last_command, Ordering::Relaxed);
+        let (unread, free) = (self.input.len() - self.taken, self.input.capacity() - self.input.len());
+        info.query_bytes.store(unread, Ordering::Relaxed);
+        info.query_free_bytes.store(free, Ordering::Relaxed);
+        if self.node.client_memory.is_limited() {
+            self.tell_memory();
+        }
         self.node.take_counts(&mut self.session);
         self.node.log.wake_readers();
+    }
+
+    /// Tells what the buffers take, where there is a limit; whoever exceeds it is disconnected then.
+    #[cold]
+    fn tell_memory(&self) {
+        if self.node.client_memory.is_limited() && self.node.client_memory.tell(&self.session.info) {
+            client_eviction::make_room(&self.node);
+        }
     }
 
     /// Forgets the input that was run, and gives a big buffer back once it is empty. What is far less than the rest stays
@@ -396,6 +413,9 @@ impl Connection {
 
     /// Writes all output, once none of it has to wait; true if some of it had to.
     async fn deliver(&mut self) -> io::Result<bool> {
+        if self.node.gate.has(bits::APPENDED | bits::FILE_BROKEN) {
+            self.hold_for_file().await?;
+        }
         let held = !self.held.is_empty();
         if held {
             self.hold().await?;
@@ -436,6 +456,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = end - written;
                     self.session.info.output_bytes.store(left, Ordering::Relaxed);
+                    self.tell_memory();
                     // A client may send all of a long pipeline before it reads any reply.
                     let reads = !has_ended && self.input.len() - self.taken < self.max_query_bytes;
                     let before = self.input.len();
@@ -495,11 +516,6 @@ impl Connection {
     /// The session.
     pub(super) fn session(&self) -> &Session {
         &self.session
-    }
-
-    /// What is needed to read ahead: the socket, where to, and how much at most.
-    pub(super) fn reading(&mut self) -> (&mut Stream, &mut Vec<u8>, usize) {
-        (&mut self.stream, &mut self.input, self.max_query_bytes)
     }
 
     /// What is still to be written.

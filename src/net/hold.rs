@@ -1,6 +1,7 @@
-//! Replies that wait until what they tell of is durable on replicas.
+//! Replies that wait until what they tell of is durable: on replicas, or in this node's own append-only file.
 
-use super::connection::{Connection, read_ahead};
+use super::connection::Connection;
+use crate::server::durability::appended::Ended;
 use crate::server::replication::acks::Need;
 use crate::server::stats::add;
 use std::future::Future;
@@ -33,6 +34,22 @@ impl Connection {
         }
     }
 
+    /// Holds the output back until the node's own append-only file has what it tells of. What failed under
+    /// `appendfsync always` is answered by the connection's end: nobody can say what became of it.
+    #[cold]
+    pub(super) async fn hold_for_file(&mut self) -> io::Result<()> {
+        let node = self.node().clone();
+        let appended = &node.durability.appended;
+        let Some(position) = appended.need(&node, self.session()) else { return Ok(()) };
+        self.session().info.replies_held.store(true, Ordering::Relaxed);
+        let ended = self.wait_for(appended.wait(&node, position)).await?;
+        self.session().info.replies_held.store(false, Ordering::Relaxed);
+        match ended {
+            Ended::Reached | Ended::NotAsked => Ok(()),
+            Ended::Lost => Err(io::Error::other("the append-only file failed before the reply")),
+        }
+    }
+
     /// Waits until this need not wait any more; true when the time is over before that.
     async fn wait_durable(
         &mut self,
@@ -40,21 +57,15 @@ impl Connection {
         mut time_out: Pin<&mut impl Future<Output = ()>>,
     ) -> io::Result<bool> {
         let node = self.node().clone();
-        let mut waiting = pin!(node.acks.wait(need));
-        self.session().info.replies_held.store(true, Ordering::Relaxed);
-        let timed_out = loop {
-            let (stream, input, max_bytes) = self.reading();
+        let waiting = async {
             tokio::select! {
                 biased;
-                () = &mut waiting => break false,
-                () = &mut time_out => break true,
-                read = read_ahead(stream, input, max_bytes) => {
-                    if read? == 0 {
-                        return Err(io::ErrorKind::ConnectionAborted.into());
-                    }
-                }
+                () = node.acks.wait(need) => false,
+                () = &mut time_out => true,
             }
         };
+        self.session().info.replies_held.store(true, Ordering::Relaxed);
+        let timed_out = self.wait_for(waiting).await?;
         self.session().info.replies_held.store(false, Ordering::Relaxed);
         Ok(timed_out)
     }

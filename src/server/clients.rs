@@ -60,6 +60,10 @@ pub struct ClientInfo {
     pub query_free_bytes: AtomicUsize,
     /// Output bytes not written yet.
     pub output_bytes: AtomicUsize,
+    /// What its buffers took when it last told ([`super::client_eviction`]).
+    pub told_bytes: AtomicUsize,
+    /// What they took when it was told to go.
+    pub leaving_bytes: AtomicUsize,
     /// Commands run.
     pub commands: AtomicU64,
     /// The number of the last command in the registry; the greatest number before the first.
@@ -116,6 +120,8 @@ impl ClientInfo {
             query_bytes: AtomicUsize::new(0),
             query_free_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            told_bytes: AtomicUsize::new(0),
+            leaving_bytes: AtomicUsize::new(0),
             commands: AtomicU64::new(0),
             last_command: AtomicUsize::new(usize::MAX),
             labels: Mutex::new(Labels::default()),

@@ -1,10 +1,12 @@
 //! The periodic work of a node: expiry, sampling, limits, idle clients.
 
 use super::blocked::{awaited_streams, serve_missed, serve_ready_of_node};
+use super::client_eviction;
 use super::clients::ClientKind;
 use super::eviction::{self, Room};
 use super::gate::bits;
 use super::node::Node;
+use super::own_keys;
 use super::replication::acks;
 use super::stats::add;
 use crate::base::time::Clock;
@@ -37,6 +39,7 @@ pub async fn run(node: Arc<Node>) {
         node.pause.end_if_due(&node.gate, node.now_ms());
         serve_missed(&node);
         node.rates.sample(&node.stats, node.clock().monotonic_us());
+        client_eviction::make_room(&node);
         make_room(&node).await;
         if round % ROUNDS_A_SECOND == 0 {
             node.memory.sample();
@@ -45,6 +48,7 @@ pub async fn run(node: Arc<Node>) {
             close_idle_clients(&node);
         }
         expire_due(&node).await;
+        own_keys::remove_due(&node).await;
     }
 }
 

@@ -252,6 +252,9 @@ pub fn run_unlogged<'k>(
     let (dirty, logged) = (context.dirty, context.logged);
     if dirty > 0 {
         session.counts.changes += dirty;
+        if call.node.gate.has(bits::REPLICA) {
+            call.node.own_keys.note(call.locked, session.db, command, args);
+        }
         if !logged && command.has(flags::WRITE) {
             session.effects.push(session.db, args);
         }

@@ -9,6 +9,7 @@
 //! seen so far, and the best of the pool that still qualifies is evicted.
 
 use super::Node;
+use super::client_eviction;
 use super::config::MaxmemoryPolicy;
 use super::gate::bits;
 use super::removal::remove_key;
@@ -118,8 +119,11 @@ pub fn make_room(node: &Node) -> Room {
         // Another thread is at it.
         return Room::Making;
     };
-    let used =
-        node.memory.sample().allocated.saturating_sub(held_for_readers(node, config.repl_backlog_size_bytes));
+    // Clients go before keys do.
+    client_eviction::make_room(node);
+    let not_counted =
+        held_for_readers(node, config.repl_backlog_size_bytes) + node.client_memory.leaving_bytes();
+    let used = node.memory.sample().allocated.saturating_sub(not_counted);
     node.eviction.grown.store(0, Ordering::Relaxed);
     let policy = config.maxmemory_policy;
     let ahead = (limit / 1024).clamp(*BUDGET_BYTES.start(), *BUDGET_BYTES.end());

@@ -38,6 +38,12 @@ pub mod bits {
     pub const TRACKED: u32 = 1 << 12;
     /// A snapshot for a full sync is being taken: a write to a heavy value may have to wait. Refuses nothing.
     pub const SYNCING: u32 = 1 << 13;
+    /// This node was told to append, and does: replies wait until its own file has what they tell of. Refuses nothing.
+    pub const APPENDED: u32 = 1 << 14;
+    /// This node was told to append, and its disk fails.
+    pub const FILE_BROKEN: u32 = 1 << 15;
+    /// Bits that refuse nothing.
+    pub const HARMLESS: u32 = TRACKED | SYNCING | APPENDED;
     /// States in which the node removes nothing by itself, neither what has expired nor what is to be evicted: another node
     /// decides, or nothing may change. All change under all locks, so that a look under any lock is good until that is let go.
     pub const NO_REMOVALS: u32 = REPLICA | FENCED | LOADING | PAUSED;
@@ -87,7 +93,7 @@ impl Gate {
     /// The error for a command that may not pass; `None` lets it pass.
     #[inline]
     pub fn refuse(&self, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
-        let word = self.word.load(Ordering::Acquire) & !(bits::TRACKED | bits::SYNCING);
+        let word = self.word.load(Ordering::Acquire) & !bits::HARMLESS;
         if word == 0 { None } else { self.refuse_slow(word, session, command) }
     }
 
@@ -130,6 +136,11 @@ impl Gate {
                         (stop-writes-on-bgsave-error option). Please check the Redis logs for details about \
                         the RDB error.";
             return Some(text.into());
+        }
+        if has(bits::FILE_BROKEN) {
+            return Some(
+                "MISCONF Errors writing to the AOF file: INFO persistence and the log tell which".into(),
+            );
         }
         if has(bits::MEMORY) && command.has(flags::DENYOOM) {
             return Some("OOM command not allowed when used memory > 'maxmemory'.".into());

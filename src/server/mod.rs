@@ -1,6 +1,7 @@
 //! Dispatch, transactions, blocking, configuration.
 
 pub mod blocked;
+pub mod client_eviction;
 pub mod clients;
 pub mod command_stats;
 pub mod commands;
@@ -16,6 +17,7 @@ pub mod logging;
 pub mod memory;
 pub mod migration;
 pub mod node;
+pub mod own_keys;
 pub mod pause;
 mod removal;
 pub mod replication;

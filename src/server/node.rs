@@ -1,6 +1,7 @@
 //! The node: everything that the connections of one server share.
 
 use super::blocked::BlockedClients;
+use super::client_eviction::ClientMemory;
 use super::clients::Clients;
 use super::command_stats::CommandStats;
 use super::config::{Address, Config};
@@ -8,6 +9,7 @@ use super::durability::Durability;
 use super::eviction::Eviction;
 use super::gate::{Gate, bits};
 use super::memory::MemoryWatch;
+use super::own_keys::OwnKeys;
 use super::pause::Pause;
 use super::replication::acks::DurableAcks;
 use super::replication::failover::Failover;
@@ -49,6 +51,10 @@ pub struct Node {
     pub command_stats: CommandStats,
     /// Commands that took long.
     pub slowlog: SlowLog,
+    /// What the buffers of clients take.
+    pub client_memory: ClientMemory,
+    /// Of a writable replica: keys that its own clients gave a time.
+    pub own_keys: OwnKeys,
     /// The memory in use.
     pub memory: MemoryWatch,
     /// What makes room in it.
@@ -113,6 +119,8 @@ impl Node {
             rates: Rates::default(),
             command_stats: CommandStats::default(),
             slowlog: SlowLog::new(&config),
+            own_keys: OwnKeys::default(),
+            client_memory: ClientMemory::default(),
             memory: MemoryWatch::default(),
             eviction: Eviction::new(config.maxmemory_bytes > 0),
             active_expiry: AtomicBool::new(true),
@@ -180,6 +188,7 @@ impl Node {
         self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
         self.slowlog.configure(&next);
         self.eviction.set_on(next.maxmemory_bytes > 0);
+        self.client_memory.configure(&next);
         *self.settings.write() = Arc::new(handler_settings(&next));
         *config = Arc::new(next);
         self.durability.configure(&config);

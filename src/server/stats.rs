@@ -39,6 +39,8 @@ counters! {
     expired_subkeys,
     /// Keys removed to make room.
     evicted_keys,
+    /// Clients disconnected because of `maxmemory-clients`.
+    evicted_clients,
     /// Full syncs served.
     sync_full,
     /// Partial syncs served.

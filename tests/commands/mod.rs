@@ -6,6 +6,7 @@ mod clients;
 mod command_info;
 mod connections;
 mod debug;
+mod evicted_clients;
 mod listeners;
 mod maxmemory;
 mod migrate;

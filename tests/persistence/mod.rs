@@ -9,5 +9,6 @@ mod full_disk;
 mod judging;
 mod loading;
 pub mod nodes;
+mod own_file;
 mod restore;
 pub mod traffic;

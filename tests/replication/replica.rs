@@ -28,6 +28,14 @@ fn clients_may_read_a_replica_and_not_write_it() {
     wait_for("the write", Duration::from_secs(60), || client.text("GET key") == "third");
     assert_eq!(client.text("GET local"), "1");
     assert_eq!(primary.client().cmd("GET local").as_bytes(), None);
+    // What its own clients gave a time nobody else would remove.
+    client.ok("SET passing 1 PX 30");
+    client.ok("MULTI");
+    client.cmd("SET late 1");
+    client.cmd("PEXPIRE late 40");
+    client.cmd("EXEC");
+    wait_for("their own keys to go", Duration::from_secs(60), || client.int("DBSIZE") == 2);
+    assert_eq!(figure(&mut client, "expired_keys"), 2);
     assert_eq!(figure(&mut client, "slave_repl_offset"), figure(&mut primary.client(), "master_repl_offset"));
 }
 

@@ -212,6 +212,9 @@ impl Core {
         self.status.written.store(self.written, Ordering::Release);
         self.status.batches.fetch_add(1, Ordering::Relaxed);
         self.status.current_bytes.store(self.closed_bytes + incr.file.len(), Ordering::Relaxed);
+        if self.status.is_prompt() {
+            (self.on_event)(WriterEvent::Written);
+        }
         Ok(())
     }
 
@@ -485,10 +488,10 @@ impl Core {
         [sync_at, self.probe_at.filter(|_| self.broken)].into_iter().flatten().min()
     }
 
-    /// Until when small batches wait for company: a batch a pause, except under `always`.
+    /// Until when small batches wait for company: a batch a pause, except under `always` and where somebody waits.
     pub(super) fn batch_after(&self) -> Option<Instant> {
-        let always = self.status.policy() == FsyncPolicy::Always;
-        self.last_write.filter(|_| !always).map(|at| at + self.config.batch_pause)
+        let at_once = self.status.is_prompt() || self.status.policy() == FsyncPolicy::Always;
+        self.last_write.filter(|_| !at_once).map(|at| at + self.config.batch_pause)
     }
 
     fn measure(&mut self) {

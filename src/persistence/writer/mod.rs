@@ -3,8 +3,8 @@
 //! It takes what the log has, appends it to the current file with a seal behind, and fsyncs by policy; what is durable
 //! it publishes as an offset. No client waits for it, except those that ask for durability.
 //!
-//! Batches end at command boundaries, as the log's end always is one. Unless every batch is fsynced, small ones wait
-//! some milliseconds for company, so that a trickle of writes does not cost a seal each.
+//! Batches end at command boundaries, as the log's end always is one. Unless every batch is fsynced, or waited for, small
+//! ones wait some milliseconds for company, so that a trickle of writes does not cost a seal each.
 //!
 //! When a write or an fsync fails, or the log cannot wait for it, the writer stops publishing, says so, and passes over
 //! what arrives, so that the log need not hold it. It tries the disk now and then and asks for a new generation once
@@ -109,6 +109,8 @@ impl From<GenerationError> for WriterError {
 /// What the writer tells, from its own thread: whoever is told must be brief and must not wait for the writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriterEvent {
+    /// A batch was handed to the system, of a writer that is prompt ([`AofWriter::set_prompt`]).
+    Written,
     /// Everything up to this offset is durable now.
     Durable {
         /// The offset.
@@ -281,6 +283,11 @@ impl AofWriter {
     pub fn set_policy(&self, policy: FsyncPolicy) {
         self.shared.status.set_policy(policy);
         self.shared.wake();
+    }
+
+    /// From now on no batch waits for company, and each that was handed to the system is told of; or no longer so.
+    pub fn set_prompt(&self, prompt: bool) {
+        self.shared.status.set_prompt(prompt);
     }
 
     /// For so long each batch is fsynced at once, whatever the policy.

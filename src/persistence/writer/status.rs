@@ -1,6 +1,6 @@
 //! What the writer lets others see, without a lock where it is read often.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -89,6 +89,8 @@ pub struct WriterFigures {
 #[derive(Debug)]
 pub(super) struct Status {
     policy: AtomicU8,
+    /// Somebody waits for every batch: none waits for company, and each is told of.
+    prompt: AtomicBool,
     /// Until when each batch is fsynced whatever the policy.
     hurried: Mutex<Option<Instant>>,
     phase: AtomicU8,
@@ -111,6 +113,7 @@ impl Status {
         let zero = || AtomicU64::new(0);
         Status {
             policy: AtomicU8::new(policy.code()),
+            prompt: AtomicBool::new(false),
             hurried: Mutex::new(None),
             phase: AtomicU8::new(Phase::Off as u8),
             written: zero(),
@@ -138,6 +141,14 @@ impl Status {
 
     pub(super) fn set_policy(&self, policy: FsyncPolicy) {
         self.policy.store(policy.code(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_prompt(&self) -> bool {
+        self.prompt.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_prompt(&self, prompt: bool) {
+        self.prompt.store(prompt, Ordering::Release);
     }
 
     pub(super) fn hurry_until(&self, until: Instant) {

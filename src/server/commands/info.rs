@@ -219,7 +219,7 @@ fn stats(node: &Node, out: &mut String) {
         "expired_subkeys": get(&stats.expired_subkeys),
         "expired_keys": get(&stats.expired_keys),
         "evicted_keys": get(&stats.evicted_keys),
-        "evicted_clients": 0,
+        "evicted_clients": get(&stats.evicted_clients),
         "migrate_cached_sockets": node.migrate_sockets.load(Ordering::Relaxed),
         "keyspace_hits": get(&stats.keyspace_hits),
         "keyspace_misses": get(&stats.keyspace_misses),

@@ -155,6 +155,24 @@ words! {
     }
 }
 
+/// `maxmemory-clients`: what the buffers of clients may take together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientsLimit {
+    /// So many bytes; 0: as much as they like.
+    Bytes(u64),
+    /// So much of `maxmemory`, in percent.
+    Percent(u8),
+}
+
+impl std::fmt::Display for ClientsLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ClientsLimit::Bytes(bytes) => bytes.fmt(f),
+            ClientsLimit::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
 /// The role of a node, as far as the effective settings depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -356,6 +374,7 @@ settings! {
     durable_acks_on_loss: DurableAcksOnLoss = DurableAcksOnLoss::Block,
     // Memory and encodings.
     maxmemory_bytes: u64 = 0,
+    maxmemory_clients: ClientsLimit = ClientsLimit::Bytes(0),
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction,
     maxmemory_samples: u32 = 5,
     lazyfree_lazy_eviction: bool = false,

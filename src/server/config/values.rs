@@ -1,7 +1,7 @@
 //! Reading and printing single values, with the refusals Redis gives.
 
 use super::error::Refusal;
-use super::settings::{Address, BufferLimit, OutputBufferLimits, SaveRule, ShutdownOptions};
+use super::settings::{Address, BufferLimit, ClientsLimit, OutputBufferLimits, SaveRule, ShutdownOptions};
 use crate::base::num::{parse_i64, parse_u64};
 
 /// Most addresses `bind` takes, as in Redis.
@@ -65,6 +65,18 @@ fn memory_amount(text: &[u8]) -> Option<u64> {
         _ => return None,
     };
     std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// `maxmemory-clients`: an amount of memory, or percent of `maxmemory`.
+pub fn clients_limit(text: &[u8]) -> Result<ClientsLimit, Refusal> {
+    const WRONG: &str = "argument must be a memory or percent value";
+    match text.strip_suffix(b"%") {
+        None => memory_amount(text).map(ClientsLimit::Bytes).ok_or_else(|| WRONG.into()),
+        Some(number) => match parse_u64(number).ok_or(WRONG)? {
+            percent @ 0..=100 => Ok(ClientsLimit::Percent(percent as u8)),
+            _ => Err("percentage argument must be less or equal to 100".into()),
+        },
+    }
 }
 
 /// The shortest exact spelling of an amount of memory, for files.

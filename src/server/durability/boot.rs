@@ -120,6 +120,7 @@ impl Durability {
             let durable = self.written_durable().max(point.offset);
             self.stand_behind(node, self.publisher.history(), durable);
         }
+        self.appended.follow(node);
         Ok(())
     }
 }

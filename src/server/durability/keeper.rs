@@ -225,6 +225,7 @@ struct Keeper {
 
 impl Keeper {
     fn tick(&mut self, node: &Arc<Node>) {
+        node.durability.appended.follow(node);
         self.look_after(node);
         if self.running.is_some() || node.durability.is_ending() {
             return;

@@ -4,6 +4,7 @@
 //! One thread, the keeper ([`keeper`]), starts children, looks after them and reconciles what is written
 //! with what the role and the configuration ask for.
 
+pub mod appended;
 mod archive;
 pub mod boot;
 pub mod duty;
@@ -45,6 +46,8 @@ pub struct Durability {
     inner: Mutex<Inner>,
     status: Mutex<SaveStatus>,
     publisher: Arc<Publisher>,
+    /// Replies that wait until the node's own file has what they tell of.
+    pub appended: appended::Appended,
     /// The writer asked for a new generation.
     generation_wanted: Arc<AtomicBool>,
     /// A snapshot is to be taken although no rule says so yet.
@@ -88,6 +91,7 @@ impl Default for Durability {
             inner: Mutex::default(),
             status: Mutex::default(),
             publisher: Arc::default(),
+            appended: appended::Appended::default(),
             generation_wanted: Arc::new(AtomicBool::new(false)),
             snapshot_wanted: AtomicBool::new(false),
             rewrite_unwanted: AtomicBool::new(false),
@@ -273,7 +277,9 @@ impl Durability {
             .map_err(|error| error.to_string())?;
         // Set once for the life of the node: the writer is never replaced.
         let _ = inner.waker.set(writer.waker());
-        inner.writer = Some(Arc::new(writer));
+        let writer = Arc::new(writer);
+        self.appended.take_writer(&writer);
+        inner.writer = Some(writer);
         Ok(())
     }
 
@@ -283,10 +289,15 @@ impl Durability {
         Arc::new(move |event| {
             let Some(node) = node.upgrade() else { return };
             match event {
-                WriterEvent::Durable { offset } => publisher.moved(&node, offset),
+                WriterEvent::Written => node.durability.appended.moved(),
+                WriterEvent::Durable { offset } => {
+                    publisher.moved(&node, offset);
+                    node.durability.appended.moved();
+                }
                 WriterEvent::Broken { error, durable_offset } => {
                     tracing::error!(%error, durable_offset, "appending failed: what follows is not durable");
                     broken.store(true, Ordering::Release);
+                    node.durability.appended.broke(&node);
                     node.durable_moved.notify_waiters();
                 }
                 WriterEvent::NeedsGeneration => wanted.store(true, Ordering::Release),
@@ -297,6 +308,7 @@ impl Durability {
                     if installing.load(Ordering::Acquire) == 0 {
                         node.durability.stand_behind(&node, publisher.history(), durable_offset);
                     }
+                    node.durability.appended.follow(&node);
                 }
             }
         })

@@ -2,11 +2,14 @@
 
 use super::keeper::snapshot_options;
 use super::{Durability, names_of, snapshot_path};
+use crate::base::random::Rng;
 use crate::keyspace::freeing::free_later;
 use crate::keyspace::{Keyspace, Locked};
 use crate::persistence::load::{Inserting, load_rdb};
 use crate::persistence::recovery::{LoadFrom, RecoverOptions, recover};
 use crate::persistence::snapshot::encode;
+use crate::replication::Lineage;
+use crate::replication::log::History;
 use crate::server::Node;
 
 /// Puts the keys of `fresh` in place of those that are served, under locks that are held.
@@ -39,12 +42,17 @@ impl Durability {
         Ok(())
     }
 
-    /// Fsyncs the append-only file and loads the data set from it. `locked` must be all shards.
+    /// Fsyncs the append-only file, if it is being written, and loads the data set from it. `locked` must be all shards.
     pub fn load_aof(&self, node: &Node, locked: &mut Locked<'_>) -> Result<(), String> {
-        if self.flush()?.is_none() {
-            return Err("the append-only file is not being written".into());
+        // The files of a node that appends tell its history. Others tell one that is over, so that what is served becomes a
+        // history of its own, which nobody may follow as the old one.
+        let is_own = self.flush()?.is_some();
+        if !is_own && (node.is_replica() || !node.replicas.is_empty()) {
+            let why = "the append-only file is not being written: it tells another history than the replicas follow";
+            return Err(why.into());
         }
         let config = node.config();
+        self.lock_folder(&config)?;
         let names = names_of(&config)?;
         let fresh = Keyspace::new(node.keyspace.databases());
         let options = RecoverOptions {
@@ -57,6 +65,11 @@ impl Durability {
         recover(&*self.disk, &names, &path, &fresh, &options, &mut |_, _| ())
             .map_err(|error| error.to_string())?;
         swap(node, locked, &fresh);
+        if !is_own {
+            let history =
+                History::without_past(Lineage::random(&mut Rng::from_os()), node.log.history().epoch);
+            node.log.restart(history, node.log.end(), None);
+        }
         Ok(())
     }
 }

@@ -4,6 +4,17 @@ use super::*;
 use crate::server::config::settings::MaxmemoryPolicy;
 
 pub(super) static DIRECTIVES: &[Directive] = &[
+    Directive::new(
+        "maxmemory-clients",
+        Kind::Text {
+            get: |c| c.maxmemory_clients.to_string().into_bytes(),
+            set: |c, value| {
+                c.maxmemory_clients = values::clients_limit(value)?;
+                Ok(())
+            },
+        },
+        "Memory of clients' buffers, or a part of `maxmemory` in percent, beyond which those that take most are disconnected; 0 is no limit.",
+    ),
     memory!("maxmemory", maxmemory_bytes: u64, 0, u64::MAX, "Memory beyond which keys are evicted, or writes refused; 0 is no limit."),
     word!("maxmemory-policy", maxmemory_policy: MaxmemoryPolicy, "Which keys go at `maxmemory`, if any."),
     integer!("maxmemory-samples", maxmemory_samples: u32, 1, 64, "Keys looked at to choose one for eviction."),

@@ -1,0 +1,74 @@
+//! `maxmemory-clients`: those whose buffers take most are disconnected, whoever they are, and the others are served on.
+
+use super::on_each_server;
+use crate::support::{Client, Server, wait_for};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn evicted(client: &mut Client) -> u64 {
+    client.info("evicted_clients").and_then(|text| text.parse().ok()).expect("a number")
+}
+
+fn setup(server: &Server) -> Client {
+    let mut client = server.client();
+    client.ok("CONFIG SET maxmemory-clients 2mb");
+    client.ok("CLIENT NO-EVICT ON");
+    client.ok("CONFIG RESETSTAT");
+    client
+}
+
+#[test]
+fn those_who_do_not_read_go_and_others_stay() {
+    on_each_server(|server| {
+        let mut client = setup(server);
+        client.command(&["SET", "big", &"x".repeat(500_000)]);
+        let mut small = server.client();
+        small.ok("SET small 1");
+        let mut hungry: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        wait_for("clients to be evicted", LIMIT, || {
+            // Those that are gone fail to send.
+            hungry.iter_mut().for_each(|one| drop(one.send(&["GET", "big"])));
+            evicted(&mut client) > 2
+        });
+        assert_eq!(small.text("GET small"), "1");
+        assert_eq!(client.int("STRLEN big"), 500_000);
+    });
+}
+
+#[test]
+fn a_command_that_never_ends_is_not_waited_for() {
+    on_each_server(|server| {
+        let mut client = setup(server);
+        let mut hungry: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        for one in &mut hungry {
+            let _ = one.send_raw(b"*250\r\n");
+        }
+        let piece = format!("$10000\r\n{}\r\n", "x".repeat(10_000));
+        for _ in 0..40 {
+            hungry.iter_mut().for_each(|one| drop(one.send_raw(piece.as_bytes())));
+        }
+        wait_for("clients to be evicted", LIMIT, || evicted(&mut client) > 2);
+        let seen = client.text("CLIENT LIST");
+        let waiting = seen.lines().filter(|line| !line.contains(" qbuf=0 ")).count();
+        assert!(waiting > 2, "some are left, and what they have sent is told: {seen}");
+    });
+}
+
+#[test]
+fn the_limit_is_told_as_it_was_given() {
+    on_each_server(|server| {
+        let mut client = server.client();
+        for (given, told) in [("3mb", "3145728"), ("5%", "5%"), ("0", "0")] {
+            client.ok(&format!("CONFIG SET maxmemory-clients {given}"));
+            let reply = client.cmd("CONFIG GET maxmemory-clients");
+            let value = reply.as_slice().and_then(|pair| pair[1].as_bytes().map(<[u8]>::to_vec));
+            assert_eq!(value.as_deref(), Some(told.as_bytes()));
+        }
+        let error = client.error("CONFIG SET maxmemory-clients 101%");
+        assert!(error.ends_with("percentage argument must be less or equal to 100"), "{error}");
+        assert!(
+            client.error("CONFIG SET maxmemory-clients x").ends_with("must be a memory or percent value")
+        );
+    });
+}
