@@ -2,6 +2,7 @@
 //!
 //! The modules are layered; `ARCHITECTURE.md` holds the map and `tests/layout` holds it true.
 
+pub mod acl;
 pub mod backup;
 pub mod base;
 pub mod command;

@@ -30,6 +30,7 @@ const HOUSES: &[House] = &[
         may_use: &["keyspace", "value", "format", "resp", "base"],
         never: PURE_BUT_MEASURING,
     },
+    House { name: "acl", may_use: &["command", "base"], never: PURE },
     House {
         name: "persistence",
         may_use: &["format", "sys", "keyspace", "command", "value", "resp", "base", "replication"],
@@ -46,6 +47,7 @@ const HOUSES: &[House] = &[
         may_use: &[
             "persistence",
             "replication",
+            "acl",
             "command",
             "sys",
             "format",

@@ -12,6 +12,7 @@ pub mod error;
 pub mod families;
 pub mod hash_access;
 pub mod help;
+pub mod keys_used;
 pub mod locking;
 pub mod reading;
 pub mod registry;

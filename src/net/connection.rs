@@ -48,7 +48,7 @@ pub(super) async fn serve(node: Arc<Node>, stream: Stream, addr: Endpoint) {
         let _ = tcp.set_nodelay(true);
         set_keepalive(tcp, config.tcp_keepalive_seconds);
     }
-    if config.protected_mode && config.requirepass.0.is_empty() && !addr.is_local() {
+    if config.protected_mode && node.acl.default_needs_no_password() && !addr.is_local() {
         tracing::warn!(%addr, "refused by protected mode");
         return reject(&node, &stream, PROTECTED).await;
     }
@@ -151,8 +151,9 @@ pub struct Connection {
 impl Connection {
     fn new(node: Arc<Node>, stream: Stream, info: Arc<ClientInfo>) -> Connection {
         let config = node.config();
-        let authenticated = config.requirepass.0.is_empty();
-        let mut session = Session::new(info, node.settings(), authenticated);
+        let mut session = Session::new(info, node.settings(), false);
+        session.be_newcomer(&node.acl);
+        let authenticated = session.authenticated;
         session.acks.set_default(config.durable_acks);
         let limits = RequestLimits { max_bulk_bytes: session.settings.max_bulk_bytes as i64, authenticated };
         let mut connection = Connection {
@@ -213,6 +214,9 @@ impl Connection {
     /// Runs the complete commands of the input.
     fn run_batch(&mut self) -> Step {
         self.begin_batch();
+        if self.session.user.gone {
+            return Step::Close;
+        }
         loop {
             self.parser.limits.authenticated =
                 self.session.authenticated || !self.node.gate.has(bits::PASSWORD);
@@ -350,6 +354,7 @@ impl Connection {
     fn begin_batch(&mut self) {
         self.session.now_ms = self.node.now_ms();
         self.session.tally.begin();
+        self.node.acl.refresh(&mut self.session.user);
         if self.node.config_version() != self.config_version {
             self.take_config();
         }

@@ -6,7 +6,7 @@ use crate::server::config::{CommandLine, ShutdownOptions};
 use crate::server::gate::bits;
 use crate::server::replication::recovery::{Ask, Choosing};
 use crate::server::shutdown::{Asked, SaveWish};
-use crate::server::{Node, cron, durability, replication, shutdown};
+use crate::server::{Node, acl, cron, durability, replication, shutdown};
 use crate::sys::marks::{Mark, write_pid_file};
 use parking_lot::Mutex;
 use std::io;
@@ -39,6 +39,7 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     let mut node = Node::new(config);
     node.config_file = file;
     let node = Arc::new(node);
+    acl::load_at_start(&node).map_err(io::Error::other)?;
     node.memory.sample();
     let marks: Arc<Mutex<Vec<Mark>>> = Arc::default();
     let removed = marks.clone();

@@ -5,6 +5,7 @@
 //! after its locks are released, by [`serve_ready`]: the waiters' commands are run again, first come first
 //! served, and their replies handed over.
 
+use super::acl::{self, SessionUser};
 use super::clients::ClientInfo;
 use super::dispatch::{Ran, run_handler};
 use super::endpoint::Endpoint;
@@ -16,6 +17,7 @@ use crate::command::context::ReadyKey;
 use crate::command::locking::lock_for;
 use crate::command::table::{Block, Command, flags};
 use crate::keyspace::{Entry, Locked, Shard, ValueRef};
+use crate::resp::reply::Reply;
 use crate::value::hash_bytes;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -33,6 +35,9 @@ pub struct Waiter {
     db: u32,
     keys: Vec<Box<[u8]>>,
     resp3: bool,
+    /// Who waits, and from where.
+    user: Mutex<SessionUser>,
+    info: Arc<ClientInfo>,
     /// Whoever sets this first (a waker, the timeout, a disconnect) decides how the wait ends.
     ended: AtomicBool,
     reply: Mutex<Option<oneshot::Sender<Woken>>>,
@@ -114,6 +119,8 @@ pub fn register(
         db: session.db,
         keys: block.keys,
         resp3: session.resp3,
+        user: Mutex::new(session.user.clone()),
+        info: session.info.clone(),
         ended: AtomicBool::new(false),
         reply: Mutex::new(Some(sender)),
     });
@@ -242,6 +249,10 @@ fn try_waiter(
     let has_ended = waiter.ended.load(Ordering::Acquire) || is_too_late;
     let outcome = if has_ended || !is_of_use(command, &locked, slot) {
         None
+    } else if let Some(text) = acl::again_refused(node, &mut waiter.user.lock(), &waiter.info, command, &args)
+    {
+        Reply::new(&mut reply, waiter.resp3).error(text);
+        Some(true)
     } else {
         let mut call = Ran { node, session, locked: &mut locked, ready: more, may_block: true };
         match run_handler(&mut call, command, &args, &mut reply) {

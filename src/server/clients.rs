@@ -1,6 +1,7 @@
 //! Who is connected: what CLIENT LIST shows and CLIENT KILL reaches.
 
 use super::endpoint::Endpoint;
+use crate::acl::User;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct ClientInfo {
     pub commands: AtomicU64,
     /// The number of the last command in the registry; the greatest number before the first.
     pub last_command: AtomicUsize,
+    /// Who it is; `None`: the server itself.
+    pub user: Mutex<Option<Arc<User>>>,
     /// Name and library.
     pub labels: Mutex<Labels>,
     /// Ends the connection from outside: shuts its socket down.
@@ -124,6 +127,7 @@ impl ClientInfo {
             leaving_bytes: AtomicUsize::new(0),
             commands: AtomicU64::new(0),
             last_command: AtomicUsize::new(usize::MAX),
+            user: Mutex::new(None),
             labels: Mutex::new(Labels::default()),
             kill,
             unblock: tokio::sync::Notify::new(),

@@ -1,5 +1,6 @@
 //! From a parsed command to its reply: look-up, gate, locks, handler, log.
 
+use super::acl;
 use super::blocked::{self, serve_ready};
 use super::clients::{ClientInfo, ClientKind};
 use super::command_stats::Ended;
@@ -61,6 +62,9 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
         return transaction::queue(node, session, command, args, out);
     }
     let next = match command.run {
+        Run::Keyspace(_) if session.user.restricted && refuses_sort(session, command, args, out) => {
+            Next::Continue
+        }
         Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
         _ => commands::run(node, session, command, args, out, None),
     };
@@ -70,6 +74,14 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
         _ => account(node, session, command, args, out.get(mark..).unwrap_or_default()),
     }
     next
+}
+
+/// Answers a SORT that its user may not run so; false: it may.
+#[cold]
+pub(super) fn refuses_sort(session: &Session, command: &Command, args: &[&[u8]], out: &mut Vec<u8>) -> bool {
+    let text = acl::sort_refusal(session, command, args);
+    text.iter().for_each(|text| Reply::new(out, session.resp3).error(text));
+    text.is_some()
 }
 
 /// Why a command was refused before it ran, and which it was, if it is one at all.
@@ -95,6 +107,11 @@ fn admit(node: &Node, session: &Session, args: &[&[u8]]) -> Result<&'static Comm
     }
     if !command.arity_fits(args.len()) {
         return refused(Some(command), arity(command));
+    }
+    if session.user.restricted
+        && let Some(text) = acl::refusal(node, session, command, args)
+    {
+        return refused(Some(command), text);
     }
     if node.gate.has(bits::MEMORY_DUE) && command.has(flags::DENYOOM) {
         eviction::make_room(node);
@@ -147,7 +164,15 @@ pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, refusal: Re
         None => session.tally.begin(),
     }
     let mark = out.len();
-    Reply::new(out, session.resp3).error(&refusal.text);
+    match refusal.command {
+        Some(command) if command.name == "exec" => {
+            transaction::abandon(node, session);
+            let why = refusal.text.strip_prefix(b"ERR ").unwrap_or(&refusal.text);
+            let start = b"EXECABORT Transaction discarded because of: ".as_slice();
+            Reply::new(out, session.resp3).error([start, why].concat());
+        }
+        _ => Reply::new(out, session.resp3).error(&refusal.text),
+    }
     count_error(node, out.get(mark..).unwrap_or_default());
     Next::Continue
 }

@@ -18,7 +18,7 @@ pub mod bits {
     pub const READ_ONLY: u32 = 1 << 2;
     /// A replica whose link is down and that may not serve stale data.
     pub const STALE: u32 = 1 << 3;
-    /// A password is set.
+    /// The default user needs a password, or may not log in.
     pub const PASSWORD: u32 = 1 << 4;
     /// Fewer good replicas than `min-replicas-to-write`.
     pub const FEW_REPLICAS: u32 = 1 << 5;

@@ -1,5 +1,6 @@
 //! Dispatch, transactions, blocking, configuration.
 
+pub mod acl;
 pub mod blocked;
 pub mod client_eviction;
 pub mod clients;

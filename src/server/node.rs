@@ -1,5 +1,6 @@
 //! The node: everything that the connections of one server share.
 
+use super::acl::Acl;
 use super::blocked::BlockedClients;
 use super::client_eviction::ClientMemory;
 use super::clients::Clients;
@@ -43,6 +44,8 @@ pub struct Node {
     pub log: Arc<Log>,
     /// What refuses commands.
     pub gate: Gate,
+    /// Users.
+    pub acl: Acl,
     /// Figures.
     pub stats: Stats,
     /// Figures a second.
@@ -109,12 +112,13 @@ impl Node {
         let mut rng = Rng::from_os();
         let clock = SystemClock::new();
         let gate = Gate::default();
-        gate.set(bits::PASSWORD, !config.requirepass.0.is_empty());
+        let acl = Acl::new(&config, &gate);
         let log = Log::new(Lineage::random(&mut rng), 0, config.repl_backlog_size_bytes);
         let node = Node {
             keyspace: Keyspace::new(config.databases),
             log: Arc::new(log),
             gate,
+            acl,
             stats: Stats::default(),
             rates: Rates::default(),
             command_stats: CommandStats::default(),
@@ -184,7 +188,6 @@ impl Node {
         let mut config = self.config.write();
         let mut next = (**config).clone();
         change(&mut next)?;
-        self.gate.set(bits::PASSWORD, !next.requirepass.0.is_empty());
         self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
         self.slowlog.configure(&next);
         self.eviction.set_on(next.maxmemory_bytes > 0);

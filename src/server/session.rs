@@ -1,5 +1,6 @@
 //! What the server keeps for one connection.
 
+use super::acl::{Acl, SessionUser};
 use super::clients::ClientInfo;
 use super::command_stats::Tally;
 use super::later::Waiting;
@@ -71,6 +72,8 @@ pub struct Session {
     pub resp3: bool,
     /// May use commands although a password is set.
     pub authenticated: bool,
+    /// Who it is.
+    pub user: SessionUser,
     /// MULTI was sent.
     pub transaction: Option<Transaction>,
     /// WATCH.
@@ -110,13 +113,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// The state of a fresh connection.
+    /// The state of a fresh connection, which is the server's own until somebody is said to be at its other end.
     pub fn new(info: Arc<ClientInfo>, settings: Arc<Settings>, authenticated: bool) -> Session {
         Session {
             info,
             db: 0,
             resp3: false,
             authenticated,
+            user: SessionUser::server(),
             transaction: None,
             watches: Watches::default(),
             no_touch: false,
@@ -144,6 +148,24 @@ impl Session {
             true => self.info.addr.host(),
             false => self.peer.ip_address.clone(),
         }
+    }
+
+    /// Makes it that of a client that has said nothing yet.
+    pub fn be_newcomer(&mut self, acl: &Acl) {
+        let (user, is_open) = acl.of_newcomer();
+        self.authenticated = is_open;
+        self.be(user);
+    }
+
+    /// Makes it that of a user who has given the right password.
+    pub fn log_in(&mut self, user: SessionUser) {
+        self.authenticated = true;
+        self.be(user);
+    }
+
+    fn be(&mut self, user: SessionUser) {
+        *self.info.user.lock() = user.user().cloned();
+        self.user = user;
     }
 
     /// A session with the same view (database, protocol, clock), for work that outlives the command.

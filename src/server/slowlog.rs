@@ -117,6 +117,8 @@ pub fn redacted<'a>(command: &Command, args: &[&'a [u8]]) -> Vec<&'a [u8]> {
     for at in 1..args.len() {
         let secret = match full_name {
             "auth" => true,
+            // Whoever reads the slow log learns nothing of users.
+            "acl|setuser" | "acl|getuser" | "acl|deluser" => at >= 2,
             // AUTH password, or AUTH2 user password.
             "migrate" if at > 6 => is_auth(&args[at - 1]) || args[6..at].iter().rev().take(2).any(is_auth2),
             "hello" => args[..at].iter().rev().take(2).any(is_auth),
@@ -200,6 +202,7 @@ mod tests {
             "config set loglevel debug requirepass (redacted)"
         );
         assert_eq!(shown("echo", "echo auth"), "echo auth");
+        assert_eq!(shown("acl|setuser", "acl setuser u >secret"), "acl setuser (redacted) (redacted)");
         let head = "migrate h 1 auth 0 1";
         assert_eq!(
             shown("migrate", &format!("{head} auth secret copy")),

@@ -53,6 +53,14 @@ counters! {
     forks,
     /// Duration of the last fork, microseconds.
     last_fork_us,
+    /// Passwords that were wrong.
+    acl_denied_auth,
+    /// Commands that users were refused.
+    acl_denied_command,
+    /// Keys that users were refused.
+    acl_denied_key,
+    /// Channels that users were refused.
+    acl_denied_channel,
     /// Commands refused before they ran.
     rejected_calls,
     /// Full syncs that this replica refused because they would have lost history.

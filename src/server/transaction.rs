@@ -1,8 +1,10 @@
 //! MULTI, EXEC, DISCARD, WATCH.
 
+use super::acl;
 use super::commands;
 use super::dispatch::{
-    Next, Ran, Refusal, Unfinished, account, append_effects, refuse, run_unlogged, walk_at_once, writes_wait,
+    Next, Ran, Refusal, Unfinished, account, append_effects, count_error, refuse, refuses_sort, run_unlogged,
+    walk_at_once, writes_wait,
 };
 use super::node::Node;
 use super::replication::acks;
@@ -169,6 +171,14 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
     for (command, args) in &transaction.queue {
         let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
         let mark = out.len();
+        // Permissions may have changed since the command was queued, also by one of the queue.
+        if session.user.restricted
+            && let Some(text) = acl::queued_refusal(node, session, command, &args)
+        {
+            Reply::new(out, session.resp3).error(text);
+            count_error(node, out.get(mark..).unwrap_or_default());
+            continue;
+        }
         close |= run_queued(node, session, &mut locked, &mut ready, command, &args, out);
         account(node, session, command, &args, out.get(mark..).unwrap_or_default());
     }
@@ -206,6 +216,9 @@ fn run_queued<'k>(
             }
         };
     };
+    if session.user.restricted && refuses_sort(session, command, args, out) {
+        return false;
+    }
     let mut call = Ran { node, session, locked, ready, may_block: false };
     match run_unlogged(&mut call, command, args, out, NO_HASH) {
         None => {}

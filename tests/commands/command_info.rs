@@ -7,21 +7,12 @@ use std::fmt::Write as _;
 
 /// Commands whose entry differs, and why.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("acl|deluser", NO_USERS),
-    ("acl|dryrun", NO_USERS),
-    ("acl|getuser", NO_USERS),
-    ("acl|list", NO_USERS),
-    ("acl|load", NO_USERS),
-    ("acl|log", NO_USERS),
-    ("acl|save", NO_USERS),
-    ("acl|setuser", NO_USERS),
     ("module|load", NO_MODULES),
     ("module|loadex", NO_MODULES),
     ("module|unload", NO_MODULES),
     ("zrank", "takes WITHSCORE, as Redis does from 7.2 on"),
     ("zrevrank", "takes WITHSCORE, as Redis does from 7.2 on"),
 ];
-const NO_USERS: &str = "there is one user here";
 const NO_MODULES: &str = "no modules can be loaded here";
 
 /// Groups of commands, as COMMAND DOCS names them, of which none may be lacking.

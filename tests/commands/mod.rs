@@ -1,6 +1,7 @@
 //! Commands over real connections. What both servers must do alike runs against a stock server, too: so a wrong
 //! expectation is found out.
 
+mod acl;
 mod blocking;
 mod clients;
 mod command_info;

@@ -1,4 +1,5 @@
 //! Against stock Redis.
 
+mod acl;
 pub mod differential;
 pub mod files;

@@ -1,7 +1,6 @@
-//! ACL, as far as there is one: the default user, who may do everything.
+//! ACL: categories and random passwords; users are in [`super::acl_users`].
 
-use super::connection::DEFAULT_USER;
-use super::{Call, Handler};
+use super::{Call, Handler, acl_users};
 use crate::base::num::parse_i64;
 use crate::command::error::quoting;
 use crate::command::table::acl;
@@ -19,24 +18,10 @@ pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
         return None;
     }
     Some(match sub {
-        "whoami" => who_am_i,
-        "users" => users,
         "cat" => categories,
         "genpass" => generate_password,
-        _ => return None,
+        _ => return acl_users::handler(sub),
     })
-}
-
-fn who_am_i(call: &mut Call<'_, '_>) -> Next {
-    call.reply().bulk(DEFAULT_USER);
-    Next::Continue
-}
-
-fn users(call: &mut Call<'_, '_>) -> Next {
-    let mut reply = call.reply();
-    reply.array(1);
-    reply.bulk(DEFAULT_USER);
-    Next::Continue
 }
 
 fn categories(call: &mut Call<'_, '_>) -> Next {

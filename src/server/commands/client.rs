@@ -67,8 +67,11 @@ fn flag_letters(client: &ClientInfo) -> String {
 
 /// One client's line of CLIENT LIST, without its end. What this server does not count apart (buffers of replies in
 /// lists, subscriptions) is 0.
-fn describe(client: &ClientInfo, now_ms: i64) -> String {
+pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let labels = client.labels.lock().clone();
+    let user = client.user.lock().clone();
+    // The link to a primary is nobody's.
+    let user = user.as_ref().map_or("(superuser)".into(), |user| String::from_utf8_lossy(&user.name));
     let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
     let (input, free) = (client.query_bytes.load(Relaxed), client.query_free_bytes.load(Relaxed));
     let output = client.output_bytes.load(Relaxed);
@@ -80,7 +83,7 @@ fn describe(client: &ClientInfo, now_ms: i64) -> String {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
          qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 \
-         tot-mem={memory} events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         tot-mem={memory} events={} cmd={} user={user} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.local_addr,

@@ -1,10 +1,10 @@
 //! CLIENT KILL, by address or by filters.
 
 use super::Call;
-use super::connection::DEFAULT_USER;
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
 use crate::command::error::quoting;
+use crate::server::Node;
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
 use std::sync::atomic::Ordering;
@@ -26,14 +26,22 @@ struct Filter {
     addr: Option<String>,
     local_addr: Option<String>,
     kind: Option<Option<ClientKind>>,
+    user_id: Option<u64>,
     max_age_s: Option<i64>,
     skip_me: bool,
 }
 
 impl Filter {
-    fn parse(words: &[&[u8]]) -> Result<Filter, Vec<u8>> {
-        let mut filter =
-            Filter { id: None, addr: None, local_addr: None, kind: None, max_age_s: None, skip_me: true };
+    fn parse(node: &Node, words: &[&[u8]]) -> Result<Filter, Vec<u8>> {
+        let mut filter = Filter {
+            id: None,
+            addr: None,
+            local_addr: None,
+            kind: None,
+            user_id: None,
+            max_age_s: None,
+            skip_me: true,
+        };
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         for pair in words.chunks(2) {
             let [word, value] = pair else { return Err(CommandError::Syntax.to_string().into_bytes()) };
@@ -45,8 +53,10 @@ impl Filter {
                 b"addr" => filter.addr = Some(text(value)),
                 b"laddr" => filter.local_addr = Some(text(value)),
                 b"type" => filter.kind = Some(kind_named(value)?),
-                b"user" if *value == DEFAULT_USER => {}
-                b"user" => return Err(quoting("ERR No such user '", value, "'")),
+                b"user" => match node.acl.get(value) {
+                    Some(user) => filter.user_id = Some(user.id),
+                    None => return Err(quoting("ERR No such user '", value, "'")),
+                },
                 b"maxage" => match parse_i64(value) {
                     Some(age) if age > 0 => filter.max_age_s = Some(age),
                     Some(_) => return Err("ERR maxage should be greater than 0".into()),
@@ -66,6 +76,7 @@ impl Filter {
             && self.addr.as_ref().is_none_or(|addr| *addr == client.addr.to_string())
             && self.local_addr.as_ref().is_none_or(|addr| *addr == client.local_addr.to_string())
             && self.kind.is_none_or(|kind| kind == Some(client.kind()))
+            && self.user_id.is_none_or(|id| client.user.lock().as_ref().is_some_and(|user| user.id == id))
             && self.max_age_s.is_none_or(|age| age_s >= age)
     }
 }
@@ -74,7 +85,7 @@ impl Filter {
 pub(super) fn kill(call: &mut Call<'_, '_>) -> Next {
     match call.args {
         [_, _, addr] => kill_address(call, addr),
-        [_, _, words @ ..] => match Filter::parse(words) {
+        [_, _, words @ ..] => match Filter::parse(call.node, words) {
             Ok(filter) => kill_filtered(call, &filter),
             Err(text) => call.error(text),
         },

@@ -3,6 +3,7 @@
 use super::command_docs::docs;
 use super::{Call, Handler};
 use crate::base::glob::glob_match_nocase;
+use crate::command::keys_used::settled_flags;
 use crate::command::table::{Begin, Command, Find, KeySpec, acl, flags, key};
 use crate::command::{CommandError, registry};
 use crate::resp::reply::Reply;
@@ -197,20 +198,6 @@ fn keys_of(args: &[&[u8]]) -> Result<Vec<(usize, u32)>, &'static str> {
         *flags = settled_flags(command, args);
     }
     Ok(keys)
-}
-
-/// What a command whose arguments decide about it does to its key.
-fn settled_flags(command: &Command, args: &[&[u8]]) -> u32 {
-    let has = |word: &str| args.iter().skip(2).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
-    match command.name {
-        // The value may be anything, so the words are looked for behind it.
-        "set" if args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get")) => {
-            key::RW | key::ACCESS | key::UPDATE
-        }
-        "set" => key::OW | key::UPDATE,
-        "bitfield" if !has("set") && !has("incrby") => key::RO | key::ACCESS,
-        _ => key::RW | key::ACCESS | key::UPDATE,
-    }
 }
 
 fn get_keys(call: &mut Call<'_, '_>) -> Next {

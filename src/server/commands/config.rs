@@ -6,7 +6,7 @@ use crate::server::config::{self, Caller, ChangedSet, Config, ConfigError, rewri
 use crate::server::dispatch::Next;
 use crate::server::eviction;
 use crate::server::gate::bits;
-use crate::server::{Node, durability, logging};
+use crate::server::{Node, acl, durability, logging};
 use crate::sys::Disk;
 use std::path::Path;
 
@@ -95,6 +95,9 @@ fn put_into_effect(node: &Node, holds_locks: bool, changed: &ChangedSet) {
     if changed.contains("loglevel") {
         logging::set_level(config.loglevel);
     }
+    if changed.contains("requirepass") {
+        acl::set_default_password(node, &config.requirepass.0);
+    }
     if changed.contains("maxmemory") || changed.contains("maxmemory-policy") {
         match holds_locks {
             // Keys go as soon as the transaction has let go of them.
@@ -134,7 +137,9 @@ fn rewrite_by(call: &mut Call<'_, '_>, rewrite: fn(&[u8], &Config) -> Vec<u8>) -
     };
     let disk = call.node.durability.disk();
     let written = read_whole(&**disk, path).and_then(|old| {
-        let new = rewrite(&old, &call.node.config());
+        let mut config = (*call.node.config()).clone();
+        config.set_users(call.node.acl.config_lines(&config));
+        let new = rewrite(&old, &config);
         disk.write_whole(path, &mut |out| out.write_all(&new)).map_err(|error| error.to_string())
     });
     match written {

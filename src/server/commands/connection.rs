@@ -1,16 +1,16 @@
 //! PING, ECHO, SELECT, QUIT, RESET, AUTH.
 
 use super::{Call, Handler, hello};
+use crate::acl::DEFAULT_USER;
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
+use crate::server::acl;
 use crate::server::dispatch::Next;
 use crate::server::replication::acks;
 use crate::server::session::ReplyMode;
 use crate::server::transaction;
 use std::sync::atomic::Ordering;
 
-/// The one user there is.
-pub const DEFAULT_USER: &[u8] = b"default";
 /// The error for a wrong user or password.
 pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
@@ -74,7 +74,7 @@ fn reset(call: &mut Call<'_, '_>) -> Next {
     set_db(call, 0);
     set_resp3(call, false);
     let session = &mut *call.session;
-    session.authenticated = call.node.config().requirepass.0.is_empty();
+    session.be_newcomer(&call.node.acl);
     session.reply_mode = ReplyMode::On;
     acks::choose(call.node, session, None, |_| ());
     session.info.no_evict.store(false, Ordering::Relaxed);
@@ -92,7 +92,7 @@ pub(super) fn set_resp3(call: &mut Call<'_, '_>, resp3: bool) {
 fn auth(call: &mut Call<'_, '_>) -> Next {
     let (user, password) = match call.args {
         [_, password] => {
-            if call.node.config().requirepass.0.is_empty() {
+            if call.node.acl.default_needs_no_password() {
                 return call.error(
                     "ERR AUTH <password> called without any password configured for the default user. Are you \
                      sure your configuration is correct?",
@@ -109,20 +109,17 @@ fn auth(call: &mut Call<'_, '_>) -> Next {
     }
 }
 
-/// Checks user and password and, where they are right, lets the session in. Without a configured password the default
-/// user takes any.
+/// Checks user and password and, where they are right, lets the session in.
 pub(super) fn authenticate(call: &mut Call<'_, '_>, user: &[u8], password: &[u8]) -> bool {
-    let config = call.node.config();
-    let expected = &config.requirepass.0;
-    let right = user == DEFAULT_USER && (expected.is_empty() || same_bytes(expected, password));
-    if right {
-        call.session.authenticated = true;
+    match call.node.acl.authenticate(user, password) {
+        Some(user) => {
+            call.session.log_in(user);
+            true
+        }
+        None => {
+            let in_transaction = call.held.is_some();
+            acl::note_wrong_password(call.node, call.session, user, call.args[0], in_transaction);
+            false
+        }
     }
-    right
-}
-
-/// Compares without telling by its duration where two texts of equal length begin to differ.
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let difference = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
-    a.len() == b.len() && std::hint::black_box(difference) == 0
 }

@@ -7,6 +7,7 @@ use crate::base::num::parse_i64;
 use crate::command::error::quoting;
 use crate::server::REDIS_VERSION;
 use crate::server::dispatch::Next;
+use crate::server::gate::bits;
 
 /// What the words after the version ask for.
 #[derive(Default)]
@@ -60,7 +61,7 @@ pub(super) fn hello(call: &mut Call<'_, '_>) -> Next {
     {
         return call.error(WRONG_PASSWORD);
     }
-    if !call.session.authenticated && !call.node.config().requirepass.0.is_empty() {
+    if !call.session.authenticated && call.node.gate.has(bits::PASSWORD) {
         return call.error(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \

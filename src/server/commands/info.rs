@@ -228,6 +228,10 @@ fn stats(node: &Node, out: &mut String) {
         "latest_fork_usec": get(&stats.last_fork_us),
         "total_forks": get(&stats.forks),
         "total_error_replies": get(&stats.error_replies),
+        "acl_access_denied_auth": get(&stats.acl_denied_auth),
+        "acl_access_denied_cmd": get(&stats.acl_denied_command),
+        "acl_access_denied_key": get(&stats.acl_denied_key),
+        "acl_access_denied_channel": get(&stats.acl_denied_channel),
         "outrigger_refused_commands": get(&stats.rejected_calls),
     );
 }

@@ -4,6 +4,7 @@
 //! command table.
 
 pub mod acl;
+mod acl_users;
 pub mod client;
 pub mod client_kill;
 pub mod command;

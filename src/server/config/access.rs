@@ -48,7 +48,8 @@ impl Config {
         for pattern in patterns {
             let pattern = pattern.as_ref();
             let literal = is_literal(pattern);
-            for directive in table::directives().filter(|directive| literal || !directive.hidden) {
+            let known = |it: &&Directive| !it.only_in_files && (literal || !it.hidden);
+            for directive in table::directives().filter(known) {
                 for name in table::names(directive) {
                     if glob_match_nocase(pattern, name.as_bytes()) && seen.insert(name) {
                         let shown = if literal { pattern } else { name.as_bytes() };
@@ -110,7 +111,7 @@ impl Config {
         let mut found = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
             let name = name.as_ref();
-            let Some(directive) = table::find(name) else {
+            let Some(directive) = table::find(name).filter(|it| !it.only_in_files) else {
                 return Err(ConfigError::Unknown(String::from_utf8_lossy(name).into_owned()));
             };
             if directive.protected && !protected_allowed {

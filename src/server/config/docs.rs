@@ -62,6 +62,7 @@ fn row(page: &mut String, directive: &Directive, defaults: &Config) {
         _ => quoted(&String::from_utf8_lossy(&directive.show(defaults, Role::Primary))),
     };
     let when = match (directive.mutable, directive.protected) {
+        _ if directive.only_in_files => "in files",
         (false, _) => "start",
         (true, true) => "protected",
         (true, false) => "any time",

@@ -19,9 +19,9 @@ pub use error::{ConfigError, FileError};
 pub use file::{CommandLine, ConfigSource, DiskSource, Invocation, parse_file};
 pub use rewrite::{rewrite, rewrite_all};
 pub use settings::{
-    Address, AppendFsync, BufferLimit, ClientsLimit, Config, DebugAccess, DisklessLoad, DurableAcksOnLoss,
-    LogLevel, MaxmemoryPolicy, OutputBufferLimits, Role, RolePersistence, SaveRule, Secret, ShutdownOptions,
-    SyncSource,
+    AclPubsubDefault, Address, AppendFsync, BufferLimit, ClientsLimit, Config, DebugAccess, DisklessLoad,
+    DurableAcksOnLoss, LogLevel, MaxmemoryPolicy, OutputBufferLimits, Role, RolePersistence, SaveRule,
+    Secret, ShutdownOptions, SyncSource,
 };
 pub use table::{Directive, Group, Kind, TABLE, directives, find};
 

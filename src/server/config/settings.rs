@@ -146,6 +146,15 @@ words! {
     }
 }
 words! {
+    /// `acl-pubsub-default`: which channels a new user may use.
+    AclPubsubDefault {
+        /// All.
+        AllChannels = "allchannels",
+        /// None.
+        ResetChannels = "resetchannels",
+    }
+}
+words! {
     /// `role-persistence`: does the role decide whether this node writes to its disk?
     RolePersistence {
         /// A primary serves from memory, a replica persists, unless `appendonly` or `save` were set.
@@ -307,6 +316,11 @@ settings! {
         pubsub: BufferLimit { hard_bytes: 32 * MIB, soft_bytes: 8 * MIB, soft_seconds: 60 },
     },
     requirepass: Secret = Secret::default(),
+    /// The words of each `user` line.
+    users: Vec<Vec<Vec<u8>>> = Vec::new(),
+    aclfile: String = String::new(),
+    acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels,
+    acllog_max_len: usize = 128,
     enable_debug_command: DebugAccess = DebugAccess::Local,
     enable_protected_configs: DebugAccess = DebugAccess::No,
     // The process.
@@ -408,6 +422,14 @@ impl Config {
     pub fn follow(&mut self, primary: Option<Address>) {
         self.replicaof = primary;
         self.touched.insert("replicaof");
+    }
+
+    /// Records the users there are, so that CONFIG REWRITE writes them.
+    pub fn set_users(&mut self, lines: Vec<Vec<Vec<u8>>>) {
+        if self.users != lines {
+            self.users = lines;
+            self.touched.insert("user");
+        }
     }
 
     /// Does the role decide about persistence? Yes unless `appendonly` or `save` was set by hand or

@@ -59,6 +59,14 @@ pub fn reads_unnamed_keys(args: &[&[u8]]) -> bool {
     Options::parse(args.get(2..).unwrap_or_default(), true).is_ok_and(|options| options.reads_unnamed_keys())
 }
 
+/// The option of SORT or SORT_RO that needs the permission to read every key there is; `None` also of other commands.
+pub fn lookup_option(command: &Command, args: &[&[u8]]) -> Option<&'static str> {
+    let is_sort = command.locks == Locks::Sort;
+    is_sort
+        .then(|| Options::first_lookup(args.get(2..).unwrap_or_default(), command.name == "sort"))
+        .flatten()
+}
+
 fn sort(ctx: &mut Context<'_, '_>, args: &[&[u8]], may_store: bool) -> CommandResult {
     let options = Options::parse(&args[2..], may_store)?;
     let mut gathered = Gathered::load(ctx, args[1], &options)?;

@@ -72,6 +72,24 @@ impl<'a> Options<'a> {
         self.by = Some(pattern);
     }
 
+    /// The first option, BY or GET, that has keys read which are not named, or might; as far as the arguments are right.
+    pub fn first_lookup(args: &[&[u8]], may_store: bool) -> Option<&'static str> {
+        let mut rest = args;
+        while let [word, others @ ..] = rest {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            rest = match others {
+                others if is("asc") || is("desc") || is("alpha") => others,
+                [offset, count, others @ ..] if is("limit") && int(offset).and(int(count)).is_ok() => others,
+                [_, others @ ..] if is("store") && may_store => others,
+                [pattern, ..] if is("by") && pattern.contains(&b'*') => return Some("BY"),
+                [_, others @ ..] if is("by") => others,
+                [_, ..] if is("get") => return Some("GET"),
+                _ => return None,
+            };
+        }
+        None
+    }
+
     /// Whether keys are read that the arguments do not name.
     pub fn reads_unnamed_keys(&self) -> bool {
         let weights = self.by.iter().filter(|_| !self.unsorted);

@@ -6,6 +6,7 @@ mod persistence;
 mod process;
 mod replication;
 mod storage;
+mod users;
 
 use super::error::Refusal;
 use super::settings::{Config, Role};
@@ -125,6 +126,8 @@ pub struct Directive {
     /// Is it a tool of tests, which only who knows its name finds? Patterns of CONFIG GET, REWRITE and the page of
     /// directives leave it out.
     pub hidden: bool,
+    /// Does it stand in files only, where CONFIG GET and SET do not know it?
+    pub only_in_files: bool,
     /// Does a line of its name alone mean a list without words? Otherwise it is an error.
     pub bare: bool,
     /// The arguments that undo earlier lines, where a missing or later line would not.
@@ -145,6 +148,7 @@ impl Directive {
             sensitive: false,
             transient: false,
             hidden: false,
+            only_in_files: false,
             bare: false,
             start_over: &[],
             default_note: None,
@@ -178,6 +182,11 @@ impl Directive {
 
     const fn hidden(mut self) -> Self {
         self.hidden = true;
+        self
+    }
+
+    const fn only_in_files(mut self) -> Self {
+        self.only_in_files = true;
         self
     }
 
@@ -276,6 +285,7 @@ pub struct Group {
 /// Every directive there is.
 pub static TABLE: &[Group] = &[
     Group { title: "Network and clients", directives: network::DIRECTIVES },
+    Group { title: "Users", directives: users::DIRECTIVES },
     Group { title: "The process", directives: process::DIRECTIVES },
     Group { title: "Persistence", directives: persistence::DIRECTIVES },
     Group { title: "Replication", directives: replication::DIRECTIVES },
@@ -299,7 +309,7 @@ pub(super) fn names(directive: &Directive) -> impl Iterator<Item = &'static str>
 }
 
 /// Directives of Redis that only make sense in a file, and are refused there.
-pub(super) const REFUSED_IN_FILES: &[&str] = &["loadmodule", "rename-command", "sentinel", "user"];
+pub(super) const REFUSED_IN_FILES: &[&str] = &["loadmodule", "rename-command", "sentinel"];
 
 const INT_MAX: i64 = i32::MAX as i64;
 

@@ -29,7 +29,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     .start_over(&["no", "one"])
     .immutable(),
     secret!("masterauth", masterauth, "Password this node gives to its primary."),
-    text!("masteruser", masteruser, "User this node logs in as at its primary; empty for the default user."),
+    text!("masteruser", masteruser, "User this node logs in as at its primary, who needs `+psync +replconf +ping +info`; empty for the default user."),
     yes_no!("replica-read-only", replica_read_only, "A replica refuses writes of clients.").aliases(&["slave-read-only"]),
     yes_no!("replica-serve-stale-data", replica_serve_stale_data, "A replica without its primary goes on answering reads.").aliases(&["slave-serve-stale-data"]),
     integer!("replica-priority", replica_priority: u32, 0, INT_MAX, "Lower is promoted first; 0 is never promoted.").aliases(&["slave-priority"]),
