@@ -9,5 +9,6 @@ pub mod archive;
 pub mod export;
 pub mod lzf;
 pub mod rdb;
+pub mod wire;
 
 pub use aof::seal::Lineage;

@@ -109,8 +109,10 @@ async fn give_snapshot(connection: &mut Connection) -> io::Result<()> {
 /// Sends a snapshot up to a mark, which stays in the output.
 async fn send_marked(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<()> {
     let mark = Rng::from_os().hex(MARK_DIGITS);
-    connection.output().extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
-    relay(connection, snapshot).await?;
+    let pack = connection.session().peer.capa_lz4 && connection.node().config().replica_sync_lz4;
+    let frame = if pack { "LZ4" } else { "EOF" };
+    connection.output().extend_from_slice(format!("${frame}:{mark}\r\n").as_bytes());
+    relay(connection, snapshot, pack).await?;
     connection.output().extend_from_slice(mark.as_bytes());
     Ok(())
 }
@@ -156,12 +158,20 @@ async fn write_patiently(connection: &mut Connection, bytes: &[u8]) -> io::Resul
     Ok(())
 }
 
-async fn relay(connection: &mut Connection, snapshot: &mut Receiver<Piece>) -> io::Result<()> {
+async fn relay(connection: &mut Connection, snapshot: &mut Receiver<Piece>, pack: bool) -> io::Result<()> {
     let node = connection.node().clone();
     connection.flush().await?;
     loop {
         match piece(snapshot).await? {
-            Piece::Bytes(bytes) => {
+            Piece::Bytes(chunk) => {
+                let bytes = match pack {
+                    true => chunk.packed()?,
+                    false => chunk.raw.clone(),
+                };
+                if pack {
+                    add(&node.replicas.syncs.lz4_raw_bytes, chunk.raw.len() as u64);
+                    add(&node.replicas.syncs.lz4_sent_bytes, bytes.len() as u64);
+                }
                 add(&node.stats.replication_output_bytes, bytes.len() as u64);
                 // From where all replicas share it.
                 write_patiently(connection, &bytes).await?;
@@ -181,8 +191,8 @@ async fn collect(
     let mut whole = Vec::new();
     loop {
         match next_piece(connection, snapshot).await? {
-            Piece::Bytes(bytes) => {
-                whole.extend_from_slice(&bytes);
+            Piece::Bytes(chunk) => {
+                whole.extend_from_slice(&chunk.raw);
                 gathering.note(whole.capacity());
             }
             Piece::End => return Ok(whole),

@@ -1,6 +1,6 @@
 //! A snapshot that another replica gives, named by the primary; the connection to the primary stays open meanwhile.
 
-use super::link::{receive_snapshot, replconf};
+use super::link::{receive_snapshot, replconf, tell_capabilities};
 use super::peer::Peer;
 use crate::resp::RespValue;
 use crate::server::Node;
@@ -115,8 +115,10 @@ async fn receive(
 /// Asks the giver for its snapshot, if it is what the primary said.
 async fn request(node: &Node, address: &Address, referral: &Referral) -> io::Result<Peer> {
     let mut giver = Peer::connect(node, address, ANSWER_PATIENCE).await?;
-    let request = joining::snapshot_request(referral, &giver.replication_info().await?)?;
+    let info = giver.replication_info().await?;
+    let request = joining::snapshot_request(referral, &info)?;
     giver.command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]).await?;
+    tell_capabilities(node, &mut giver, &info).await?;
     let [lineage, offset, word] = request.each_ref().map(String::as_bytes);
     giver.send(&[b"PSYNC", lineage, offset, word]).await?;
     Ok(giver)

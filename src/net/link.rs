@@ -99,10 +99,7 @@ async fn follow(node: &Arc<Node>, target: &Target, attempt: &mut usize) -> io::R
     if let Some(wait_ms) = resync::put_off(node, own, &info) {
         return Ok(wait_ms);
     }
-    if joining::takes_part(node, &info) {
-        let capa: [&[u8]; 3] = [b"REPLCONF", b"capa", joining::GIVES_SNAPSHOTS.as_bytes()];
-        peer.command(&capa).await?;
-    }
+    tell_capabilities(node, &mut peer, &info).await?;
     let mut next = ask(node, &mut peer, target, &info, joining::last_word(node, target, &info)).await?;
     if let Next::Elsewhere(referral) = next {
         begin_full_sync(node);
@@ -188,6 +185,16 @@ pub(super) async fn introduce(node: &Node, peer: &mut Peer) -> io::Result<()> {
         peer.command(&[b"REPLCONF", b"ip-address", config.replica_announce_ip.as_bytes()]).await?;
     }
     peer.command(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]).await?;
+    Ok(())
+}
+
+/// Tells another node of ours, whose INFO this is, what stock nodes know nothing of.
+pub(super) async fn tell_capabilities(node: &Node, peer: &mut Peer, info: &str) -> io::Result<()> {
+    let words = joining::capabilities(node, info).into_iter().flat_map(|word| ["capa".into(), word.into()]);
+    let words: Vec<String> = words.collect();
+    if !words.is_empty() {
+        replconf(peer, &words).await?;
+    }
     Ok(())
 }
 

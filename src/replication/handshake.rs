@@ -49,13 +49,18 @@ pub enum BulkFrame {
     Length(u64),
     /// Until this mark of 40 bytes.
     Mark([u8; 40]),
+    /// Until this mark, and packed ([`crate::format::wire`]); only between nodes of ours.
+    Packed([u8; 40]),
 }
 
-/// Reads the line before a snapshot (`$<length>` or `$EOF:<mark>`); `None` for anything else.
+/// Reads the line before a snapshot (`$<length>`, `$EOF:<mark>` or `$LZ4:<mark>`); `None` for anything else.
 pub fn read_bulk_frame(line: &str) -> Option<BulkFrame> {
     let rest = line.strip_prefix('$')?;
     if let Some(mark) = rest.strip_prefix("EOF:") {
         return Some(BulkFrame::Mark(mark.as_bytes().try_into().ok()?));
+    }
+    if let Some(mark) = rest.strip_prefix("LZ4:") {
+        return Some(BulkFrame::Packed(mark.as_bytes().try_into().ok()?));
     }
     rest.parse().ok().map(BulkFrame::Length)
 }
@@ -187,6 +192,18 @@ mod tests {
         assert!(matches!(read_psync_reply(&format!("+REFER host x {ID} 77 2")), PsyncReply::Refused(_)));
         assert!(matches!(read_psync_reply("-NOMASTERLINK Can't SYNC"), PsyncReply::TryAgain(_)));
         assert!(matches!(read_psync_reply("-ERR unknown command"), PsyncReply::Refused(_)));
+    }
+
+    #[test]
+    fn frames_of_snapshots() {
+        let mark = [b'0'; 40];
+        let text = "0".repeat(40);
+        assert_eq!(read_bulk_frame("$12"), Some(BulkFrame::Length(12)));
+        assert_eq!(read_bulk_frame(&format!("$EOF:{text}")), Some(BulkFrame::Mark(mark)));
+        assert_eq!(read_bulk_frame(&format!("$LZ4:{text}")), Some(BulkFrame::Packed(mark)));
+        for line in ["$LZ4:0", "$EOF:", "$-1", "12", "$LZ5:0", ""] {
+            assert_eq!(read_bulk_frame(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub const STILL_JOINING: &str = "outrigger-joining";
 /// REPLCONF capa's word of a replica that may be named as a giver.
 pub const GIVES_SNAPSHOTS: &str = "outrigger-gives-snapshots";
 
+/// REPLCONF capa's word of a replica that takes snapshots packed with LZ4.
+pub const TAKES_LZ4: &str = "outrigger-lz4";
+
 /// Where a joiner is to take its snapshot from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referral {

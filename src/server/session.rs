@@ -56,6 +56,8 @@ pub struct PeerFacts {
     pub capa_eof: bool,
     /// REPLCONF capa psync2.
     pub capa_psync2: bool,
+    /// REPLCONF capa outrigger-lz4: it takes a snapshot packed.
+    pub capa_lz4: bool,
     /// REPLCONF capa outrigger-gives-snapshots.
     pub gives_snapshots: bool,
     /// What it told of the history that it holds, if it is one of ours.

@@ -14,6 +14,7 @@ mod joins;
 mod joins_failing;
 mod live_sync;
 mod orders;
+mod packed;
 mod replica;
 mod roles;
 mod syncs;

@@ -4,7 +4,7 @@ use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
 use crate::replication::Lineage;
-use crate::replication::referral::{GIVES_SNAPSHOTS, MAY_REFER, ONLY_SNAPSHOT, STILL_JOINING};
+use crate::replication::referral::{GIVES_SNAPSHOTS, MAY_REFER, ONLY_SNAPSHOT, STILL_JOINING, TAKES_LZ4};
 use crate::server::clients::ClientKind;
 use crate::server::config::Address;
 use crate::server::dispatch::Next;
@@ -263,6 +263,7 @@ fn replconf(call: &mut Call<'_, '_>) -> Next {
             b"ip-address" => peer.ip_address = text,
             b"capa" if value.eq_ignore_ascii_case(b"eof") => peer.capa_eof = true,
             b"capa" if value.eq_ignore_ascii_case(b"psync2") => peer.capa_psync2 = true,
+            b"capa" if value.eq_ignore_ascii_case(TAKES_LZ4.as_bytes()) => peer.capa_lz4 = true,
             b"capa" if value.eq_ignore_ascii_case(GIVES_SNAPSHOTS.as_bytes()) => peer.gives_snapshots = true,
             b"capa" | b"rdb-only" | b"rdb-filter-only" | b"version" => {}
             word if word == STILL_JOINING.as_bytes() => return still_joining(call),

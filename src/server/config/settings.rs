@@ -379,6 +379,7 @@ settings! {
     repl_diskless_sync: bool = true,
     repl_diskless_sync_delay_seconds: u32 = 0,
     replica_sync_source: SyncSource = SyncSource::Replica,
+    replica_sync_lz4: bool = false,
     repl_diskless_load: DisklessLoad = DisklessLoad::Disabled,
     repl_disable_tcp_nodelay: bool = false,
     min_replicas_to_write: u32 = 0,

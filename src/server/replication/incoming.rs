@@ -49,11 +49,12 @@ impl Incoming {
         let frame = read_bulk_frame(line)
             .ok_or_else(|| io::Error::other(format!("a snapshot should follow, not '{line}'")))?;
         let how = Inserting::new(&node.settings(), node.now_ms());
-        let intake = Intake::start(node.keyspace.databases(), how, base)?;
+        let is_packed = matches!(frame, BulkFrame::Packed(_));
+        let intake = Intake::start(node.keyspace.databases(), how, base, is_packed)?;
         let (total, framing) = match frame {
             BulkFrame::Length(0) => (0, Framing::Ended),
             BulkFrame::Length(bytes) => (bytes, Framing::Counted { left: bytes }),
-            BulkFrame::Mark(mark) => (0, Framing::Marked(MarkFinder::new(mark))),
+            BulkFrame::Mark(mark) | BulkFrame::Packed(mark) => (0, Framing::Marked(MarkFinder::new(mark))),
         };
         node.role.sync_bytes.store(0, Ordering::Relaxed);
         node.role.sync_total_bytes.store(total, Ordering::Relaxed);

@@ -217,6 +217,12 @@ fn own_lines(node: &Node, text: &mut String) {
         get(&syncs.given_up),
         get(&syncs.peak_bytes),
     );
+    let _ = write!(
+        text,
+        "outrigger_sync_lz4_raw_bytes:{}\r\noutrigger_sync_lz4_sent_bytes:{}\r\n",
+        get(&syncs.lz4_raw_bytes),
+        get(&syncs.lz4_sent_bytes),
+    );
     referral_lines(node, text);
     memory_lines(node, text);
     if fenced {

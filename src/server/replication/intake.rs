@@ -1,10 +1,11 @@
 //! Takes a snapshot in while it arrives, beside the data that is being served; only when it is whole and
 //! sound does it take the data's place.
 
+use crate::format::wire::{Unpacker, WireError};
 use crate::keyspace::SHARD_COUNT;
 use crate::keyspace::freeing::free_later;
 use crate::persistence::Point;
-use crate::persistence::load::{Inserting, Staged, Staging};
+use crate::persistence::load::{Inserting, LoadError, Staged, Staging};
 use crate::replication::Place;
 use crate::replication::log::History;
 use crate::server::Node;
@@ -33,15 +34,21 @@ pub struct Intake {
 
 impl Intake {
     /// Starts the decoder. With `base` the bytes also go to that new file, which can become the base of a
-    /// log.
-    pub fn start(databases: u32, how: Inserting, base: Option<BaseFile>) -> std::io::Result<Intake> {
+    /// log; as they are once they are unpacked, if they come packed.
+    pub fn start(
+        databases: u32,
+        how: Inserting,
+        base: Option<BaseFile>,
+        is_packed: bool,
+    ) -> std::io::Result<Intake> {
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING);
         let (sender, result) = oneshot::channel();
         std::thread::Builder::new().name("sync-load".into()).spawn(move || {
             let tee = base.as_ref().map(|base| (base.disk.clone(), base.path.as_path()));
             let staging = Staging::new(databases, how, tee);
             // Nobody listens any more when the link was cut: the staged data is dropped.
-            let _ = sender.send(decode(receiver, staging));
+            let unpacker = is_packed.then(Unpacker::default);
+            let _ = sender.send(decode(receiver, staging, unpacker).map_err(|error| error.to_string()));
         })?;
         Ok(Intake { pieces: Some(pieces), result })
     }
@@ -62,11 +69,30 @@ impl Intake {
     }
 }
 
-fn decode(mut pieces: mpsc::Receiver<Bytes>, mut staging: Staging) -> Result<Staged, String> {
+/// Why a snapshot could not be taken in.
+#[derive(Debug, thiserror::Error)]
+enum Unsound {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+fn decode(
+    mut pieces: mpsc::Receiver<Bytes>,
+    mut staging: Staging,
+    mut unpacker: Option<Unpacker>,
+) -> Result<Staged, Unsound> {
     while let Some(bytes) = pieces.blocking_recv() {
-        staging.feed(&bytes).map_err(|error| error.to_string())?;
+        match &mut unpacker {
+            None => staging.feed(&bytes)?,
+            Some(unpacker) => unpacker.feed(&bytes, |raw| staging.feed(raw).map_err(Unsound::from))?,
+        }
     }
-    staging.finish().map_err(|error| error.to_string())
+    if let Some(unpacker) = unpacker {
+        unpacker.finish()?;
+    }
+    Ok(staging.finish()?)
 }
 
 /// Puts a staged snapshot in place of the node's data, and the log at `place`, in one step that nobody sees

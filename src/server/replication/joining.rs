@@ -5,8 +5,10 @@ use super::follow::{ask_again_later, refuse};
 use super::incoming::{Received, replace_history};
 use crate::replication::guard::{self, Verdict};
 use crate::replication::handshake::{PsyncReply, history_told, info_fields, offer_of, read_psync_reply};
-pub use crate::replication::referral::{GIVES_SNAPSHOTS, Referral};
-use crate::replication::referral::{MAY_REFER, ONLY_SNAPSHOT, STILL_JOINING, judge_giver};
+pub use crate::replication::referral::Referral;
+use crate::replication::referral::{
+    GIVES_SNAPSHOTS, MAY_REFER, ONLY_SNAPSHOT, STILL_JOINING, TAKES_LZ4, judge_giver,
+};
 use crate::replication::{Offer, Place};
 use crate::server::Node;
 use crate::server::config::{Address, SyncSource};
@@ -82,6 +84,18 @@ impl Joining {
 /// nothing of it.
 pub fn takes_part(node: &Node, info: &str) -> bool {
     node.config().replica_sync_source == SyncSource::Replica && history_told(info).is_some()
+}
+
+/// What this node can that stock nodes know nothing of: words of REPLCONF capa for a node whose INFO this is.
+pub fn capabilities(node: &Node, info: &str) -> Vec<&'static str> {
+    let mut words = Vec::new();
+    if takes_part(node, info) {
+        words.push(GIVES_SNAPSHOTS);
+    }
+    if node.config().replica_sync_lz4 && history_told(info).is_some() {
+        words.push(TAKES_LZ4);
+    }
+    words
 }
 
 /// PSYNC's last word, if it needs one.

@@ -13,6 +13,7 @@ use crate::base::time::Clock;
 use crate::command::locking::each_key;
 use crate::command::registry;
 use crate::command::table::{Command, flags};
+use crate::format::wire::pack;
 use crate::keyspace::db::locate;
 use crate::persistence::Point;
 use crate::persistence::live::{LiveSnapshot, Step, Waiting};
@@ -26,8 +27,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
@@ -55,9 +56,35 @@ pub enum Piece {
     /// It is the snapshot of this place.
     Begin(Place),
     /// Some of it.
-    Bytes(Bytes),
+    Bytes(Chunk),
     /// It is whole.
     End,
+}
+
+/// Some of a snapshot, which all who get it share.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// As it is.
+    pub raw: Bytes,
+    packed: Arc<OnceLock<Bytes>>,
+}
+
+impl Chunk {
+    fn new(raw: Bytes) -> Chunk {
+        Chunk { raw, packed: Arc::default() }
+    }
+
+    /// Packed, for the first who asks; the others get the same.
+    ///
+    /// # Errors
+    /// It cannot be packed.
+    pub fn packed(&self) -> io::Result<Bytes> {
+        if let Some(packed) = self.packed.get() {
+            return Ok(packed.clone());
+        }
+        let packed = Bytes::from(pack(&self.raw)?);
+        Ok(self.packed.get_or_init(|| packed).clone())
+    }
 }
 
 /// What may wait of a snapshot in memory, in bytes.
@@ -93,6 +120,10 @@ pub struct Syncs {
     pub given_up: AtomicU64,
     /// The most bytes that the last snapshot had waiting.
     pub peak_bytes: AtomicU64,
+    /// Bytes of snapshots that were sent packed, as they were before.
+    pub lz4_raw_bytes: AtomicU64,
+    /// What they became.
+    pub lz4_sent_bytes: AtomicU64,
 }
 
 impl Default for Syncs {
@@ -112,6 +143,8 @@ impl Default for Syncs {
             taken: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            lz4_raw_bytes: AtomicU64::new(0),
+            lz4_sent_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -274,7 +307,7 @@ impl<'n> Course<'n> {
         loop {
             while let Some(bytes) = self.queue.pop_front() {
                 self.note_queued();
-                self.deliver(Piece::Bytes(bytes)).await?;
+                self.deliver(Piece::Bytes(Chunk::new(bytes))).await?;
             }
             let step = self.take_turn();
             self.look_at_heavy();
@@ -286,7 +319,7 @@ impl<'n> Course<'n> {
                 return Err(Unfinished::Outrun);
             }
             if !bytes.is_empty() {
-                self.deliver(Piece::Bytes(bytes.into())).await?;
+                self.deliver(Piece::Bytes(Chunk::new(bytes.into()))).await?;
             }
             if step == Step::Ended {
                 return self.deliver(Piece::End).await;

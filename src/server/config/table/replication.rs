@@ -52,6 +52,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     yes_no!("repl-diskless-sync", repl_diskless_sync, "Send snapshots to replicas without writing a file first."),
     integer!("repl-diskless-sync-delay", repl_diskless_sync_delay_seconds: u32, 0, INT_MAX, "Seconds to wait for more replicas before such a snapshot starts."),
     word!("replica-sync-source", replica_sync_source: SyncSource, "Who gives a replica its snapshot. `replica`: another replica where one can; on the primary, joiner and giver. `primary`: this node sends nobody to others, goes to none, and gives none for its primary. (Ours.)"),
+    yes_no!("replica-sync-lz4", replica_sync_lz4, "Pack snapshots between two nodes that both say yes: fewer bytes on the network for more time of the processor. (Ours.)"),
     word!("repl-diskless-load", repl_diskless_load: DisklessLoad, "How a replica takes a snapshot in."),
     yes_no!("repl-disable-tcp-nodelay", repl_disable_tcp_nodelay, "Let TCP hold small writes to replicas back to save packets."),
     integer!("min-replicas-to-write", min_replicas_to_write: u32, 0, INT_MAX, "Refuse writes with fewer replicas in touch; 0 asks for none.").aliases(&["min-slaves-to-write"]),
