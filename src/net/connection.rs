@@ -461,6 +461,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = end - written;
                     self.session.info.output_bytes.store(left, Ordering::Relaxed);
+                    self.session.info.output_room_bytes.store(self.output.capacity(), Ordering::Relaxed);
                     self.tell_memory();
                     // A client may send all of a long pipeline before it reads any reply.
                     let reads = !has_ended && self.input.len() - self.taken < self.max_query_bytes;
@@ -477,6 +478,7 @@ impl Connection {
         }
         add(&self.node.stats.output_bytes, written as u64);
         self.session.info.output_bytes.store(0, Ordering::Relaxed);
+        self.session.info.output_room_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 

@@ -61,6 +61,8 @@ pub struct ClientInfo {
     pub query_free_bytes: AtomicUsize,
     /// Output bytes not written yet.
     pub output_bytes: AtomicUsize,
+    /// Room of the output buffer while they wait, what is written already included.
+    pub output_room_bytes: AtomicUsize,
     /// What its buffers took when it last told ([`super::client_eviction`]).
     pub told_bytes: AtomicUsize,
     /// What they took when it was told to go.
@@ -123,6 +125,7 @@ impl ClientInfo {
             query_bytes: AtomicUsize::new(0),
             query_free_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_room_bytes: AtomicUsize::new(0),
             told_bytes: AtomicUsize::new(0),
             leaving_bytes: AtomicUsize::new(0),
             commands: AtomicU64::new(0),
@@ -146,8 +149,9 @@ impl ClientInfo {
 
     /// What it takes, with its buffers.
     pub fn memory_bytes(&self) -> usize {
-        let buffers = [&self.query_bytes, &self.query_free_bytes, &self.output_bytes];
-        size_of::<ClientInfo>() + buffers.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<usize>()
+        let of = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed);
+        let output = of(&self.output_bytes).max(of(&self.output_room_bytes));
+        size_of::<ClientInfo>() + of(&self.query_bytes) + of(&self.query_free_bytes) + output
     }
 
     /// Changes its kind.

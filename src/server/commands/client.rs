@@ -75,6 +75,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
     let (input, free) = (client.query_bytes.load(Relaxed), client.query_free_bytes.load(Relaxed));
     let output = client.output_bytes.load(Relaxed);
+    let room = client.output_room_bytes.load(Relaxed);
     let memory = client.memory_bytes();
     let command = registry::name_at(client.last_command.load(Relaxed));
     let mut line = String::with_capacity(400);
@@ -82,7 +83,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let _ = write!(
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
-         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 \
+         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs={room} rbp=0 obl={output} oll=0 omem=0 \
          tot-mem={memory} events={} cmd={} user={user} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
