@@ -54,7 +54,7 @@ pub enum Step {
     Multi,
     /// Its end.
     Exec,
-    /// Something between nodes, which changes nothing.
+    /// Something between nodes or a message to subscribers, which changes nothing.
     Nothing,
     /// A change of the data.
     Effect(&'static Command),
@@ -87,6 +87,10 @@ impl Step {
             Ok(Step::Exec)
         } else if is(b"ping") || is(b"replconf") {
             Ok(Step::Nothing)
+        } else if is(b"publish") || is(b"spublish") {
+            // A message concerns those who listen while it is sent, and no data.
+            let shown = || String::from_utf8_lossy(name).into_owned();
+            if count == 3 { Ok(Step::Nothing) } else { Err(ApplyError::Arity(shown())) }
         } else {
             check(args, count).map(Step::Effect)
         }
@@ -316,4 +320,24 @@ fn check(args: &[&[u8]], count: usize) -> Result<&'static Command, ApplyError> {
         return Err(ApplyError::NotAnEffect(shown()));
     }
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_steps_that_change_nothing() {
+        let step = |line: &str| {
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            Step::of(&args, 16)
+        };
+        for line in ["PUBLISH c m", "spublish c m", "PING", "REPLCONF GETACK *"] {
+            assert!(matches!(step(line), Ok(Step::Nothing)), "{line}");
+        }
+        let arity = |name: &str| ApplyError::Arity(name.into());
+        assert_eq!(step("PUBLISH c").err(), Some(arity("PUBLISH")));
+        assert_eq!(step("spublish c m m").err(), Some(arity("spublish")));
+        assert_eq!(step("SUBSCRIBE c").err(), Some(ApplyError::NotAnEffect("SUBSCRIBE".into())));
+    }
 }

@@ -73,6 +73,7 @@ pub mod flags {
     pub const ASKING: u32 = 1 << 11;
     pub const FAST: u32 = 1 << 12;
     pub const NO_AUTH: u32 = 1 << 13;
+    /// It may add to the log although it is no writer; a pause of writes holds it back. Not listed.
     pub const MAY_REPLICATE: u32 = 1 << 14;
     pub const NO_ASYNC_LOADING: u32 = 1 << 15;
     pub const NO_MULTI: u32 = 1 << 16;
@@ -98,7 +99,6 @@ pub mod flags {
         (ASKING, "asking"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
-        (MAY_REPLICATE, "may_replicate"),
         (NO_ASYNC_LOADING, "no_async_loading"),
         (NO_MULTI, "no_multi"),
         (MOVABLEKEYS, "movablekeys"),
@@ -464,7 +464,7 @@ impl Command {
     /// arguments do not fit a spec (a count that is no number, too few keys): the handler will refuse them.
     pub fn for_each_key(&self, args: &[&[u8]], mut found: impl FnMut(usize, u32)) -> bool {
         let mut fits = true;
-        for spec in self.keys {
+        for spec in self.keys.iter().filter(|spec| spec.flags & key::NOT_KEY == 0) {
             fits &= spec.for_each_key(args, &mut found);
         }
         fits

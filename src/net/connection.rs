@@ -1,12 +1,12 @@
 //! One client connection.
 
-use super::slow_reader::SlowReader;
+use super::slow_reader::LimitReached;
 use super::stream::Stream;
 use crate::resp::args::ArgSpans;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
 use crate::server::client_eviction;
 use crate::server::clients::{ClientInfo, ClientKind};
-use crate::server::config::BufferLimit;
+use crate::server::config::OutputBufferLimits;
 use crate::server::dispatch::{self, LaterReply, Next};
 use crate::server::endpoint::Endpoint;
 use crate::server::gate::bits;
@@ -67,12 +67,15 @@ pub(super) async fn serve(node: Arc<Node>, stream: Stream, addr: Endpoint) {
     add(&node.stats.connections, 1);
     let mut connection = Connection::new(node.clone(), stream, info.clone());
     let end = connection.run().await;
+    connection.leave_pushers();
     transaction::abandon(&node, &mut connection.session);
     node.clients.set_blocked(&info, false);
     node.clients.remove(info.id);
     drop(connection);
     node.client_memory.gone(&info);
     if let Err(error) = end {
+        let too_slow = error.get_ref().is_some_and(|error| error.is::<LimitReached>());
+        add(&node.stats.output_limit_disconnections, u64::from(too_slow));
         tracing::debug!(%addr, %error, "connection ended");
     }
 }
@@ -110,6 +113,14 @@ async fn after_others() {
     .await;
 }
 
+/// What a connection waited for.
+enum Arrived {
+    /// So many bytes of input; 0 when the peer has closed.
+    Input(usize),
+    /// Something was pushed.
+    Pushes,
+}
+
 /// What the parsed batch ended with.
 enum Step {
     /// All complete commands are run.
@@ -143,7 +154,7 @@ pub struct Connection {
     args: ArgSpans,
     config_version: u64,
     max_query_bytes: usize,
-    output_limit: BufferLimit,
+    output_limits: OutputBufferLimits,
     /// Output is written in the middle of a batch beyond this.
     flush_bytes: usize,
 }
@@ -159,7 +170,7 @@ impl Connection {
         let mut connection = Connection {
             config_version: 0,
             max_query_bytes: 0,
-            output_limit: config.client_output_buffer_limit.normal,
+            output_limits: config.client_output_buffer_limit,
             flush_bytes: FLUSH_BYTES,
             node,
             stream,
@@ -176,9 +187,18 @@ impl Connection {
     }
 
     async fn run(&mut self) -> io::Result<()> {
+        self.session.info.mailbox.attach().await;
         loop {
-            if self.read_some().await? == 0 {
-                return Ok(());
+            match self.read_some().await? {
+                Arrived::Input(0) => return Ok(()),
+                Arrived::Input(_) => {}
+                Arrived::Pushes => {
+                    let read = self.input.len();
+                    self.deliver_pushes().await?;
+                    if self.input.len() == read {
+                        continue;
+                    }
+                }
             }
             loop {
                 let step = self.run_batch();
@@ -201,14 +221,18 @@ impl Connection {
         }
     }
 
-    /// Waits for input and reads what is there; 0 when the peer has closed.
-    async fn read_some(&mut self) -> io::Result<usize> {
+    /// Waits for input, and reads what is there, or for pushes.
+    async fn read_some(&mut self) -> io::Result<Arrived> {
         if self.input.len() - self.taken > self.max_query_bytes {
             return Err(io::Error::other("client query buffer limit reached"));
         }
-        let count = read_into(&mut self.stream, &mut self.input).await?;
+        let count = tokio::select! {
+            biased;
+            read = read_into(&mut self.stream, &mut self.input) => read?,
+            () = self.session.info.mailbox.filled() => return Ok(Arrived::Pushes),
+        };
         add(&self.node.stats.input_bytes, count as u64);
-        Ok(count)
+        Ok(Arrived::Input(count))
     }
 
     /// Runs the complete commands of the input.
@@ -233,13 +257,19 @@ impl Connection {
                     }
                     self.taken += consumed;
                     match next {
-                        Next::Continue if self.output.len() > self.flush_bytes => return Step::Flush,
-                        Next::Continue => {}
+                        Next::Continue | Next::Pushed => {}
                         Next::Close => return Step::Close,
                         Next::Later(reply) => return Step::Later(reply),
                         Next::Feed(start) => return Step::Feed(start),
                         Next::Paused => unreachable!("returned above"),
                         Next::Migrate(_) => unreachable!("made into a later reply"),
+                    }
+                    if self.session.bits != 0 {
+                        // Its own message comes right behind the reply that told how many got it.
+                        self.take_pushes();
+                    }
+                    if self.output.len() > self.flush_bytes {
+                        return Step::Flush;
                     }
                 }
                 Ok(Parsed::Empty { consumed }) => self.taken += consumed,
@@ -280,9 +310,12 @@ impl Connection {
     fn drop_unwanted(&mut self, mark: usize, next: &Next) {
         match self.session.reply_mode {
             ReplyMode::On | ReplyMode::SkipNext => {}
+            ReplyMode::Off if matches!(next, Next::Pushed) => {}
             ReplyMode::Off => self.output.truncate(mark),
             ReplyMode::Skip => {
-                self.output.truncate(mark);
+                if !matches!(next, Next::Pushed) {
+                    self.output.truncate(mark);
+                }
                 if !matches!(next, Next::Later(_) | Next::Paused) {
                     self.session.reply_mode = ReplyMode::On;
                 }
@@ -325,14 +358,14 @@ impl Connection {
     /// Waits until a sync's snapshot has taken in more.
     async fn wait_past(&mut self, version: u64) -> io::Result<()> {
         let node = self.node.clone();
-        self.wait_for(node.replicas.syncs.past(version)).await
+        self.wait_delivering(node.replicas.syncs.past(version)).await
     }
 
     /// Waits for the end of a pause.
     async fn wait_unpaused(&mut self) -> io::Result<()> {
         let node = self.node.clone();
         let _held_back = node.clients.hold_back(self.session.info.clone());
-        self.wait_for(node.pause.wait(&node.gate, || node.now_ms())).await
+        self.wait_delivering(node.pause.wait(&node.gate, || node.now_ms())).await
     }
 
     /// Waits for something while the client's disconnect is watched for and its input is read ahead.
@@ -352,6 +385,8 @@ impl Connection {
     }
 
     fn begin_batch(&mut self) {
+        // What was pushed before the client sent its commands comes before their replies.
+        self.take_pushes();
         self.session.now_ms = self.node.now_ms();
         self.session.tally.begin();
         self.node.acl.refresh(&mut self.session.user);
@@ -368,9 +403,9 @@ impl Connection {
         self.parser.limits.max_bulk_bytes = self.session.settings.max_bulk_bytes as i64;
         let config = self.node.config();
         self.max_query_bytes = config.client_query_buffer_limit_bytes as usize;
-        self.output_limit = config.client_output_buffer_limit.normal;
+        self.output_limits = config.client_output_buffer_limit;
         // Small replies of many commands are not to add up to the limit.
-        self.flush_bytes = match self.output_limit.hard_bytes {
+        self.flush_bytes = match self.output_limits.normal.hard_bytes {
             0 => FLUSH_BYTES,
             hard => FLUSH_BYTES.min(usize::try_from(hard / 2).unwrap_or(FLUSH_BYTES)),
         };
@@ -452,7 +487,7 @@ impl Connection {
     async fn write_up_to(&mut self, end: usize) -> io::Result<()> {
         let mut written = 0;
         let mut has_ended = false;
-        let mut slow = SlowReader::new(self.output_limit, self.session.info.kind());
+        let mut slow = self.slow_reader();
         slow.check_hard(self.output.len())?;
         while written < end {
             match self.stream.try_write(&self.output[written..end]) {
@@ -489,6 +524,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 bytes = &mut reply => break bytes,
+                () = self.session.info.mailbox.filled() => self.deliver_pushes().await?,
                 read = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes) => {
                     if read? == 0 {
                         return Err(io::ErrorKind::ConnectionAborted.into());
@@ -512,6 +548,8 @@ impl Connection {
     }
 
     async fn feed(&mut self, start: crate::server::replication::FeedStart) -> io::Result<()> {
+        // A replica is sent the log and nothing else.
+        self.leave_pushers();
         super::feed::feed(self, start).await
     }
 
@@ -523,6 +561,22 @@ impl Connection {
     /// The session.
     pub(super) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The session, to be changed.
+    pub(super) fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The limits of the output that may wait.
+    pub(super) fn output_limits(&self) -> &OutputBufferLimits {
+        &self.output_limits
+    }
+
+    /// Moves what was pushed behind the output, but no more than is written at a time. True if there was any.
+    #[inline]
+    pub(super) fn take_pushes(&mut self) -> bool {
+        self.session.info.mailbox.take_into(&mut self.output, FLUSH_BYTES)
     }
 
     /// What is still to be written.

@@ -12,6 +12,7 @@ pub mod link;
 mod migrate;
 mod migrate_sockets;
 mod peer;
+mod pushes;
 pub mod recover;
 mod slow_reader;
 pub mod start;

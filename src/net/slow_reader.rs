@@ -5,6 +5,7 @@ use crate::server::config::BufferLimit;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 /// Watches one writing of output. Replicas have limits of their own.
@@ -14,8 +15,13 @@ pub(super) struct SlowReader {
     since: Option<Instant>,
 }
 
+/// Why a connection was ended.
+#[derive(Debug, Error)]
+#[error("client output buffer limit reached")]
+pub(super) struct LimitReached;
+
 fn exceeded() -> io::Error {
-    io::Error::other("client output buffer limit reached")
+    io::Error::other(LimitReached)
 }
 
 impl SlowReader {

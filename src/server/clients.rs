@@ -1,6 +1,7 @@
 //! Who is connected: what CLIENT LIST shows and CLIENT KILL reaches.
 
 use super::endpoint::Endpoint;
+use super::mailbox::Mailbox;
 use crate::acl::User;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -67,6 +68,12 @@ pub struct ClientInfo {
     pub told_bytes: AtomicUsize,
     /// What they took when it was told to go.
     pub leaving_bytes: AtomicUsize,
+    /// What it is sent without having asked.
+    pub mailbox: Mailbox,
+    /// Channels, patterns and shard channels that it has subscribed to.
+    pub subscriptions: [AtomicUsize; 3],
+    /// MONITOR.
+    pub monitors: AtomicBool,
     /// Commands run.
     pub commands: AtomicU64,
     /// The number of the last command in the registry; the greatest number before the first.
@@ -128,6 +135,9 @@ impl ClientInfo {
             output_room_bytes: AtomicUsize::new(0),
             told_bytes: AtomicUsize::new(0),
             leaving_bytes: AtomicUsize::new(0),
+            mailbox: Mailbox::default(),
+            subscriptions: Default::default(),
+            monitors: AtomicBool::new(false),
             commands: AtomicU64::new(0),
             last_command: AtomicUsize::new(usize::MAX),
             user: Mutex::new(None),
@@ -151,7 +161,18 @@ impl ClientInfo {
     pub fn memory_bytes(&self) -> usize {
         let of = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed);
         let output = of(&self.output_bytes).max(of(&self.output_room_bytes));
-        size_of::<ClientInfo>() + of(&self.query_bytes) + of(&self.query_free_bytes) + output
+        let (_, pushes) = self.mailbox.waiting();
+        size_of::<ClientInfo>() + pushes + of(&self.query_bytes) + of(&self.query_free_bytes) + output
+    }
+
+    /// Has it subscribed to anything?
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Is it one that others push to: a subscriber, or one that monitors?
+    pub fn is_pushed_to(&self) -> bool {
+        self.is_subscriber() || self.monitors.load(Ordering::Relaxed)
     }
 
     /// Changes its kind.

@@ -5,6 +5,7 @@ use super::client_eviction;
 use super::clients::ClientKind;
 use super::eviction::{self, Room};
 use super::gate::bits;
+use super::mailbox::close_slow_clients;
 use super::node::Node;
 use super::own_keys;
 use super::replication::acks;
@@ -46,6 +47,9 @@ pub async fn run(node: Arc<Node>) {
             ticks::calibrate();
             node.slowlog.configure(&node.config());
             close_idle_clients(&node);
+            if node.pubsub.is_used() || node.gate.has(bits::MONITORED) {
+                close_slow_clients(&node);
+            }
         }
         expire_due(&node).await;
         own_keys::remove_due(&node).await;
@@ -160,7 +164,7 @@ fn close_idle_clients(node: &Node) {
     for client in node.clients.list() {
         let idle_ms = now_ms - client.active_at_ms.load(Ordering::Relaxed);
         let waits = client.blocked.load(Ordering::Acquire) || client.replies_held.load(Ordering::Relaxed);
-        if client.kind() == ClientKind::Normal && !waits && idle_ms > timeout_ms {
+        if client.kind() == ClientKind::Normal && !waits && !client.is_pushed_to() && idle_ms > timeout_ms {
             tracing::debug!(addr = %client.addr, "closing an idle client");
             node.clients.kill(&client);
         }

@@ -8,6 +8,7 @@ use super::commands;
 use super::eviction;
 use super::gate::bits;
 use super::later;
+use super::monitor;
 use super::node::Node;
 use super::removal::remove_past_due;
 use super::replication::acks;
@@ -37,6 +38,8 @@ pub type LaterReply = Pin<Box<dyn Future<Output = Vec<u8>>>>;
 pub enum Next {
     /// Go on with the next command.
     Continue,
+    /// As [`Next::Continue`]; the reply is made of pushes, which CLIENT REPLY does not silence.
+    Pushed,
     /// Write what there is and close.
     Close,
     /// Await the reply, then go on.
@@ -66,7 +69,13 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
             Next::Continue
         }
         Run::Keyspace(_) => run_keyspace(node, session, command, args, out),
-        _ => commands::run(node, session, command, args, out, None),
+        _ => {
+            let next = commands::run(node, session, command, args, out, None);
+            if !matches!(next, Next::Paused) {
+                monitor::tell(node, session, command, args);
+            }
+            next
+        }
     };
     match next {
         Next::Later(_) => later::begin(session, command, args),
@@ -346,6 +355,7 @@ fn run_keyspace(
     }
     let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);
+    monitor::tell(node, session, command, args);
     let tracked = append_effects(node, session);
     if tracked || session.acks.wanted > 0 {
         acks::note(node, session, command, args, first_hash, tracked);

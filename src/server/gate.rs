@@ -2,6 +2,7 @@
 //! case costs one load; each bit names a state in which some commands are refused.
 
 use super::session::Session;
+use crate::command::registry::full_name;
 use crate::command::table::{Command, flags};
 use crate::replication::fences::Fences;
 use parking_lot::RwLock;
@@ -42,8 +43,16 @@ pub mod bits {
     pub const APPENDED: u32 = 1 << 14;
     /// This node was told to append, and its disk fails.
     pub const FILE_BROKEN: u32 = 1 << 15;
+    /// Somebody monitors. Refuses nothing.
+    pub const MONITORED: u32 = 1 << 16;
+    /// Of a session: others push to it. Refuses nothing.
+    pub const PUSHED_TO: u32 = 1 << 17;
+    /// Of a session: it has subscribed to something and speaks RESP2, which cannot tell a message from a reply.
+    pub const SUBSCRIBED: u32 = 1 << 18;
+    /// Of a session: it monitors.
+    pub const MONITORING: u32 = 1 << 19;
     /// Bits that refuse nothing.
-    pub const HARMLESS: u32 = TRACKED | SYNCING | APPENDED;
+    pub const HARMLESS: u32 = TRACKED | SYNCING | APPENDED | MONITORED | PUSHED_TO;
     /// States in which the node removes nothing by itself, neither what has expired nor what is to be evicted: another node
     /// decides, or nothing may change. All change under all locks, so that a look under any lock is good until that is let go.
     pub const NO_REMOVALS: u32 = REPLICA | FENCED | LOADING | PAUSED;
@@ -93,7 +102,7 @@ impl Gate {
     /// The error for a command that may not pass; `None` lets it pass.
     #[inline]
     pub fn refuse(&self, session: &Session, command: &Command) -> Option<Cow<'static, str>> {
-        let word = self.word.load(Ordering::Acquire) & !bits::HARMLESS;
+        let word = (self.word.load(Ordering::Acquire) | session.bits) & !bits::HARMLESS;
         if word == 0 { None } else { self.refuse_slow(word, session, command) }
     }
 
@@ -104,6 +113,12 @@ impl Gate {
         let syncs = matches!(command.name, "psync" | "sync");
         if has(bits::PASSWORD) && !session.authenticated && !command.has(flags::NO_AUTH) {
             return Some("NOAUTH Authentication required.".into());
+        }
+        if has(bits::SUBSCRIBED) && !serves_subscribers(command) {
+            return Some(not_for_subscribers(command).into());
+        }
+        if has(bits::MONITORING) && (data || command.has(flags::MAY_REPLICATE)) {
+            return Some("ERR Replica can't interact with the keyspace".into());
         }
         if has(bits::LOADING) && !command.has(flags::LOADING) {
             return Some("LOADING Redis is loading the dataset in memory".into());
@@ -147,4 +162,18 @@ impl Gate {
         }
         None
     }
+}
+
+/// May a RESP2 client that has subscribed to something run it?
+fn serves_subscribers(command: &Command) -> bool {
+    let family = command.has(flags::PUBSUB) && command.name.ends_with("subscribe");
+    family || matches!(command.name, "ping" | "quit" | "reset")
+}
+
+fn not_for_subscribers(command: &Command) -> String {
+    let name = full_name(command);
+    format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+         this context"
+    )
 }

@@ -10,8 +10,10 @@ use super::durability::Durability;
 use super::eviction::Eviction;
 use super::gate::{Gate, bits};
 use super::memory::MemoryWatch;
+use super::monitor::Monitors;
 use super::own_keys::OwnKeys;
 use super::pause::Pause;
+use super::pubsub::PubSub;
 use super::replication::acks::DurableAcks;
 use super::replication::failover::Failover;
 use super::replication::recovery::Recovery;
@@ -74,6 +76,10 @@ pub struct Node {
     pub failover: Failover,
     /// Connections.
     pub clients: Clients,
+    /// Channels and their subscribers.
+    pub pubsub: PubSub,
+    /// Who is told of every command.
+    pub monitors: Monitors,
     /// Clients in blocking commands.
     pub blocked: BlockedClients,
     /// Whom this node follows.
@@ -133,6 +139,8 @@ impl Node {
             pause: Pause::default(),
             failover: Failover::default(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
+            monitors: Monitors::default(),
             blocked: BlockedClients::default(),
             role: Role::default(),
             recovery: Recovery::default(),
@@ -152,6 +160,7 @@ impl Node {
             config_version: AtomicU64::new(1),
         };
         node.acks.configure(&node.config());
+        node.client_memory.configure(&node.config());
         node.acks.follow_config(&node);
         node
     }

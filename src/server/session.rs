@@ -4,6 +4,7 @@ use super::acl::{Acl, SessionUser};
 use super::clients::ClientInfo;
 use super::command_stats::Tally;
 use super::later::Waiting;
+use super::pubsub::Subscriptions;
 use super::replication::acks::SessionAcks;
 use super::replication::refer::Reserved;
 use crate::base::random::Rng;
@@ -84,6 +85,10 @@ pub struct Session {
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
+    /// What it has subscribed to.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// Bits that its commands meet in addition to those of the gate.
+    pub bits: u32,
     /// What the peer told for replication.
     pub peer: PeerFacts,
     /// What is kept of the log for the replica that this peer is to become.
@@ -127,6 +132,8 @@ impl Session {
             watches: Watches::default(),
             no_touch: false,
             reply_mode: ReplyMode::On,
+            subscriptions: None,
+            bits: 0,
             peer: PeerFacts::default(),
             reserved: None,
             last_write: 0,

@@ -41,6 +41,8 @@ counters! {
     evicted_keys,
     /// Clients disconnected because of `maxmemory-clients`.
     evicted_clients,
+    /// Clients closed because they had more output waiting than they may.
+    output_limit_disconnections,
     /// Full syncs served.
     sync_full,
     /// Partial syncs served.

@@ -6,15 +6,17 @@ use super::dispatch::{
     Next, Ran, Refusal, Unfinished, account, append_effects, count_error, refuse, refuses_sort, run_unlogged,
     walk_at_once, writes_wait,
 };
+use super::monitor;
 use super::node::Node;
 use super::replication::acks;
-use super::session::{Session, Transaction};
+use super::session::{ReplyMode, Session, Transaction};
 use crate::command::locking::{NO_HASH, lock_for_all};
 use crate::command::registry::full_name;
 use crate::command::table::{Command, Run, TimeoutReply, flags};
 use crate::keyspace::{Keyspace, Locked};
 use crate::resp::reply::Reply;
 use crate::value::hash_bytes;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -206,8 +208,19 @@ fn run_queued<'k>(
 ) -> bool {
     session.batch_commands += 1;
     let Run::Keyspace(_) = command.run else {
-        return match commands::run(node, session, command, args, out, Some(locked)) {
+        let mark = out.len();
+        let next = commands::run(node, session, command, args, out, Some(locked));
+        monitor::tell(node, session, command, args);
+        return match next {
             Next::Continue => false,
+            Next::Pushed => {
+                // EXEC's reply is silenced as a whole, what is pushed is not.
+                if matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skip) {
+                    let pushed = out.get(mark..).unwrap_or_default();
+                    session.info.mailbox.add_own(Bytes::copy_from_slice(pushed));
+                }
+                false
+            }
             Next::Close => true,
             Next::Later(_) | Next::Paused | Next::Feed(_) | Next::Migrate(_) => {
                 let name = full_name(command);
@@ -220,7 +233,9 @@ fn run_queued<'k>(
         return false;
     }
     let mut call = Ran { node, session, locked, ready, may_block: false };
-    match run_unlogged(&mut call, command, args, out, NO_HASH) {
+    let unfinished = run_unlogged(&mut call, command, args, out, NO_HASH);
+    monitor::tell(node, session, command, args);
+    match unfinished {
         None => {}
         Some(Unfinished::Walk(walk)) => walk_at_once(node, session, locked, walk, out),
         Some(Unfinished::Block(block)) => {

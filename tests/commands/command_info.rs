@@ -24,6 +24,7 @@ const WHOLE_GROUPS: &[&str] = &[
     "hash",
     "hyperloglog",
     "list",
+    "pubsub",
     "set",
     "sorted-set",
     "stream",

@@ -444,3 +444,25 @@ fn what_was_acknowledged_is_there_after_kills() {
         in_step(second, &third);
     }
 }
+
+/// A message does not overtake a reply that is held: whoever is told of a change must not be told of the old value after it.
+#[test]
+fn messages_wait_behind_replies_that_are_held() {
+    let first = primary(&[]);
+    let mut client = first.client3();
+    let subscribed = next_after(&mut client, "SUBSCRIBE c");
+    assert_eq!(subscribed, RespValue::Push(vec![bulk("subscribe"), bulk("c"), RespValue::Int(1)]));
+    client.ok("CLIENT DURABILITY 1");
+    send(&mut client, "SET k v");
+    assert_held(&mut client, "the write");
+    assert_eq!(first.client().int("PUBLISH c m"), 1);
+    assert_held(&mut client, "the message");
+    let _second = replica(&first, &[]);
+    assert_eq!(next(&mut client), ok());
+    assert_eq!(next(&mut client), RespValue::Push(vec![bulk("message"), bulk("c"), bulk("m")]));
+}
+
+fn next_after(client: &mut Client, words: &str) -> RespValue {
+    send(client, words);
+    next(client)
+}

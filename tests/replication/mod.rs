@@ -15,6 +15,7 @@ mod joins_failing;
 mod live_sync;
 mod orders;
 mod packed;
+mod pubsub;
 mod replica;
 mod roles;
 mod syncs;

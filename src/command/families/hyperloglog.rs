@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
             "Adds elements to a HyperLogLog, making it if it is not there.",
             "key [element [element ...]]",
         ),
-    Command::new("pfcount", -2, READONLY | LOGGED, pfcount)
+    Command::new("pfcount", -2, READONLY | LOGGED | MAY_REPLICATE, pfcount)
         .keys(&[KeySpec::range(key::RW | key::ACCESS, 1, -1, 1)])
         .acl(acl::HYPERLOGLOG)
         .doc(

@@ -15,6 +15,7 @@ pub mod list_blocking;
 pub mod memory_usage;
 pub mod outrigger;
 pub mod persistence;
+pub mod pubsub;
 pub mod replication;
 pub mod server;
 pub mod set;
@@ -46,6 +47,7 @@ pub const FAMILIES: &[&[Command]] = &[
     list_blocking::COMMANDS,
     outrigger::COMMANDS,
     persistence::COMMANDS,
+    pubsub::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,

@@ -52,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
         "server",
         "1.0.0",
         "O(1)",
-        "Streams every command that the server runs (not implemented yet).",
+        "Has this connection told of every command that the server runs.",
         "",
     ),
     container("slowlog", "2.2.12", SLOWLOG),

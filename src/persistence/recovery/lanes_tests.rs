@@ -59,6 +59,8 @@ const SHAPES: &[&str] = &[
     "SELECT 2",
     "PING",
     "REPLCONF GETACK *",
+    "PUBLISH channel message",
+    "SPUBLISH channel message",
 ];
 /// The same that empty or swap databases: now and then only.
 const RARE: &[&str] = &["FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "SWAPDB 2 0"];

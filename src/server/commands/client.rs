@@ -1,6 +1,6 @@
 //! CLIENT: who is connected, names, replies, blocked clients.
 
-use super::client_kill::{kill, kind_named};
+use super::client_kill::{kill, type_named};
 use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::error::quoting;
@@ -55,6 +55,8 @@ fn flag_letters(client: &ClientInfo) -> String {
         ClientKind::Normal => {}
     }
     let states = [
+        (client.monitors.load(Relaxed), 'O'),
+        (client.is_subscriber(), 'P'),
         (client.queued.load(Relaxed) >= 0, 'x'),
         (client.blocked.load(Relaxed) || client.held_back.load(Relaxed), 'b'),
         (client.closing.load(Relaxed), 'c'),
@@ -65,8 +67,7 @@ fn flag_letters(client: &ClientInfo) -> String {
     if letters.is_empty() { "N".into() } else { letters }
 }
 
-/// One client's line of CLIENT LIST, without its end. What this server does not count apart (buffers of replies in
-/// lists, subscriptions) is 0.
+/// One client's line of CLIENT LIST, without its end. What this server does not count apart is 0.
 pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let labels = client.labels.lock().clone();
     let user = client.user.lock().clone();
@@ -76,14 +77,17 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let (input, free) = (client.query_bytes.load(Relaxed), client.query_free_bytes.load(Relaxed));
     let output = client.output_bytes.load(Relaxed);
     let room = client.output_room_bytes.load(Relaxed);
+    let (pushes, push_bytes) = client.mailbox.waiting();
+    let [channels, patterns, shard_channels] =
+        [0, 1, 2].map(|kind: usize| client.subscriptions[kind].load(Relaxed));
     let memory = client.memory_bytes();
     let command = registry::name_at(client.last_command.load(Relaxed));
     let mut line = String::with_capacity(400);
     // Writing to a String cannot fail.
     let _ = write!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
-         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs={room} rbp=0 obl={output} oll=0 omem=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shard_channels} multi={} watch={} \
+         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs={room} rbp=0 obl={output} oll={pushes} omem={push_bytes} \
          tot-mem={memory} events={} cmd={} user={user} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
@@ -96,7 +100,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
         client.db.load(Relaxed),
         client.queued.load(Relaxed),
         client.watching.load(Relaxed),
-        if output > 0 { "rw" } else { "r" },
+        if output + pushes > 0 { "rw" } else { "r" },
         if command.is_empty() { "NULL" } else { command },
         client.resp.load(Relaxed),
         labels.lib_name,
@@ -125,8 +129,8 @@ fn list(call: &mut Call<'_, '_>) -> Next {
     let mut clients = call.node.clients.list();
     match call.args {
         [_, _] => {}
-        [_, _, word, kind] if word.eq_ignore_ascii_case(b"type") => match kind_named(kind) {
-            Ok(kind) => clients.retain(|client| Some(client.kind()) == kind),
+        [_, _, word, kind] if word.eq_ignore_ascii_case(b"type") => match type_named(kind) {
+            Ok(kind) => clients.retain(|client| kind.fits(client)),
             Err(text) => return call.error(text),
         },
         [_, _, word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {

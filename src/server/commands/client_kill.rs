@@ -9,13 +9,31 @@ use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
 use std::sync::atomic::Ordering;
 
-/// The kind that a TYPE names; `Ok(None)` for a kind that no client here is of.
-pub(super) fn kind_named(name: &[u8]) -> Result<Option<ClientKind>, Vec<u8>> {
+/// What a TYPE asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Type {
+    Of(ClientKind),
+    Subscriber,
+}
+
+impl Type {
+    pub(super) fn fits(self, client: &ClientInfo) -> bool {
+        let kind = client.kind();
+        self == if kind == ClientKind::Normal && client.is_subscriber() {
+            Type::Subscriber
+        } else {
+            Type::Of(kind)
+        }
+    }
+}
+
+/// The type of this name.
+pub(super) fn type_named(name: &[u8]) -> Result<Type, Vec<u8>> {
     match name.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(Some(ClientKind::Normal)),
-        b"slave" | b"replica" => Ok(Some(ClientKind::Replica)),
-        b"master" => Ok(Some(ClientKind::Primary)),
-        b"pubsub" => Ok(None),
+        b"normal" => Ok(Type::Of(ClientKind::Normal)),
+        b"slave" | b"replica" => Ok(Type::Of(ClientKind::Replica)),
+        b"master" => Ok(Type::Of(ClientKind::Primary)),
+        b"pubsub" => Ok(Type::Subscriber),
         _ => Err(quoting("ERR Unknown client type '", name, "'")),
     }
 }
@@ -25,7 +43,7 @@ struct Filter {
     id: Option<u64>,
     addr: Option<String>,
     local_addr: Option<String>,
-    kind: Option<Option<ClientKind>>,
+    kind: Option<Type>,
     user_id: Option<u64>,
     max_age_s: Option<i64>,
     skip_me: bool,
@@ -52,7 +70,7 @@ impl Filter {
                 },
                 b"addr" => filter.addr = Some(text(value)),
                 b"laddr" => filter.local_addr = Some(text(value)),
-                b"type" => filter.kind = Some(kind_named(value)?),
+                b"type" => filter.kind = Some(type_named(value)?),
                 b"user" => match node.acl.get(value) {
                     Some(user) => filter.user_id = Some(user.id),
                     None => return Err(quoting("ERR No such user '", value, "'")),
@@ -75,7 +93,7 @@ impl Filter {
         self.id.is_none_or(|id| client.id == id)
             && self.addr.as_ref().is_none_or(|addr| *addr == client.addr.to_string())
             && self.local_addr.as_ref().is_none_or(|addr| *addr == client.local_addr.to_string())
-            && self.kind.is_none_or(|kind| kind == Some(client.kind()))
+            && self.kind.is_none_or(|kind| kind.fits(client))
             && self.user_id.is_none_or(|id| client.user.lock().as_ref().is_some_and(|user| user.id == id))
             && self.max_age_s.is_none_or(|age| age_s >= age)
     }

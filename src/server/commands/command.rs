@@ -178,7 +178,7 @@ fn keys_of(args: &[&[u8]]) -> Result<Vec<(usize, u32)>, &'static str> {
         Some((command, None)) if command.sub.is_empty() || args.len() == 1 => command,
         _ => return Err("ERR Invalid command specified"),
     };
-    if command.keys.is_empty() {
+    if command.keys.iter().all(|spec| spec.flags & key::NOT_KEY != 0) {
         return Err("ERR The command has no key arguments");
     }
     if !command.arity_fits(args.len()) {
@@ -258,6 +258,7 @@ mod tests {
         assert_eq!(keys("foo a"), Err("ERR Invalid command specified"));
         assert_eq!(keys("memory nosuch a"), Err("ERR Invalid command specified"));
         assert_eq!(keys("ping"), Err("ERR The command has no key arguments"));
+        assert_eq!(keys("spublish channel text"), Err("ERR The command has no key arguments"));
         assert_eq!(keys("get a b"), Err("ERR Invalid number of arguments specified for command"));
     }
 }

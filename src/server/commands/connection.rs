@@ -29,6 +29,14 @@ pub(super) fn handler(name: &str, _sub: &str) -> Option<Handler> {
 
 fn ping(call: &mut Call<'_, '_>) -> Next {
     match call.args {
+        // As a message, where nothing else may come.
+        [_] | [_, _] if call.session.is_only_subscriber() => {
+            let text = call.args.get(1).copied().unwrap_or_default();
+            let mut reply = call.reply();
+            reply.push(2);
+            reply.bulk("pong");
+            reply.bulk(text);
+        }
         [_] => call.reply().simple("PONG"),
         [_, text] => call.reply().bulk(text),
         _ => return call.error(CommandError::Arity("ping".into()).to_string()),
@@ -71,6 +79,8 @@ fn reset(call: &mut Call<'_, '_>) -> Next {
     if call.held.is_none() {
         transaction::abandon(call.node, call.session);
     }
+    call.session.unsubscribe_all(&call.node.pubsub);
+    call.node.monitors.remove(call.node, call.session);
     set_db(call, 0);
     set_resp3(call, false);
     let session = &mut *call.session;
@@ -85,8 +95,11 @@ fn reset(call: &mut Call<'_, '_>) -> Next {
 
 /// Chooses the protocol of this connection.
 pub(super) fn set_resp3(call: &mut Call<'_, '_>, resp3: bool) {
+    let info = call.session.info.clone();
+    // What was made for one protocol comes before the change to the other.
+    info.mailbox.change(call.out, || info.resp.store(if resp3 { 3 } else { 2 }, Ordering::Relaxed));
     call.session.resp3 = resp3;
-    call.session.info.resp.store(if resp3 { 3 } else { 2 }, Ordering::Relaxed);
+    call.session.update_bits();
 }
 
 fn auth(call: &mut Call<'_, '_>) -> Next {

@@ -6,6 +6,7 @@ use crate::keyspace::{SHARD_COUNT, Shard};
 use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
 use crate::server::memory::human;
+use crate::server::pubsub::Kind;
 use crate::server::stats::get;
 use crate::server::{Node, REDIS_VERSION, durability, eviction, replication};
 use crate::sys::{cpu, process};
@@ -122,6 +123,7 @@ fn clients(call: &mut Call<'_, '_>, out: &mut String) {
         "maxclients": node.config().maxclients,
         "blocked_clients": node.clients.blocked(),
         "tracking_clients": 0,
+        "pubsub_clients": node.clients.list().iter().filter(|client| client.is_subscriber()).count(),
         "total_blocking_keys": awaited,
         "total_blocking_keys_on_nokey": awaited_or_gone,
     );
@@ -223,8 +225,9 @@ fn stats(node: &Node, out: &mut String) {
         "migrate_cached_sockets": node.migrate_sockets.load(Ordering::Relaxed),
         "keyspace_hits": get(&stats.keyspace_hits),
         "keyspace_misses": get(&stats.keyspace_misses),
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
+        "pubsub_channels": node.pubsub.count(Kind::Channel),
+        "pubsub_patterns": node.pubsub.count(Kind::Pattern),
+        "pubsubshard_channels": node.pubsub.count(Kind::Shard),
         "latest_fork_usec": get(&stats.last_fork_us),
         "total_forks": get(&stats.forks),
         "total_error_replies": get(&stats.error_replies),
@@ -232,6 +235,7 @@ fn stats(node: &Node, out: &mut String) {
         "acl_access_denied_cmd": get(&stats.acl_denied_command),
         "acl_access_denied_key": get(&stats.acl_denied_key),
         "acl_access_denied_channel": get(&stats.acl_denied_channel),
+        "client_output_buffer_limit_disconnections": get(&stats.output_limit_disconnections),
         "outrigger_refused_commands": get(&stats.rejected_calls),
     );
 }

@@ -18,6 +18,7 @@ pub mod memory;
 mod migrate;
 mod outrigger;
 pub mod persistence;
+mod pubsub;
 pub mod replication;
 pub mod server;
 mod transactions;
@@ -123,6 +124,7 @@ fn find_handler(name: &str, sub: &str) -> Option<Handler> {
         .or_else(|| server::handler(name, sub))
         .or_else(|| memory::handler(name, sub))
         .or_else(|| acl::handler(name, sub))
+        .or_else(|| pubsub::handler(name, sub))
         .or_else(|| migrate::handler(name, sub))
         .or_else(|| outrigger::handler(name, sub))
 }

@@ -1,4 +1,4 @@
-//! TIME, SLOWLOG, LOLWUT, MONITOR, MODULE; and where INFO and DEBUG are found.
+//! TIME, SLOWLOG, LOLWUT, MODULE; and where INFO and DEBUG are found.
 
 use super::{Call, Handler, debug, info};
 use crate::base::num::parse_i64;
@@ -16,7 +16,6 @@ pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
         ("debug", "") => debug::debug,
         ("time", "") => time,
         ("lolwut", "") => lolwut,
-        ("monitor", "") => monitor,
         ("module", "list") => list_modules,
         ("slowlog", "get") => slowlog_get,
         ("slowlog", "len") => slowlog_len,
@@ -55,10 +54,6 @@ fn lolwut(call: &mut Call<'_, '_>) -> Next {
         "{BOAT}\nTwo hulls keep dry what one would spill. Redis ver. {REDIS_VERSION}, Outrigger {}\n",
         env!("CARGO_PKG_VERSION")
     ))
-}
-
-fn monitor(call: &mut Call<'_, '_>) -> Next {
-    call.error("ERR MONITOR is not implemented yet")
 }
 
 fn list_modules(call: &mut Call<'_, '_>) -> Next {

@@ -221,11 +221,11 @@ pub struct BufferLimit {
 /// `client-output-buffer-limit`, one limit a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputBufferLimits {
-    /// Ordinary clients, MONITOR included.
+    /// Ordinary clients.
     pub normal: BufferLimit,
     /// Replicas.
     pub replica: BufferLimit,
-    /// Clients subscribed to a channel or pattern.
+    /// Clients subscribed to a channel or pattern, and those that monitor.
     pub pubsub: BufferLimit,
 }
 

@@ -8,6 +8,7 @@ use crate::resp::command_bytes::write_command;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
 use crate::server::Node;
 use crate::server::blocked::serve_ready_of_node;
+use crate::server::pubsub::Heard;
 use crate::server::stats::add;
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
@@ -36,6 +37,8 @@ pub struct Stream {
     held: usize,
     ack_wanted: bool,
     fsync_wanted: bool,
+    /// Messages to subscribers that are not delivered yet.
+    heard: Heard,
     /// The durable offset last told to the primary.
     told_durable: Option<u64>,
 }
@@ -55,6 +58,7 @@ impl Stream {
             // The first acknowledgement tells the primary that the snapshot is loaded.
             ack_wanted: true,
             fsync_wanted: false,
+            heard: Heard::default(),
             told_durable: None,
         }
     }
@@ -147,11 +151,15 @@ impl Stream {
                 }
             };
             let applied = self.applier.apply_if(&node.keyspace, &args, now_ms, may, then);
+            if applied.is_ok() {
+                self.heard.note(node, &args);
+            }
             drop(args);
             match applied {
                 Ok(Applied::Done) => {
                     input.advance(whole);
                     self.held = 0;
+                    self.heard.deliver(node);
                 }
                 Ok(Applied::Queued) => self.held = whole,
                 Err(error @ ApplyError::Stopped) => return Err(io::Error::other(error)),

@@ -65,7 +65,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
             },
             lines: output_buffer_lines,
         },
-        "Most unsent output of a client of class `normal`, `replica` or `pubsub`: at once, or for some seconds. 0 is no limit.",
+        "Most unsent output of a client of class `normal`, `replica` or `pubsub` (which those that MONITOR fall under, too): at once, or for some seconds. 0 is no limit.",
     ),
     secret!("requirepass", requirepass, "Password of the default user; empty asks for none."),
     word!("enable-debug-command", enable_debug_command: DebugAccess, "Who may use DEBUG: nobody, everybody, or clients on this machine. (Stock Redis: no.)").immutable(),

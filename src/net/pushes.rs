@@ -1,0 +1,58 @@
+//! What was pushed to a connection, on its way to the client.
+
+use super::connection::Connection;
+use super::slow_reader::SlowReader;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+
+impl Connection {
+    /// Writes what was pushed, or a good piece of it: the client's own commands are to get their turn. While replies are held
+    /// for durable acks none is written, as pushes and replies keep their order: whoever has been told that a key has changed
+    /// must not be told of its old value after that.
+    pub(super) async fn deliver_pushes(&mut self) -> io::Result<()> {
+        if self.take_pushes() {
+            let now_ms = self.node().now_ms();
+            self.session().info.active_at_ms.store(now_ms, Ordering::Relaxed);
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something before a command may run, which has nothing to do with what was pushed: that is delivered meanwhile.
+    pub(super) async fn wait_delivering(&mut self, waited_for: impl Future<Output = ()>) -> io::Result<()> {
+        let mut waited_for = pin!(waited_for);
+        let info = self.session().info.clone();
+        loop {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    () = &mut waited_for => true,
+                    () = info.mailbox.filled() => false,
+                }
+            };
+            if self.wait_for(next).await? {
+                return Ok(());
+            }
+            self.deliver_pushes().await?;
+        }
+    }
+
+    /// Ends all that makes others push to this connection, and forgets what they have pushed.
+    pub(super) fn leave_pushers(&mut self) {
+        let node = self.node().clone();
+        let session = self.session_mut();
+        session.unsubscribe_all(&node.pubsub);
+        node.monitors.remove(&node, session);
+        session.info.mailbox.close();
+    }
+
+    /// Watches a writing of output by the limit of the client's class. One that others push to may have little in its
+    /// buffer and much in its mailbox, which whoever pushes looks at.
+    pub(super) fn slow_reader(&self) -> SlowReader {
+        let (info, limits) = (&self.session().info, self.output_limits());
+        let limit = if info.is_pushed_to() { limits.pubsub } else { limits.normal };
+        SlowReader::new(limit, info.kind())
+    }
+}
