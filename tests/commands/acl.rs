@@ -55,6 +55,36 @@ fn users_come_and_go() {
 }
 
 #[test]
+fn who_may_not_hear_a_channel_any_more_is_disconnected() {
+    on_each_server(|server| {
+        let mut admin = server.client();
+        for name in ["ann", "bob", "cid", "dan"] {
+            admin.ok(&format!("ACL SETUSER {name} on >{name} +@all ~* resetchannels &news.* &n*"));
+        }
+        let heard = |name, command: &str| {
+            let mut client = as_user(server, name);
+            client.cmd(command);
+            client
+        };
+        let mut stays = heard("ann", "SUBSCRIBE news.a");
+        let (mut channel, mut pattern) = (heard("bob", "SUBSCRIBE note"), heard("cid", "PSUBSCRIBE n*"));
+        let mut shard = heard("dan", "SSUBSCRIBE note");
+        for name in ["ann", "bob", "cid", "dan"] {
+            admin.ok(&format!("ACL SETUSER {name} resetchannels &news.*"));
+        }
+        for client in [&mut channel, &mut pattern, &mut shard] {
+            assert_closed(client, "its channel was taken away");
+        }
+        assert_eq!(admin.int("PUBLISH news.a 1"), 1);
+        assert_eq!(stays.read().expect("a message").as_slice().map(<[_]>::len), Some(3));
+        assert_eq!(
+            stays.error("SUBSCRIBE note"),
+            "NOPERM this user has no permissions to access one of the channels used as arguments"
+        );
+    });
+}
+
+#[test]
 fn rules_change_under_a_connected_client() {
     on_each_server(|server| {
         let mut admin = server.client();

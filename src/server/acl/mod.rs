@@ -14,10 +14,11 @@ use super::clients::ClientInfo;
 use super::config::{AclPubsubDefault, Config};
 use super::gate::{Gate, bits};
 use super::node::Node;
+use super::pubsub::Kind;
 use crate::acl::log::AclLog;
 use crate::acl::{DEFAULT_USER, NewChannels, SetUserError, User};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -217,6 +218,35 @@ pub fn delete_users(node: &Node, asks: &ClientInfo, names: &[&[u8]]) -> (usize, 
     let removed = removed.unwrap_or_default();
     let ends_asker = end_clients(node, asks, |user| removed.iter().any(|gone| gone.id == user.id));
     (removed.len(), ends_asker)
+}
+
+/// Ends the connections that have subscribed to what their users may use no more, but the one that asks; true if that one
+/// is of them.
+pub fn end_subscribers(node: &Node, asks: &ClientInfo) -> bool {
+    if !node.pubsub.is_used() {
+        return false;
+    }
+    // Looked up once each: what a connection holds may be the rules of before.
+    let mut users: HashMap<u64, Option<Arc<User>>> = HashMap::new();
+    let mut unlawful = HashSet::new();
+    node.pubsub.for_each(|kind, name, client| {
+        let Some(known) = client.user.lock().clone() else { return };
+        let user = users
+            .entry(known.id)
+            .or_insert_with(|| node.acl.get(&known.name).filter(|user| user.id == known.id));
+        if user.as_ref().is_some_and(|user| !user.may_use_channel(name, kind == Kind::Pattern)) {
+            unlawful.insert(client.id);
+        }
+    });
+    let ends_asker = unlawful.remove(&asks.id);
+    if ends_asker {
+        asks.closing.store(true, Ordering::Relaxed);
+    }
+    for client in unlawful.into_iter().filter_map(|id| node.clients.get(id)) {
+        client.closing.store(true, Ordering::Relaxed);
+        node.clients.kill(&client);
+    }
+    ends_asker
 }
 
 /// Ends the connections of such users, but the one that asks; true if that one is of them.

@@ -105,8 +105,9 @@ fn set_user(call: &mut Call<'_, '_>) -> Next {
     }
     match acl::set_user(call.node, name, rules) {
         Ok(()) => {
-            call.node.acl.refresh(&mut call.session.user);
-            call.ok()
+            call.ok();
+            let ends_this = acl::end_subscribers(call.node, &call.session.info);
+            after_change(call, ends_this)
         }
         Err(error) => call.error(error.to_reply()),
     }
@@ -223,8 +224,9 @@ fn save(call: &mut Call<'_, '_>) -> Next {
 
 fn load(call: &mut Call<'_, '_>) -> Next {
     match acl::load(call.node, &call.session.info) {
-        Ok(ends_this) => {
+        Ok(is_gone) => {
             call.ok();
+            let ends_this = acl::end_subscribers(call.node, &call.session.info) || is_gone;
             after_change(call, ends_this)
         }
         Err(error) => call.error(format!("ERR {error}")),

@@ -199,6 +199,21 @@ impl PubSub {
         found
     }
 
+    /// Shows all subscriptions: what to, by its name, and who.
+    pub fn for_each(&self, mut show: impl FnMut(Kind, &[u8], &ClientInfo)) {
+        let mut show_all = |kind: Kind, table: &Table| {
+            for (name, subscribers) in table {
+                subscribers.values().for_each(|client| show(kind, name, client));
+            }
+        };
+        for stripe in &self.stripes {
+            let tables = stripe.tables.lock();
+            show_all(Kind::Channel, &tables.channels);
+            show_all(Kind::Shard, &tables.shard_channels);
+        }
+        show_all(Kind::Pattern, &self.patterns.read());
+    }
+
     /// Puts a message in line, if anybody could hear of it. The caller holds what gives messages their order, which may be a
     /// shard of the keyspace. Once that is let go, it must call [`PubSub::deliver`].
     pub fn line_up(&self, message: &Arc<Message>) -> LinedUp {
