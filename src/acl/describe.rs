@@ -46,6 +46,8 @@ impl Selector {
             let prefix: &[u8] = match key.granted {
                 granted::READ => b"%R~",
                 granted::WRITE => b"%W~",
+                // `~*` would be read as all keys, behind which no further pattern is taken.
+                _ if key.pattern[..] == *b"*" => b"%RW~",
                 _ => b"~",
             };
             [prefix, &key.pattern[..]].concat()

@@ -45,6 +45,7 @@ fn what_a_user_is_told_as() {
         ("skip-sanitize-payload", "off skip-sanitize-payload resetchannels -@all"),
         ("on skip-sanitize-payload >x ~a (+get) reset", "off sanitize-payload resetchannels -@all"),
         ("~a allkeys", "off ~* resetchannels -@all"),
+        ("%RW~* ~a", "off %RW~* ~a resetchannels -@all"),
         ("%R~a %W~a %R~b %W~c %RW~d", "off ~a %R~b %W~c ~d resetchannels -@all"),
         ("~a resetkeys ~b ~b", "off ~b resetchannels -@all"),
         ("&a &b &a", "off resetchannels &a &b -@all"),
