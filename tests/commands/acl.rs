@@ -75,6 +75,9 @@ fn who_may_not_hear_a_channel_any_more_is_disconnected() {
         for client in [&mut channel, &mut pattern, &mut shard] {
             assert_closed(client, "its channel was taken away");
         }
+        wait_for("those that are gone to be forgotten", Duration::from_secs(30), || {
+            admin.int("PUBSUB NUMPAT") == 0
+        });
         assert_eq!(admin.int("PUBLISH news.a 1"), 1);
         assert_eq!(stays.read().expect("a message").as_slice().map(<[_]>::len), Some(3));
         assert_eq!(
