@@ -50,6 +50,11 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
     let Piece::Begin(place) = next_piece(connection, &mut snapshot).await? else {
         return Err(io::Error::other("the snapshot has no beginning"));
     };
+    if missed_epoch(connection, place.offset) {
+        return Err(io::Error::other(
+            "the epoch has risen since the replica was told of it; it is to ask again",
+        ));
+    }
     fed.read_from(place.offset, place.lineage)?;
     fed.replica.set_stage(ReplicaStage::SendSnapshot);
     add(&node.stats.sync_full, 1);
@@ -75,6 +80,14 @@ async fn full_sync(connection: &mut Connection, fed: &mut Feed, answer: bool) ->
     }
     fed.online();
     Ok(())
+}
+
+/// Has an epoch begun before this place of which the replica was not told? It stands in the log in front of what the replica
+/// will get, who would never hear of it, and whose history would be taken for one that was outrun.
+fn missed_epoch(connection: &Connection, offset: u64) -> bool {
+    let epoch = connection.node().log.history().epoch;
+    let told = connection.session().told_epoch;
+    told.is_some_and(|told| epoch.number > told && epoch.since <= offset)
 }
 
 /// Gives a snapshot to one who goes on from another node's log: it is none of this node's replicas.

@@ -91,6 +91,8 @@ pub struct Session {
     pub bits: u32,
     /// What the peer told for replication.
     pub peer: PeerFacts,
+    /// The epoch that INFO last told this peer; 0: that there is no history.
+    pub told_epoch: Option<u64>,
     /// What is kept of the log for the replica that this peer is to become.
     pub reserved: Option<Reserved>,
     /// The log position of its last write, for WAIT.
@@ -135,6 +137,7 @@ impl Session {
             subscriptions: None,
             bits: 0,
             peer: PeerFacts::default(),
+            told_epoch: None,
             reserved: None,
             last_write: 0,
             acks: SessionAcks::default(),

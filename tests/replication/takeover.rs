@@ -305,3 +305,31 @@ fn a_recovery_begins_an_epoch_under_the_same_name() {
     assert_eq!(first.client().info("master_replid"), lineage);
     assert_eq!(figure(&mut peer.client(), "outrigger_full_syncs"), 1);
 }
+
+/// A full sync that was asked for before a takeover and begins after it: the word of the new epoch stands in front of what the
+/// replica would get, who would hold the right history under the epoch of before, and lose it to whoever lags behind.
+#[test]
+fn a_full_sync_does_not_pass_over_an_epoch_that_the_replica_was_not_told() {
+    let primary = primary(&[]);
+    let node = replica(&primary, &[]);
+    primary.client().ok("SET k v");
+    in_step(&primary, &node);
+    let before = epoch(&node);
+    let ask = |told_before: bool| {
+        let mut joiner = node.client();
+        if told_before {
+            joiner.info("outrigger_epoch");
+            node.client().ok("REPLICAOF NO ONE");
+            wait_for("the takeover", LIMIT, || epoch(&node) > before);
+        }
+        joiner.ok("REPLCONF capa eof capa psync2");
+        if !told_before {
+            joiner.info("outrigger_epoch");
+        }
+        joiner.send(&["PSYNC", "?", "-1"]).expect("a request");
+        joiner
+    };
+    assert!(ask(true).is_closed_by_server(), "it is to ask for the history again");
+    let answer = ask(false).read_bytes_until(b"\r\n");
+    assert!(answer.starts_with(b"+FULLRESYNC "), "{}", String::from_utf8_lossy(&answer));
+}

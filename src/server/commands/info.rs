@@ -7,6 +7,7 @@ use crate::server::clients::{ClientInfo, ClientKind};
 use crate::server::dispatch::Next;
 use crate::server::memory::human;
 use crate::server::pubsub::Kind;
+use crate::server::replication::takeover::own_history;
 use crate::server::stats::get;
 use crate::server::{Node, REDIS_VERSION, durability, eviction, replication};
 use crate::sys::{cpu, process};
@@ -197,6 +198,8 @@ fn persistence(call: &mut Call<'_, '_>, out: &mut String) {
 }
 
 fn replication(call: &mut Call<'_, '_>, out: &mut String) {
+    // Before the text is made: it tells this epoch or a later one.
+    call.session.told_epoch = Some(own_history(call.node).map_or(0, |own| own.epoch.number));
     out.push_str(&replication::info::section(call.node, call.node.now_ms()));
 }
 
