@@ -520,18 +520,7 @@ impl Connection {
     /// Awaits a reply while watching for the client's disconnect, which ends the wait.
     async fn finish_later(&mut self, reply: LaterReply) -> io::Result<()> {
         let mut reply = Measured::new(reply);
-        let bytes = loop {
-            tokio::select! {
-                biased;
-                bytes = &mut reply => break bytes,
-                () = self.session.info.mailbox.filled() => self.deliver_pushes().await?,
-                read = read_ahead(&mut self.stream, &mut self.input, self.max_query_bytes) => {
-                    if read? == 0 {
-                        return Err(io::ErrorKind::ConnectionAborted.into());
-                    }
-                }
-            }
-        };
+        let bytes = self.wait_delivering(&mut reply).await?;
         later::end(&self.node, &mut self.session, reply.worked(), &bytes);
         let mark = self.output.len();
         match self.session.reply_mode {

@@ -20,20 +20,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for something before a command may run, which has nothing to do with what was pushed: that is delivered meanwhile.
-    pub(super) async fn wait_delivering(&mut self, waited_for: impl Future<Output = ()>) -> io::Result<()> {
+    /// Waits for something that has nothing to do with what was pushed: that is delivered meanwhile.
+    pub(super) async fn wait_delivering<T>(&mut self, waited_for: impl Future<Output = T>) -> io::Result<T> {
         let mut waited_for = pin!(waited_for);
         let info = self.session().info.clone();
         loop {
             let next = async {
                 tokio::select! {
                     biased;
-                    () = &mut waited_for => true,
-                    () = info.mailbox.filled() => false,
+                    outcome = &mut waited_for => Some(outcome),
+                    () = info.mailbox.filled() => None,
                 }
             };
-            if self.wait_for(next).await? {
-                return Ok(());
+            if let Some(outcome) = self.wait_for(next).await? {
+                return Ok(outcome);
             }
             self.deliver_pushes().await?;
         }

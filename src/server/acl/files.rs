@@ -1,6 +1,6 @@
 //! Users in files: lines of the configuration file, or a file of their own.
 
-use super::{end_clients, new_channels};
+use super::{end_clients_of, new_channels};
 use crate::acl::file::{Users, read, write};
 use crate::acl::{DEFAULT_USER, User};
 use crate::server::clients::ClientInfo;
@@ -104,7 +104,7 @@ pub fn load_at_start(node: &Node) -> Result<(), FileError> {
 pub fn load(node: &Node, asks: &ClientInfo) -> Result<bool, FileError> {
     let users = read_file(node)?;
     let gone = replace_all(node, users);
-    Ok(end_clients(node, asks, |user| gone.iter().any(|it| it.id == user.id)))
+    Ok(end_clients_of(node, asks, &gone))
 }
 
 /// Puts these users in place of all there are. Who has a name that was there before goes on as the same user. Returns those

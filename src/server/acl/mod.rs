@@ -216,8 +216,7 @@ pub fn delete_users(node: &Node, asks: &ClientInfo, names: &[&[u8]]) -> (usize, 
         Ok::<Vec<Arc<User>>, ()>(named.filter_map(|name| users.remove(*name)).collect())
     });
     let removed = removed.unwrap_or_default();
-    let ends_asker = end_clients(node, asks, |user| removed.iter().any(|gone| gone.id == user.id));
-    (removed.len(), ends_asker)
+    (removed.len(), end_clients_of(node, asks, &removed))
 }
 
 /// Ends the connections that have subscribed to what their users may use no more, but the one that asks; true if that one
@@ -238,25 +237,20 @@ pub fn end_subscribers(node: &Node, asks: &ClientInfo) -> bool {
             unlawful.insert(client.id);
         }
     });
-    let ends_asker = unlawful.remove(&asks.id);
-    if ends_asker {
-        asks.closing.store(true, Ordering::Relaxed);
-    }
-    for client in unlawful.into_iter().filter_map(|id| node.clients.get(id)) {
-        client.closing.store(true, Ordering::Relaxed);
-        node.clients.kill(&client);
-    }
-    ends_asker
+    !unlawful.is_empty() && end_clients(node, asks, |client| unlawful.contains(&client.id))
 }
 
-/// Ends the connections of such users, but the one that asks; true if that one is of them.
-fn end_clients(node: &Node, asks: &ClientInfo, is_one: impl Fn(&User) -> bool) -> bool {
+/// Ends the connections of users who are gone, but the one that asks; true if that one is of them.
+fn end_clients_of(node: &Node, asks: &ClientInfo, gone: &[Arc<User>]) -> bool {
+    end_clients(node, asks, |client| {
+        client.user.lock().as_ref().is_some_and(|user| gone.iter().any(|it| it.id == user.id))
+    })
+}
+
+/// Ends such connections, but the one that asks; true if that one is of them.
+fn end_clients(node: &Node, asks: &ClientInfo, is_one: impl Fn(&ClientInfo) -> bool) -> bool {
     let mut ends_asker = false;
-    for client in node.clients.list() {
-        let user = client.user.lock().clone();
-        if !user.is_some_and(|user| is_one(&user)) {
-            continue;
-        }
+    for client in node.clients.list().into_iter().filter(|client| is_one(client)) {
         client.closing.store(true, Ordering::Relaxed);
         match client.id == asks.id {
             true => ends_asker = true,
