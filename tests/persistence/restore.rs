@@ -65,7 +65,7 @@ fn previous(dir: &Path) -> PathBuf {
 #[test]
 fn every_recorded_moment_can_be_restored() {
     let seeded = Seeded::new(7_200);
-    let mut nodes = Nodes::start(&["--appendfsync", "always", "--keep-generations", "2"]);
+    let mut nodes = Nodes::start_silent(&["--appendfsync", "always", "--keep-generations", "2"]);
     let mut traffic = Traffic::new(seeded.seed);
     traffic.brief = false;
     traffic.only_what_is_known_to(&mut nodes.primary.client());
