@@ -96,6 +96,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // SAFETY: this is the only thread yet, and the arguments have been read.
+    unsafe { outrigger::sys::title::claim() };
     if let Err(error) = outrigger::server::logging::init(&line.config) {
         eprintln!("outrigger: {error}");
         return ExitCode::FAILURE;

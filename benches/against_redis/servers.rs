@@ -24,12 +24,27 @@ pub fn keep_apart() -> io::Result<()> {
     }
     let ours = format!("0-{}", cores - 2);
     let me = std::process::id().to_string();
-    let done = Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", &ours, &me]).output()?;
-    if !done.status.success() {
-        return Err(io::Error::other(format!("taskset: {}", String::from_utf8_lossy(&done.stderr).trim())));
-    }
+    run_tool("taskset", &["--all-tasks", "--cpu-list", "--pid", &ours, &me])?;
     OWN_CORE.get_or_init(|| (cores - 1).to_string());
     Ok(())
+}
+
+/// Has this process and all that it starts from now on go before everything else on the machine (real-time scheduling,
+/// which takes root), but for the servers that are started at a niceness, the replicas: they have what is left of the cores,
+/// as the primary would not notice of them on machines of their own.
+pub fn go_ahead() -> io::Result<()> {
+    let me = std::process::id().to_string();
+    run_tool("chrt", &["--fifo", "--all-tasks", "--pid", "10", &me])
+}
+
+fn run_tool(program: &str, args: &[&str]) -> io::Result<()> {
+    let done = Command::new(program).args(args).output()?;
+    match done.status.success() {
+        true => Ok(()),
+        false => {
+            Err(io::Error::other(format!("{program}: {}", String::from_utf8_lossy(&done.stderr).trim())))
+        }
+    }
 }
 
 /// A running server; killed when it goes out of scope.
@@ -98,12 +113,9 @@ impl Server {
         nice: u32,
         env: Vec<(String, String)>,
     ) -> io::Result<Server> {
-        let mut command = match nice {
-            0..IDLE => Command::new("nice"),
-            _ => Command::new("chrt"),
-        };
+        let mut command = Command::new("chrt");
         match nice {
-            0..IDLE => command.args(["-n", &nice.to_string()]),
+            0..IDLE => command.args(["--other", "0", "nice", "-n", &nice.to_string()]),
             _ => command.args(["--idle", "0"]),
         };
         if let Some(core) = OWN_CORE.get() {

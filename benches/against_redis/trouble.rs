@@ -36,6 +36,9 @@ pub struct Options {
     /// Leave the last core to the replicas, and the others to the primary and the load
     #[arg(long)]
     apart: bool,
+    /// Let the primary and the load go before everything else on the machine; takes root
+    #[arg(long)]
+    ahead: bool,
     /// Delay of each fsync of a slow disk, ms
     #[arg(long, default_value_t = 5_000)]
     delay_ms: u64,
@@ -77,6 +80,9 @@ struct Pair {
 pub fn run(options: &Options) -> io::Result<()> {
     if options.apart {
         servers::keep_apart()?;
+    }
+    if options.ahead {
+        servers::go_ahead()?;
     }
     println!(
         "{} GETs and SETs a second on {} connections; {} and {} MiB; the replica at niceness {}\n",

@@ -67,6 +67,14 @@ impl<'a> Locked<'a> {
         self.guards.iter_mut().map(|(index, guard)| (*index, &mut **guard))
     }
 
+    /// Tells who hears of changes, if anybody does, that whole databases have changed. All shards must be held.
+    pub fn everything_changed(&self) {
+        debug_assert!(self.is_all());
+        if let Some(observer) = self.guards.first().and_then(|(_, shard)| shard.observer()) {
+            observer.everything_changed();
+        }
+    }
+
     /// All held shards with their indexes.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Shard)> {
         self.guards.iter().map(|(index, guard)| (*index, &**guard))

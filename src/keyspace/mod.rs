@@ -14,7 +14,7 @@ pub mod shard;
 pub use db::{Db, Expired, ExpiredFields};
 pub use entry::{Entry, ValueRef};
 pub use locked::Locked;
-pub use shard::{Presence, Shard};
+pub use shard::{Observer, Presence, Shard};
 
 use parking_lot::{Mutex, MutexGuard};
 

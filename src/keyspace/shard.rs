@@ -9,6 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 type DbKey = (u32, Box<[u8]>);
 
+/// Who hears of changes of keys, whatever makes them. It is called with locks of shards held, and must take none itself.
+pub trait Observer: Send + Sync {
+    /// A key, of whatever database, has changed or gone. Its shard is held.
+    fn changed(&self, key: &[u8]);
+    /// Any number of keys have changed at once. All shards are held.
+    fn everything_changed(&self);
+}
+
 /// Somebody who watches a key.
 struct Watcher {
     /// Raised when the key changes.
@@ -49,13 +57,14 @@ pub struct Shard {
     watched: HashMap<DbKey, Vec<Watcher>>,
     /// Keys that blocked clients wait for, with the number of waits.
     awaited: HashMap<DbKey, usize>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Shard {
     /// An empty shard of `databases` databases.
     pub fn new(databases: u32) -> Shard {
         let dbs = (0..databases).map(|_| Db::default()).collect();
-        Shard { dbs, set_aside: Vec::new(), watched: HashMap::new(), awaited: HashMap::new() }
+        Shard { dbs, set_aside: Vec::new(), watched: HashMap::new(), awaited: HashMap::new(), observer: None }
     }
 
     /// A database's slice; `db` must be below the number of databases.
@@ -124,12 +133,24 @@ impl Shard {
         }
     }
 
-    /// Raises the flags of those who watch a key that changed.
+    /// Raises the flags of those who watch a key that changed, and tells the observer.
     #[inline]
     pub fn touched(&self, db: u32, key: &[u8]) {
         if !self.watched.is_empty() {
             self.raise(db, key);
         }
+        if let Some(observer) = &self.observer {
+            observer.changed(key);
+        }
+    }
+
+    /// Chooses who hears of changes.
+    pub fn observe(&mut self, observer: Option<Arc<dyn Observer>>) {
+        self.observer = observer;
+    }
+
+    pub(super) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
     }
 
     #[cold]

@@ -389,6 +389,7 @@ impl Connection {
         self.take_pushes();
         self.session.now_ms = self.node.now_ms();
         self.session.tally.begin();
+        self.session.begin_tracked_batch();
         self.node.acl.refresh(&mut self.session.user);
         if self.node.config_version() != self.config_version {
             self.take_config();
@@ -413,6 +414,7 @@ impl Connection {
 
     fn end_batch(&mut self) {
         self.drop_taken();
+        self.session.end_tracked_batch();
         let info = &self.session.info;
         info.active_at_ms.store(self.session.now_ms, Ordering::Relaxed);
         info.commands.fetch_add(self.session.batch_commands, Ordering::Relaxed);

@@ -45,6 +45,9 @@ impl Connection {
         let session = self.session_mut();
         session.unsubscribe_all(&node.pubsub);
         node.monitors.remove(&node, session);
+        if session.tracking.is_some() {
+            session.untrack(&node, &mut node.keyspace.lock_all());
+        }
         session.info.mailbox.close();
     }
 

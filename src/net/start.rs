@@ -6,7 +6,7 @@ use crate::server::config::{CommandLine, ShutdownOptions};
 use crate::server::gate::bits;
 use crate::server::replication::recovery::{Ask, Choosing};
 use crate::server::shutdown::{Asked, SaveWish};
-use crate::server::{Node, acl, cron, durability, replication, shutdown};
+use crate::server::{Node, acl, cron, durability, proc_title, replication, shutdown};
 use crate::sys::marks::{Mark, write_pid_file};
 use parking_lot::Mutex;
 use std::io;
@@ -56,6 +56,7 @@ pub fn start(line: CommandLine, on_end: impl Fn() + Send + Sync + 'static) -> io
     let mut serving = Serving::start(&node, &threads)?;
     marks.lock().extend(serving.socket_file.take());
     marks.lock().extend(pid_file(&node));
+    proc_title::show(&node);
     let for_signals = node.clone();
     threads.spawn_on(0, move || signals(for_signals));
     node.durability.boot(&node).map_err(io::Error::other)?;

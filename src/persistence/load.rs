@@ -538,5 +538,6 @@ pub fn swap_in(staged: Keyspace, keyspace: &Keyspace) -> Vec<Db> {
             old.push(to.put_db(db, slice));
         }
     }
+    serving.everything_changed();
     old
 }

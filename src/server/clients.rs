@@ -74,6 +74,14 @@ pub struct ClientInfo {
     pub subscriptions: [AtomicUsize; 3],
     /// MONITOR.
     pub monitors: AtomicBool,
+    /// CLIENT TRACKING.
+    pub tracks: AtomicBool,
+    /// It does so by prefixes of keys.
+    pub tracks_prefixes: AtomicBool,
+    /// The client that is told in its place is gone.
+    pub redirect_broken: AtomicBool,
+    /// That client; 0: it is told itself, -1: it does not track.
+    pub redirect: AtomicI64,
     /// Commands run.
     pub commands: AtomicU64,
     /// The number of the last command in the registry; the greatest number before the first.
@@ -138,6 +146,10 @@ impl ClientInfo {
             mailbox: Mailbox::default(),
             subscriptions: Default::default(),
             monitors: AtomicBool::new(false),
+            tracks: AtomicBool::new(false),
+            tracks_prefixes: AtomicBool::new(false),
+            redirect_broken: AtomicBool::new(false),
+            redirect: AtomicI64::new(-1),
             commands: AtomicU64::new(0),
             last_command: AtomicUsize::new(usize::MAX),
             user: Mutex::new(None),

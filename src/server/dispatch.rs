@@ -15,6 +15,7 @@ use super::replication::acks;
 use super::session::Session;
 use super::slowlog;
 use super::stats::add;
+use super::tracking;
 use super::transaction;
 use crate::command::context::ReadyKey;
 use crate::command::error::shown;
@@ -77,6 +78,7 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
             next
         }
     };
+    session.tracked_command_ended(args);
     match next {
         Next::Later(_) => later::begin(session, command, args),
         Next::Paused => session.batch_commands -= 1,
@@ -327,6 +329,15 @@ pub fn append_effects(node: &Node, session: &mut Session) -> bool {
     tracked
 }
 
+/// Tells those who want to know that a command on keys has run; what it locked is held still.
+#[inline]
+pub(super) fn tell_observers(node: &Node, session: &Session, command: &Command, args: &[&[u8]]) {
+    if node.gate.has(bits::MONITORED | bits::KEYS_CACHED) {
+        monitor::tell(node, session, command, args);
+        tracking::has_run(node, session, command, args);
+    }
+}
+
 /// Must a client's writes wait for the end of a pause? Good as long as the caller holds a lock.
 pub(super) fn writes_wait(node: &Node, session: &Session) -> bool {
     node.gate.has(bits::PAUSED) && session.info.kind() == ClientKind::Normal
@@ -355,7 +366,7 @@ fn run_keyspace(
     }
     let mut call = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: true };
     let unfinished = run_unlogged(&mut call, command, args, out, first_hash);
-    monitor::tell(node, session, command, args);
+    tell_observers(node, session, command, args);
     let tracked = append_effects(node, session);
     if tracked || session.acks.wanted > 0 {
         acks::note(node, session, command, args, first_hash, tracked);

@@ -51,8 +51,10 @@ pub mod bits {
     pub const SUBSCRIBED: u32 = 1 << 18;
     /// Of a session: it monitors.
     pub const MONITORING: u32 = 1 << 19;
+    /// Some client tracks keys (CLIENT TRACKING). Refuses nothing.
+    pub const KEYS_CACHED: u32 = 1 << 20;
     /// Bits that refuse nothing.
-    pub const HARMLESS: u32 = TRACKED | SYNCING | APPENDED | MONITORED | PUSHED_TO;
+    pub const HARMLESS: u32 = TRACKED | SYNCING | APPENDED | MONITORED | PUSHED_TO | KEYS_CACHED;
     /// States in which the node removes nothing by itself, neither what has expired nor what is to be evicted: another node
     /// decides, or nothing may change. All change under all locks, so that a look under any lock is good until that is let go.
     pub const NO_REMOVALS: u32 = REPLICA | FENCED | LOADING | PAUSED;

@@ -22,6 +22,7 @@ pub mod monitor;
 pub mod node;
 pub mod own_keys;
 pub mod pause;
+pub mod proc_title;
 pub mod pubsub;
 mod removal;
 pub mod replication;
@@ -29,6 +30,7 @@ pub mod session;
 pub mod shutdown;
 pub mod slowlog;
 pub mod stats;
+pub mod tracking;
 pub mod transaction;
 
 pub use node::Node;

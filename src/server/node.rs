@@ -23,6 +23,7 @@ use super::session::Session;
 use super::shutdown::Shutdown;
 use super::slowlog::SlowLog;
 use super::stats::{Rates, Stats, add};
+use super::tracking::Tracking;
 use crate::base::random::Rng;
 use crate::base::time::{Clock, SystemClock};
 use crate::command::{Counts, Settings};
@@ -80,6 +81,8 @@ pub struct Node {
     pub pubsub: PubSub,
     /// Who is told of every command.
     pub monitors: Monitors,
+    /// Who keeps copies of keys.
+    pub tracking: Tracking,
     /// Clients in blocking commands.
     pub blocked: BlockedClients,
     /// Whom this node follows.
@@ -141,6 +144,7 @@ impl Node {
             clients: Clients::default(),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
+            tracking: Tracking::default(),
             blocked: BlockedClients::default(),
             role: Role::default(),
             recovery: Recovery::default(),

@@ -7,6 +7,7 @@ use super::later::Waiting;
 use super::pubsub::Subscriptions;
 use super::replication::acks::SessionAcks;
 use super::replication::refer::Reserved;
+use super::tracking::SessionTracking;
 use crate::base::random::Rng;
 use crate::command::apply::OwnedCommand;
 use crate::command::context::PastDue;
@@ -87,6 +88,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What it has subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<SessionTracking>>,
     /// Bits that its commands meet in addition to those of the gate.
     pub bits: u32,
     /// What the peer told for replication.
@@ -135,6 +138,7 @@ impl Session {
             no_touch: false,
             reply_mode: ReplyMode::On,
             subscriptions: None,
+            tracking: None,
             bits: 0,
             peer: PeerFacts::default(),
             told_epoch: None,

@@ -4,7 +4,7 @@ use super::acl;
 use super::commands;
 use super::dispatch::{
     Next, Ran, Refusal, Unfinished, account, append_effects, count_error, refuse, refuses_sort, run_unlogged,
-    walk_at_once, writes_wait,
+    tell_observers, walk_at_once, writes_wait,
 };
 use super::monitor;
 use super::node::Node;
@@ -234,7 +234,7 @@ fn run_queued<'k>(
     }
     let mut call = Ran { node, session, locked, ready, may_block: false };
     let unfinished = run_unlogged(&mut call, command, args, out, NO_HASH);
-    monitor::tell(node, session, command, args);
+    tell_observers(node, session, command, args);
     match unfinished {
         None => {}
         Some(Unfinished::Walk(walk)) => walk_at_once(node, session, locked, walk, out),

@@ -17,6 +17,7 @@ mod real;
 #[cfg(test)]
 mod tests;
 pub mod ticks;
+pub mod title;
 
 pub use disk::{
     Disk, DiskError, DiskFile, DiskOp, DiskRead, EntryKind, FileEntry, SyncHandle, sweep_temporaries,

@@ -12,6 +12,7 @@ mod listeners;
 mod maxmemory;
 mod migrate;
 mod monitor;
+mod proc_title;
 mod protocol;
 mod pubsub;
 mod pubsub_limits;
@@ -19,6 +20,7 @@ mod sort;
 mod streams;
 mod their_tools;
 mod tools_beside;
+mod tracking;
 mod transactions;
 mod waiting;
 

@@ -1,6 +1,7 @@
 //! CLIENT: who is connected, names, replies, blocked clients.
 
 use super::client_kill::{kill, type_named};
+use super::client_tracking;
 use super::{Call, Handler};
 use crate::base::num::parse_i64;
 use crate::command::error::quoting;
@@ -32,11 +33,7 @@ pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
         "durability" => durability,
         "pause" => pause,
         "unpause" => unpause,
-        "getredir" => get_redirection,
-        "trackinginfo" => tracking_info,
-        "tracking" => tracking,
-        "caching" => caching,
-        _ => return None,
+        _ => return client_tracking::handler(sub),
     })
 }
 
@@ -59,6 +56,9 @@ fn flag_letters(client: &ClientInfo) -> String {
         (client.is_subscriber(), 'P'),
         (client.queued.load(Relaxed) >= 0, 'x'),
         (client.blocked.load(Relaxed) || client.held_back.load(Relaxed), 'b'),
+        (client.tracks.load(Relaxed), 't'),
+        (client.redirect_broken.load(Relaxed), 'R'),
+        (client.tracks_prefixes.load(Relaxed), 'B'),
         (client.closing.load(Relaxed), 'c'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),
@@ -88,7 +88,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shard_channels} multi={} watch={} \
          qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs={room} rbp=0 obl={output} oll={pushes} omem={push_bytes} \
-         tot-mem={memory} events={} cmd={} user={user} redir=-1 resp={} lib-name={} lib-ver={}",
+         tot-mem={memory} events={} cmd={} user={user} redir={} resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.local_addr,
@@ -102,6 +102,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
         client.watching.load(Relaxed),
         if output + pushes > 0 { "rw" } else { "r" },
         if command.is_empty() { "NULL" } else { command },
+        client.redirect.load(Relaxed),
         client.resp.load(Relaxed),
         labels.lib_name,
         labels.lib_version,
@@ -200,7 +201,7 @@ fn set_info(call: &mut Call<'_, '_>) -> Next {
 }
 
 /// ON or OFF.
-fn on_off(word: &[u8]) -> Option<bool> {
+pub(super) fn on_off(word: &[u8]) -> Option<bool> {
     if word.eq_ignore_ascii_case(b"on") {
         return Some(true);
     }
@@ -311,37 +312,4 @@ fn pause(call: &mut Call<'_, '_>) -> Next {
 fn unpause(call: &mut Call<'_, '_>) -> Next {
     call.node.pause.end(&call.node.gate);
     call.ok()
-}
-
-fn get_redirection(call: &mut Call<'_, '_>) -> Next {
-    call.reply().int(-1);
-    Next::Continue
-}
-
-/// Tracking is never on.
-fn tracking_info(call: &mut Call<'_, '_>) -> Next {
-    let mut reply = call.reply();
-    reply.map(3);
-    reply.bulk("flags");
-    reply.set(1);
-    reply.bulk("off");
-    reply.bulk("redirect");
-    reply.int(-1);
-    reply.bulk("prefixes");
-    reply.array(0);
-    Next::Continue
-}
-
-fn tracking(call: &mut Call<'_, '_>) -> Next {
-    match on_off(call.args[2]) {
-        Some(false) if call.args.len() == 3 => call.ok(),
-        Some(_) => call.error("ERR CLIENT TRACKING is not implemented yet"),
-        None => call.error(CommandError::Syntax.to_string()),
-    }
-}
-
-fn caching(call: &mut Call<'_, '_>) -> Next {
-    call.error(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    )
 }

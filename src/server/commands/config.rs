@@ -6,7 +6,7 @@ use crate::server::config::{self, Caller, ChangedSet, Config, ConfigError, rewri
 use crate::server::dispatch::Next;
 use crate::server::eviction;
 use crate::server::gate::bits;
-use crate::server::{Node, acl, durability, logging};
+use crate::server::{Node, acl, durability, logging, proc_title};
 use crate::sys::Disk;
 use std::path::Path;
 
@@ -94,6 +94,9 @@ fn put_into_effect(node: &Node, holds_locks: bool, changed: &ChangedSet) {
     let config = node.config();
     if changed.contains("loglevel") {
         logging::set_level(config.loglevel);
+    }
+    if changed.contains("proc-title-template") {
+        proc_title::show(node);
     }
     if changed.contains("requirepass") {
         acl::set_default_password(node, &config.requirepass.0);

@@ -1,6 +1,6 @@
 //! PING, ECHO, SELECT, QUIT, RESET, AUTH.
 
-use super::{Call, Handler, hello};
+use super::{Call, Handler, client_tracking, hello};
 use crate::acl::DEFAULT_USER;
 use crate::base::num::parse_i64;
 use crate::command::CommandError;
@@ -81,6 +81,7 @@ fn reset(call: &mut Call<'_, '_>) -> Next {
     }
     call.session.unsubscribe_all(&call.node.pubsub);
     call.node.monitors.remove(call.node, call.session);
+    client_tracking::untrack(call);
     set_db(call, 0);
     set_resp3(call, false);
     let session = &mut *call.session;

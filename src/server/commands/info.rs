@@ -123,7 +123,7 @@ fn clients(call: &mut Call<'_, '_>, out: &mut String) {
         "cluster_connections": 0,
         "maxclients": node.config().maxclients,
         "blocked_clients": node.clients.blocked(),
-        "tracking_clients": 0,
+        "tracking_clients": node.tracking.figures().clients,
         "pubsub_clients": node.clients.list().iter().filter(|client| client.is_subscriber()).count(),
         "total_blocking_keys": awaited,
         "total_blocking_keys_on_nokey": awaited_or_gone,
@@ -206,6 +206,7 @@ fn replication(call: &mut Call<'_, '_>, out: &mut String) {
 fn stats(node: &Node, out: &mut String) {
     let stats = &node.stats;
     let (commands, input, output) = node.rates.per_second();
+    let tracked = node.tracking.figures();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     fields!(out,
         "total_connections_received": get(&stats.connections),
@@ -231,6 +232,9 @@ fn stats(node: &Node, out: &mut String) {
         "pubsub_channels": node.pubsub.count(Kind::Channel),
         "pubsub_patterns": node.pubsub.count(Kind::Pattern),
         "pubsubshard_channels": node.pubsub.count(Kind::Shard),
+        "tracking_total_keys": tracked.keys,
+        "tracking_total_items": tracked.items,
+        "tracking_total_prefixes": tracked.prefixes,
         "latest_fork_usec": get(&stats.last_fork_us),
         "total_forks": get(&stats.forks),
         "total_error_replies": get(&stats.error_replies),

@@ -7,6 +7,7 @@ pub mod acl;
 mod acl_users;
 pub mod client;
 pub mod client_kill;
+mod client_tracking;
 pub mod command;
 mod command_docs;
 pub mod config;

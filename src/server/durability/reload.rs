@@ -20,6 +20,7 @@ pub(super) fn swap(node: &Node, locked: &mut Locked<'_>, fresh: &Keyspace) {
             old.push(shard.put_db(db, fresh.lock_shard(index).take_db(db)));
         }
     }
+    locked.everything_changed();
     free_later(old);
 }
 

@@ -80,12 +80,12 @@ impl Session {
         self.update_bits();
     }
 
-    /// Makes the session's bits what follows from its subscriptions, its protocol and whether it monitors.
+    /// Makes the session's bits what follows from its subscriptions, its protocol and whether it monitors or tracks.
     pub fn update_bits(&mut self) {
         let subscribed = self.info.is_subscriber();
         let monitors = self.info.monitors.load(Ordering::Relaxed);
         let states = [
-            (subscribed || monitors, bits::PUSHED_TO),
+            (subscribed || monitors || self.tracking.is_some(), bits::PUSHED_TO),
             (subscribed && !self.resp3, bits::SUBSCRIBED),
             (monitors, bits::MONITORING),
         ];

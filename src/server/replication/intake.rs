@@ -123,6 +123,7 @@ pub fn install(
             old.push(shard.put_db(db, fresh.take_db(db)));
         }
     }
+    locked.everything_changed();
     node.log.restart(history, place.offset, Some(db));
     node.acks.begin_term(place.offset, false, None);
     node.role.set_has_history(true);

@@ -41,7 +41,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("client|list REPLICA", OF_ITS_OWN),
     ("client|pause", "commands::clients"),
     ("client|reply", "commands::protocol"),
-    ("client|tracking", "not implemented"),
+    ("client|tracking", "commands::tracking"),
     ("hello", "commands::protocol; its reply names the server"),
     ("migrate", "commands::migrate"),
     ("pfselftest", "a unit test of the family; it takes its time"),

@@ -55,6 +55,7 @@ fn flush(ctx: &mut Context<'_, '_>, dbs: std::ops::Range<u32>, args: &[&[u8]]) -
     }
     ctx.dirty += dropped.iter().map(|db| db.len() as u64).sum::<u64>();
     ctx.ready.append(&mut ready);
+    ctx.keys.everything_changed();
     if !dropped.is_empty() {
         free_later(dropped);
     }
@@ -97,4 +98,5 @@ fn swap(ctx: &mut Context<'_, '_>, a: u32, b: u32) {
         }
     }
     ctx.ready.append(&mut ready);
+    ctx.keys.everything_changed();
 }

@@ -59,7 +59,6 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     fixed("notify-keyspace-events", "", &[]),
     fixed("oom-score-adj", "no", &[]),
     fixed("oom-score-adj-values", "0 200 800", &[]),
-    fixed("proc-title-template", "{title} {listen-addr} {server-mode}", &[]),
     fixed("propagation-error-behavior", "ignore", &[]),
     fixed("rdb-del-sync-files", "no", &[]),
     fixed("rdb-save-incremental-fsync", "yes", &[]),
@@ -69,7 +68,6 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     fixed("replica-ignore-maxmemory", "yes", &[]).aliases(&["slave-ignore-maxmemory"]),
     fixed("sanitize-dump-payload", "no", &[]),
     fixed("server_cpulist", "", &[]).immutable(),
-    fixed("set-proc-title", "no", &["yes"]).immutable(),
     fixed("socket-mark-id", "0", &[]).immutable(),
     fixed("supervised", "no", &[]).immutable(),
     fixed("syslog-enabled", "no", &[]).immutable(),
@@ -95,5 +93,4 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     fixed("tls-session-cache-size", "20480", &[]),
     fixed("tls-session-cache-timeout", "300", &[]),
     fixed("tls-session-caching", "yes", &[]),
-    fixed("tracking-table-max-keys", "1000000", &[]),
 ];

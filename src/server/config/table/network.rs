@@ -50,6 +50,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     integer!("io-threads", io_threads: usize, 1, 128, "Threads that serve connections; each runs the commands it reads.")
         .immutable()
         .default_note("2 to 4, by the number of cores"),
+    integer!("tracking-table-max-keys", tracking_table_max_keys: u64, 0, i64::MAX, "Keys remembered at most for CLIENT TRACKING; beyond, readers are told of one as if it had changed. 0: any number."),
     integer!("maxclients", maxclients: u32, 1, u32::MAX as i64, "Most clients connected at once."),
     memory!("proto-max-bulk-len", proto_max_bulk_bytes: u64, 1 << 20, limits::ARG_MOST_BYTES, "Longest single argument of a command."),
     memory!("client-query-buffer-limit", client_query_buffer_limit_bytes: u64, 1 << 20, i64::MAX as u64, "Most unparsed input one client may pile up."),

@@ -10,6 +10,27 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     text!("logfile", logfile, "File to log to; empty logs to the standard output.").immutable(),
     text!("pidfile", pidfile, "File that holds the process id while the server runs; empty writes none.")
         .immutable(),
+    yes_no!(
+        "set-proc-title",
+        set_proc_title,
+        "Show the server's title among the processes in place of its arguments."
+    )
+    .immutable(),
+    Directive::new(
+        "proc-title-template",
+        Kind::Text {
+            get: |c| c.proc_title_template.clone().into_bytes(),
+            set: |c, value| {
+                let template = values::text(value)?;
+                // Of the title it is only known that there is one.
+                crate::server::proc_title::fill(&template, "", c, None)
+                    .ok_or("template format is invalid or contains unknown variables")?;
+                c.proc_title_template = template;
+                Ok(())
+            },
+        },
+        "The title; `{title}`, `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, `{unixsocket}` and `{config-file}` are filled in.",
+    ),
     integer!("shutdown-timeout", shutdown_timeout_seconds: u32, 0, INT_MAX, "Seconds a shutdown waits for lagging replicas."),
     Directive::new(
         "shutdown-on-sigint",
