@@ -374,6 +374,9 @@ fn run_keyspace(
             acks::hold_later(node, session, command, args);
         }
     }
+    if unfinished.is_some() {
+        tracking::will_be_late(session, command, args);
+    }
     let later = match unfinished {
         None => None,
         Some(Unfinished::Block(mut block)) => {

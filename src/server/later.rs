@@ -4,6 +4,7 @@ use super::command_stats::Ended;
 use super::dispatch::{LaterReply, count_error, log_if_slow};
 use super::node::Node;
 use super::session::Session;
+use super::tracking;
 use crate::command::apply::OwnedCommand;
 use crate::command::registry;
 use crate::command::table::Command;
@@ -28,8 +29,10 @@ pub fn begin(session: &mut Session, command: &'static Command, args: &[&[u8]]) {
     session.waiting = Some(Waiting { command: (command, args), worked: session.tally.lap() });
 }
 
-/// Counts the command that has now been answered with `reply`, after it worked for so many ticks more.
+/// Counts the command that has now been answered with `reply`, which is about to be sent, after it worked for so many ticks
+/// more.
 pub fn end(node: &Node, session: &mut Session, worked: u64, reply: &[u8]) {
+    tracking::was_late(node, session);
     let Some(Waiting { command: (command, args), worked: before }) = session.waiting.take() else { return };
     let Some(index) = registry::index(command) else { return };
     let failed = reply.first() == Some(&b'-');

@@ -5,21 +5,20 @@ use super::config::Config;
 use crate::sys::title;
 use std::path::Path;
 
-/// Fills a template: words in braces are replaced by what they name, a doubled brace stands for itself. `None`: it is not
+/// Fills a template: words in braces are replaced by what they name, and two opening
+/// braces stand for one. `None`: it is not
 /// well formed, names what is unknown, or comes to nothing.
 pub fn fill(template: &str, title: &str, config: &Config, file: Option<&Path>) -> Option<String> {
     let mut out = String::new();
     let mut rest = template;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (before, from) = rest.split_at(at);
+    while let Some((before, from)) = rest.split_once('{') {
         out.push_str(before);
-        let brace = &from[..1];
-        if from[1..].starts_with(brace) {
-            out.push_str(brace);
-            rest = &from[2..];
+        if let Some(after) = from.strip_prefix('{') {
+            out.push('{');
+            rest = after;
             continue;
         }
-        let (word, after) = from.strip_prefix('{')?.split_once('}')?;
+        let (word, after) = from.split_once('}')?;
         out.push_str(&named(word, title, config, file)?);
         rest = after;
     }
@@ -70,13 +69,11 @@ mod tests {
         assert_eq!(shown("{title} {listen-addr} {server-mode}", &config), "prog *:6380");
         config.bind = vec!["127.0.0.1".into(), "::1".into()];
         assert_eq!(shown("{title} {listen-addr} {server-mode}", &config), "prog 127.0.0.1:6380");
-        assert_eq!(shown("{{{port}}} {tls-port} {config-file}", &config), "{6380} 0 /etc/a.conf");
+        assert_eq!(shown("{{{port}} {tls-port} {config-file}", &config), "{6380} 0 /etc/a.conf");
         config.unixsocket = Some("/run/s".into());
         config.port = 0;
         assert_eq!(shown(" a {listen-addr} {unixsocket} ", &config), "a /run/s /run/s");
-        for wrong in
-            ["", "  ", "{server-mode}", "{nosuch}", "{title", "title}", "{", "}", "{}", "{title {port}}"]
-        {
+        for wrong in ["", "  ", "{server-mode}", "{nosuch}", "{title", "{", "{}", "{title {port}}"] {
             assert_eq!(filled(wrong, &config), None, "{wrong}");
         }
     }

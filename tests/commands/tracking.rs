@@ -379,6 +379,34 @@ fn a_replica_tells_of_what_its_primary_changes() {
     expect(&mut reader, &everything());
 }
 
+#[test]
+fn who_was_answered_late_keeps_no_copy() {
+    // A change may come in front of the answer, so that what the answer tells is older.
+    let server = Server::ours(&[]);
+    let (mut reader, mut writer) = tracking(&server, "");
+    reader.send(&["XREAD", "BLOCK", "0", "STREAMS", "s", "0"]).expect("send");
+    wait_for("the reader to be blocked", Duration::from_secs(10), || {
+        writer.info("blocked_clients").as_deref() == Some("1")
+    });
+    writer.text("XADD s 1-1 f v");
+    let is_push = |it: &RespValue| matches!(it, RespValue::Push(_));
+    let mut answer = reader.read().expect("an answer or a push");
+    if is_push(&answer) {
+        assert_eq!(answer, invalidated("s"));
+        answer = reader.read().expect("an answer");
+    }
+    assert!(!is_push(&answer), "{answer:?}");
+    expect(&mut reader, &invalidated("s"));
+    // A sort in steps.
+    let mut numbers = vec!["RPUSH".to_owned(), "l".into()];
+    numbers.extend((0..20_000).map(|number: u32| number.to_string()));
+    writer.command(&numbers);
+    reader.send(&["SORT_RO", "l"]).expect("send");
+    assert!(matches!(reader.read().expect("an answer"), RespValue::Array(items) if items.len() == 20_000));
+    expect(&mut reader, &invalidated("l"));
+    expect_nothing(&mut reader);
+}
+
 /// Keeps copies as a library would.
 struct Cache {
     client: Client,

@@ -11,7 +11,7 @@ mod options;
 mod session;
 
 pub use options::Options;
-pub use session::{SessionTracking, has_run};
+pub use session::{SessionTracking, has_run, was_late, will_be_late};
 
 use super::Node;
 use super::clients::ClientInfo;
@@ -47,8 +47,11 @@ struct Tracker {
     noloop: bool,
 }
 
-/// Ids of clients; most keys have one reader or a few.
+/// Ids of clients in order; most keys have one reader or a few.
 type Readers = SmallVec<[u64; 2]>;
+
+/// From so many readers of a key on, those who have gone are looked for now and then.
+const MANY_READERS: usize = 64;
 
 /// Who is told of all keys that begin so, by the length of the beginning: a key is looked up once for each length there is.
 type Prefixes = BTreeMap<usize, HashMap<Box<[u8]>, BTreeSet<u64>, ahash::RandomState>>;
@@ -187,10 +190,16 @@ impl Tracking {
                 part.entry(key.into()).or_default()
             }
         };
-        if !readers.contains(&id) {
-            readers.push(id);
-            self.item_count.fetch_add(1, Ordering::Relaxed);
+        let Err(at) = readers.binary_search(&id) else { return };
+        let before = readers.len();
+        readers.insert(at, id);
+        if before >= MANY_READERS && before.is_power_of_two() {
+            let trackers = self.trackers.read();
+            readers.retain(|id| trackers.contains_key(id));
         }
+        // Before the rest: the sum never falls below what it counts.
+        self.item_count.fetch_add(1, Ordering::Relaxed);
+        self.item_count.fetch_sub(before + 1 - readers.len(), Ordering::Relaxed);
     }
 
     /// Brings the table under its limit: its readers are told of a key as if it had changed, and it is forgotten.

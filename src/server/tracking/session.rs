@@ -1,6 +1,6 @@
 //! One connection's tracking.
 
-use super::{Options, RUNNING};
+use super::{Change, Options, RUNNING};
 use crate::command::locking::each_key;
 use crate::command::table::{Command, flags};
 use crate::keyspace::Locked;
@@ -15,6 +15,8 @@ pub struct SessionTracking {
     pub options: Options,
     /// CLIENT CACHING said that the next command is to be treated otherwise than the mode has it.
     pub caching: bool,
+    /// What the command read whose reply is to come later.
+    late_keys: Vec<Box<[u8]>>,
 }
 
 impl SessionTracking {
@@ -34,7 +36,7 @@ impl Session {
         info.tracks.store(true, Ordering::Relaxed);
         info.tracks_prefixes.store(options.bcast, Ordering::Relaxed);
         info.redirect.store(options.redirect as i64, Ordering::Relaxed);
-        self.tracking = Some(Box::new(SessionTracking { options, caching: false }));
+        self.tracking = Some(Box::new(SessionTracking { options, ..SessionTracking::default() }));
         self.begin_tracked_batch();
         self.update_bits();
     }
@@ -77,6 +79,27 @@ impl Session {
             && !args[0].eq_ignore_ascii_case(b"client")
         {
             tracking.caching = false;
+        }
+    }
+}
+
+/// The reply of a command that has read keys will come later, and pushes may come in front of it: so what it tells may be
+/// old when the client gets it.
+pub fn will_be_late(session: &mut Session, command: &Command, args: &[&[u8]]) {
+    if let Some(tracking) = &mut session.tracking
+        && tracking.remembers()
+        && command.has(flags::READONLY)
+    {
+        each_key(command, args, |key| tracking.late_keys.push(key.into()));
+    }
+}
+
+/// That reply is made, and goes in front of everything that is pushed from now on: the client is told that what it
+/// read may have changed.
+pub fn was_late(node: &Node, session: &mut Session) {
+    if let Some(tracking) = &mut session.tracking {
+        for key in tracking.late_keys.drain(..) {
+            node.tracking.tell(node, std::iter::once(session.info.id), Change::Key(&key));
         }
     }
 }
