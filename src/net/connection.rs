@@ -426,7 +426,7 @@ impl Connection {
             self.tell_memory();
         }
         self.node.take_counts(&mut self.session);
-        self.node.log.wake_readers();
+        self.node.tell_of_changes();
     }
 
     /// Tells what the buffers take, where there is a limit; whoever exceeds it is disconnected then.

@@ -201,7 +201,7 @@ pub fn serve_ready_of_node(node: &Node, ready: Vec<ReadyKey>) {
     session.now_ms = node.now_ms();
     serve_ready(node, &mut session, ready);
     node.take_counts(&mut session);
-    node.log.wake_readers();
+    node.tell_of_changes();
 }
 
 /// The keys among these of one database whose streams clients wait for; `shard` held them.

@@ -100,7 +100,7 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
     }
     drop(shard);
     serve_ready_of_node(node, awaited);
-    node.log.wake_readers();
+    node.tell_of_changes();
     add(&node.stats.expired_keys, gone.keys.len() as u64);
     add(&node.stats.expired_subkeys, gone.field_count as u64);
     gone.keys.into_iter().for_each(release);

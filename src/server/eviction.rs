@@ -30,7 +30,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Candidates kept from one eviction to the next.
 const POOL_MAX: usize = 16;
-/// Keys evicted at one go on a serving thread; what is left to evict is done by the commands that follow.
+/// Keys evicted at one go on a serving thread at the default `maxmemory-eviction-tenacity`; what is left to evict is done by
+/// the commands that follow.
 const KEYS_AT_ONCE: usize = 64;
 /// The least and the most that may be allocated from one look at the allocator to the next, in bytes.
 const BUDGET_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 20;
@@ -106,7 +107,17 @@ pub enum Room {
     None,
 }
 
-/// Looks at the memory in use, and evicts up to [`KEYS_AT_ONCE`] keys if it is too much. Opens or closes the gate for
+/// Keys evicted at one go, by `maxmemory-eviction-tenacity`: as Redis's limit of time does, the number rises in proportion up to
+/// the default of 10, then by 15 % a step, and at 100 there is none.
+fn keys_at_once(tenacity: u32) -> usize {
+    match tenacity {
+        0..=10 => (KEYS_AT_ONCE * tenacity as usize / 10).max(1),
+        11..100 => (KEYS_AT_ONCE as f64 * 1.15_f64.powi(tenacity as i32 - 10)) as usize,
+        _ => usize::MAX,
+    }
+}
+
+/// Looks at the memory in use, and evicts up to [`keys_at_once`] keys if it is too much. Opens or closes the gate for
 /// commands that need memory. The caller holds no lock.
 pub fn make_room(node: &Node) -> Room {
     let config = node.config();
@@ -138,15 +149,16 @@ pub fn make_room(node: &Node) -> Room {
         return settle(node, Room::Enough);
     }
     node.eviction.budget.store((ahead / 2) as i64, Ordering::Relaxed);
+    let at_once = keys_at_once(config.maxmemory_eviction_tenacity);
     let (mut to_free, mut gone) = (used - target, 0);
-    while to_free > 0 && gone < KEYS_AT_ONCE {
+    while to_free > 0 && gone < at_once {
         let Some(freed) = evict_one(node, policy, config.maxmemory_samples, &mut work) else {
             return settle(node, if used > limit { Room::None } else { Room::Enough });
         };
         to_free = to_free.saturating_sub(freed as u64);
         gone += 1;
     }
-    node.log.wake_readers();
+    node.tell_of_changes();
     settle(node, if to_free > 0 { Room::Making } else { Room::Enough })
 }
 

@@ -153,3 +153,15 @@ fn the_pool_keeps_the_best() {
     let scores: Vec<u64> = pool.iter().map(|it| it.score).collect();
     assert_eq!(scores, (24..40).collect::<Vec<_>>());
 }
+
+#[test]
+fn tenacity_says_how_many_go_at_once() {
+    assert_eq!([0, 1, 10, 20, 99, 100].map(keys_at_once), [1, 6, 64, 258, 16_154_285, usize::MAX]);
+    let node = node(MaxmemoryPolicy::AllkeysLru);
+    (0..200).for_each(|n| put(&node, &format!("go:{n}"), 0, None));
+    let _ = node.change_config(|config| {
+        (config.maxmemory_bytes, config.maxmemory_eviction_tenacity) = (1, 100);
+        Ok::<(), ()>(())
+    });
+    assert_eq!((make_room(&node), node.keyspace.len(0)), (Room::None, 0));
+}

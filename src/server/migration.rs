@@ -218,7 +218,7 @@ impl Migration {
         drop(locked);
         serve_ready(node, &mut self.session, ready);
         node.take_counts(&mut self.session);
-        node.log.wake_readers();
+        node.tell_of_changes();
     }
 }
 

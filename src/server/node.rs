@@ -240,6 +240,16 @@ impl Node {
         }
     }
 
+    /// Tells readers of the log, and clients that keep copies of keys by their prefixes, of what has changed. Whoever makes
+    /// changes calls this when it holds no lock any more, and before anybody is answered.
+    #[inline]
+    pub fn tell_of_changes(&self) {
+        self.log.wake_readers();
+        if self.gate.has(bits::KEYS_CACHED) {
+            self.tracking.tell_of_prefixes(self);
+        }
+    }
+
     /// Asks all replicas to acknowledge at once.
     pub fn ask_for_acks(&self) {
         self.tell_replicas(&["REPLCONF", "GETACK", "*"]);

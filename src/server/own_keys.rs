@@ -89,9 +89,11 @@ pub(super) async fn remove_due(node: &Node) {
     for (number, key) in due.into_iter().enumerate() {
         remove(node, key);
         if number % SLICE_KEYS == SLICE_KEYS - 1 {
+            node.tell_of_changes();
             tokio::task::yield_now().await;
         }
     }
+    node.tell_of_changes();
 }
 
 /// Removes one key, if it still has that time. Nothing is logged: the primary's history knows nothing of it.

@@ -395,6 +395,7 @@ settings! {
     maxmemory_clients: ClientsLimit = ClientsLimit::Bytes(0),
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction,
     maxmemory_samples: u32 = 5,
+    maxmemory_eviction_tenacity: u32 = 10,
     lazyfree_lazy_eviction: bool = false,
     lazyfree_lazy_expire: bool = false,
     lazyfree_lazy_server_del: bool = false,

@@ -106,7 +106,7 @@ impl Stream {
     /// node was given another role.
     pub fn apply(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
         let applied = self.apply_whole(node, input);
-        node.log.wake_readers();
+        node.tell_of_changes();
         if std::mem::take(&mut self.fsync_wanted) {
             node.durability.hurry(HURRY);
         }

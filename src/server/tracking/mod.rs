@@ -5,7 +5,9 @@
 //! primary's stream, a time that has come or want of memory ([`Observer`]). While nobody tracks they have nobody to tell, and
 //! a reader has nothing to note. Keys go by their names alone, whatever database they are in.
 //!
-//! Locks are taken in this order: shards of the keyspace, a part of the table, the trackers, mailboxes.
+//! Clients that keep copies of all keys with a prefix (BCAST) are told at the end of a batch, in one push, of what it changed.
+//!
+//! Locks are taken in this order: shards of the keyspace, a part of the table or the prefixes, the trackers, mailboxes.
 
 mod options;
 mod session;
@@ -25,7 +27,7 @@ use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// log2 of the number of parts of the table of keys.
@@ -53,16 +55,25 @@ type Readers = SmallVec<[u64; 2]>;
 /// From so many readers of a key on, those who have gone are looked for now and then.
 const MANY_READERS: usize = 64;
 
+/// Keys and their readers.
+type Part = HashMap<Box<[u8]>, Readers, ahash::RandomState>;
+
 /// Who is told of all keys that begin so, by the length of the beginning: a key is looked up once for each length there is.
-type Prefixes = BTreeMap<usize, HashMap<Box<[u8]>, BTreeSet<u64>, ahash::RandomState>>;
+type Prefixes = BTreeMap<usize, ByPrefix>;
+type ByPrefix = HashMap<Box<[u8]>, BTreeSet<u64>, ahash::RandomState>;
 
 /// Who is told of changes of what.
 #[derive(Default)]
 pub struct Tracking {
     trackers: RwLock<HashMap<u64, Tracker, ahash::RandomState>>,
     /// Who has read which keys since they were last changed. Ids of those who have gone are passed over.
-    keys: [Mutex<HashMap<Box<[u8]>, Readers, ahash::RandomState>>; 1 << PART_BITS],
+    keys: [Mutex<Part>; 1 << PART_BITS],
     prefixes: RwLock<Prefixes>,
+    /// Keys that have changed and whose prefixes' clients are still to be told; with each, who changed it first, as in
+    /// [`RUNNING`].
+    changed: Mutex<BTreeMap<Box<[u8]>, u64>>,
+    /// There are some. Changes under their lock.
+    has_changed: AtomicBool,
     key_count: AtomicUsize,
     item_count: AtomicUsize,
     /// Where the next key to forget is looked for.
@@ -102,7 +113,7 @@ impl Observer for Observing {
 /// What has changed.
 #[derive(Clone, Copy)]
 enum Change<'a> {
-    Key(&'a [u8]),
+    Keys(&'a [&'a [u8]]),
     Everything,
 }
 
@@ -119,9 +130,9 @@ impl Change<'_> {
             reply.bulk(CHANNEL);
         }
         match self {
-            Change::Key(key) => {
-                reply.array(1);
-                reply.bulk(key);
+            Change::Keys(keys) => {
+                reply.array(keys.len());
+                keys.iter().for_each(|key| reply.bulk(key));
             }
             Change::Everything => reply.null(),
         }
@@ -130,7 +141,7 @@ impl Change<'_> {
 }
 
 impl Tracking {
-    fn part(&self, key: &[u8]) -> &Mutex<HashMap<Box<[u8]>, Readers, ahash::RandomState>> {
+    fn part(&self, key: &[u8]) -> &Mutex<Part> {
         &self.keys[(hash_bytes(key) >> (64 - PART_BITS)) as usize]
     }
 
@@ -174,8 +185,12 @@ impl Tracking {
 
     fn forget_all(&self) {
         for part in &self.keys {
-            *part.lock() = HashMap::default();
+            *part.lock() = Part::default();
         }
+        let mut changed = self.changed.lock();
+        *changed = BTreeMap::new();
+        self.has_changed.store(false, Ordering::Release);
+        drop(changed);
         self.key_count.store(0, Ordering::Relaxed);
         self.item_count.store(0, Ordering::Relaxed);
     }
@@ -218,24 +233,57 @@ impl Tracking {
     fn changed(&self, node: &Node, key: &[u8]) {
         self.tell_readers(node, key);
         let prefixes = self.prefixes.read();
-        if prefixes.is_empty() {
+        let begins_so = |(length, of_length): (&usize, &ByPrefix)| {
+            key.get(..*length).is_some_and(|prefix| of_length.contains_key(prefix))
+        };
+        if prefixes.iter().any(begins_so) {
+            let mut changed = self.changed.lock();
+            changed.entry(key.into()).or_insert(RUNNING.get());
+            self.has_changed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Tells clients by prefixes of what has changed since this was last done, in one push for each prefix.
+    pub fn tell_of_prefixes(&self, node: &Node) {
+        if !self.has_changed.load(Ordering::Acquire) {
             return;
         }
-        let told: BTreeSet<u64> = prefixes
-            .iter()
-            .filter_map(|(length, of_length)| of_length.get(key.get(..*length)?))
-            .flatten()
-            .copied()
-            .collect();
-        drop(prefixes);
-        self.tell(node, told.into_iter(), Change::Key(key));
+        let mut changed = self.changed.lock();
+        let changed_keys = std::mem::take(&mut *changed);
+        self.has_changed.store(false, Ordering::Release);
+        drop(changed);
+        let prefixes = self.prefixes.read();
+        for (length, of_length) in prefixes.iter() {
+            let mut by_prefix: BTreeMap<&[u8], Vec<(&[u8], u64)>> = BTreeMap::new();
+            for (key, by) in &changed_keys {
+                if let Some(prefix) = key.get(..*length).filter(|prefix| of_length.contains_key(*prefix)) {
+                    by_prefix.entry(prefix).or_default().push((key, *by));
+                }
+            }
+            for (prefix, keys) in by_prefix {
+                self.tell_of_prefix(node, of_length.get(prefix).into_iter().flatten(), &keys);
+            }
+        }
+    }
+
+    /// Tells some clients of keys, each with who changed it.
+    fn tell_of_prefix<'a>(&self, node: &Node, ids: impl Iterator<Item = &'a u64>, keys: &[(&[u8], u64)]) {
+        let pusher = Pusher::new(node);
+        let trackers = self.trackers.read();
+        for tracker in ids.filter_map(|id| trackers.get(id)) {
+            let others = |(_, by): &&(&[u8], u64)| !(tracker.noloop && *by == tracker.info.id);
+            let told: Vec<&[u8]> = keys.iter().filter(others).map(|(key, _)| *key).collect();
+            if !told.is_empty() {
+                tell_one(node, &pusher, tracker, Change::Keys(&told));
+            }
+        }
     }
 
     fn tell_readers(&self, node: &Node, key: &[u8]) {
         let Some(readers) = self.part(key).lock().remove(key) else { return };
         self.key_count.fetch_sub(1, Ordering::Relaxed);
         self.item_count.fetch_sub(readers.len(), Ordering::Relaxed);
-        self.tell(node, readers.into_iter(), Change::Key(key));
+        self.tell(node, readers.into_iter(), Change::Keys(&[key]));
     }
 
     /// Tells everybody that nothing is as it was. All shards are held.
@@ -254,7 +302,7 @@ impl Tracking {
         let trackers = self.trackers.read();
         for tracker in ids.filter_map(|id| trackers.get(&id)) {
             let own = RUNNING.get() == tracker.info.id;
-            if !(own && tracker.noloop && matches!(change, Change::Key(_))) {
+            if !(own && tracker.noloop && matches!(change, Change::Keys(_))) {
                 tell_one(node, &pusher, tracker, change);
             }
         }

@@ -99,7 +99,7 @@ pub fn will_be_late(session: &mut Session, command: &Command, args: &[&[u8]]) {
 pub fn was_late(node: &Node, session: &mut Session) {
     if let Some(tracking) = &mut session.tracking {
         for key in tracking.late_keys.drain(..) {
-            node.tracking.tell(node, std::iter::once(session.info.id), Change::Key(&key));
+            node.tracking.tell(node, std::iter::once(session.info.id), Change::Keys(&[&key]));
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     ),
     memory!("maxmemory", maxmemory_bytes: u64, 0, u64::MAX, "Memory beyond which keys are evicted, or writes refused; 0 is no limit."),
     word!("maxmemory-policy", maxmemory_policy: MaxmemoryPolicy, "Which keys go at `maxmemory`, if any."),
+    integer!("maxmemory-eviction-tenacity", maxmemory_eviction_tenacity: u32, 0, 100, "How many keys a command may evict before it goes on: at 10 it is 64, at 100 as many as it takes."),
     integer!("maxmemory-samples", maxmemory_samples: u32, 1, 64, "Keys looked at to choose one for eviction."),
     yes_no!("lazyfree-lazy-eviction", lazyfree_lazy_eviction, "Free evicted values off the serving threads. Big values always are."),
     yes_no!("lazyfree-lazy-expire", lazyfree_lazy_expire, "Free expired values off the serving threads. Big values always are."),
