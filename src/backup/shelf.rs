@@ -13,7 +13,7 @@ use crate::persistence::names::Names;
 use crate::persistence::toolbox::APPEND_FOLDER;
 use crate::sys::disk::TEMPORARY_PREFIX;
 use crate::sys::lock::FolderLock;
-use crate::sys::{Disk, DiskError, EntryKind, RealDisk};
+use crate::sys::{Disk, DiskError, EntryKind, RealDisk, remove_tree};
 
 /// What is read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -194,23 +194,6 @@ pub(super) fn sweep(disk: &dyn Disk, folder: &Path) -> Result<usize, DiskError> 
         disk.sync_dir(folder)?;
     }
     Ok(swept)
-}
-
-/// Removes a folder of ours with what is in it. Links are not followed.
-pub(super) fn remove_tree(disk: &dyn Disk, folder: &Path) -> Result<(), DiskError> {
-    let entries = match disk.list_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let path = folder.join(&entry.name);
-        match entry.kind {
-            EntryKind::Dir => remove_tree(disk, &path)?,
-            EntryKind::File | EntryKind::Other => disk.remove_file(&path)?,
-        }
-    }
-    disk.remove_dir(folder)
 }
 
 /// Which backups are kept. What a rule keeps, another one cannot remove.

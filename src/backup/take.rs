@@ -13,7 +13,7 @@ use crate::persistence::names::Names;
 use crate::persistence::toolbox::{APPEND_FOLDER, ToolError, locate_folder};
 use crate::sys::disk::TEMPORARY_PREFIX;
 use crate::sys::lock::FolderLock;
-use crate::sys::{Disk, DiskError, DiskOp, RealDisk};
+use crate::sys::{Disk, DiskError, DiskOp, RealDisk, remove_tree};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ pub(super) fn take_on(
     let job = Job { disk, names, order, work, published, progress };
     let made = job.run();
     // After a failure as after a success; what cannot be removed now is swept by the next.
-    let _ = shelf::remove_tree(disk, &job.work);
+    let _ = remove_tree(disk, &job.work);
     let _ = disk.remove_file(&job.temporary_archive());
     made.map(|record| Taken { path: job.published, record, swept })
 }

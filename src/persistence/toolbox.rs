@@ -4,6 +4,7 @@ mod analysis;
 mod export;
 mod kinds;
 mod log;
+mod new_folder;
 pub mod programs;
 mod snapshot;
 mod values;
@@ -22,7 +23,8 @@ use super::offline::{OfflineError, Origin};
 use super::recovery::RecoveryError;
 use crate::sys::{Disk, DiskError, DiskOp, EntryKind, FileEntry, RealDisk};
 
-pub use log::{check_log, inspect_log, restore, rewrite};
+pub use log::{check_log, inspect_log, restore, restore_to, rewrite};
+pub use new_folder::{NewFolder, UNFINISHED_PREFIX, unfinished};
 
 /// The folder of the append-only files inside a data folder, unless `appenddirname` says otherwise.
 pub const APPEND_FOLDER: &str = "appendonlydir";
@@ -219,7 +221,9 @@ fn likely(path: &Path, entries: &[FileEntry]) -> Option<PathBuf> {
     let of = |kind: EntryKind| entries.iter().filter(move |entry| entry.kind == kind);
     let is_data =
         |dir: &PathBuf| RealDisk.list_dir(&dir.join(APPEND_FOLDER)).is_ok_and(|entries| !entries.is_empty());
-    let folder = of(EntryKind::Dir).map(|entry| path.join(&entry.name)).find(is_data);
+    // What a tool works in, or was killed in, is hidden, and nobody's data.
+    let is_seen = |entry: &&FileEntry| !entry.name.as_encoded_bytes().starts_with(b".");
+    let folder = of(EntryKind::Dir).filter(is_seen).map(|entry| path.join(&entry.name)).find(is_data);
     let file = |suffix: &str| {
         let found =
             of(EntryKind::File).find(|entry| entry.name.as_encoded_bytes().ends_with(suffix.as_bytes()));

@@ -257,6 +257,38 @@ pub fn sweep_temporaries(disk: &dyn Disk, folder: &Path) -> Result<usize, DiskEr
     Ok(removed)
 }
 
+/// Removes a folder of ours with what is in it; one that is not there is no error. Links are not followed.
+pub fn remove_tree(disk: &dyn Disk, folder: &Path) -> Result<(), DiskError> {
+    let entries = match disk.list_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = folder.join(&entry.name);
+        match entry.kind {
+            EntryKind::Dir => remove_tree(disk, &path)?,
+            EntryKind::File | EntryKind::Other => disk.remove_file(&path)?,
+        }
+    }
+    disk.remove_dir(folder)
+}
+
+/// The folder of this path, or else the first one above it that is there: where something can be made for it.
+///
+/// # Errors
+/// There is no present folder to begin at.
+pub fn nearest_folder(path: &Path) -> Result<PathBuf, DiskError> {
+    let whole = std::path::absolute(path).map_err(|error| DiskError::new(DiskOp::Open, path, error))?;
+    let near = whole.ancestors().find(|folder| folder.is_dir());
+    Ok(near.unwrap_or(Path::new("/")).to_owned())
+}
+
+/// Whether anything has this name, were it a link that leads nowhere.
+pub fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// The folder that holds `path`; `.` for a bare name.
 pub(super) fn parent_of(path: &Path) -> &Path {
     match path.parent() {

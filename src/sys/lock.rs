@@ -1,7 +1,8 @@
 //! One server a data folder.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,14 @@ impl FolderLock {
     /// The lock file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the file that is locked is the one of that name: false if it was removed, or its folder was, between being
+    /// opened and being locked. Then it excludes nobody.
+    pub fn is_in_place(&self) -> bool {
+        let of = |found: Metadata| (found.dev(), found.ino());
+        let named = std::fs::symlink_metadata(&self.path).map(of);
+        matches!((self.file.metadata().map(of), named), (Ok(held), Ok(named)) if held == named)
     }
 }
 

@@ -14,13 +14,15 @@ pub mod marks;
 pub mod memory;
 pub mod process;
 mod real;
+pub mod scratch;
 #[cfg(test)]
 mod tests;
 pub mod ticks;
 pub mod title;
 
 pub use disk::{
-    Disk, DiskError, DiskFile, DiskOp, DiskRead, EntryKind, FileEntry, SyncHandle, sweep_temporaries,
+    Disk, DiskError, DiskFile, DiskOp, DiskRead, EntryKind, FileEntry, SyncHandle, is_there, nearest_folder,
+    remove_tree, sweep_temporaries,
 };
 pub use mapped::{Behind, MappedFile, WINDOW_BYTES};
 pub use real::RealDisk;

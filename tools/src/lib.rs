@@ -20,6 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outrigger::persistence::toolbox::ToolError;
 use outrigger::persistence::toolbox::programs;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,9 +37,22 @@ pub const EXIT_USAGE: u8 = 2;
 /// a shell's completions ([`generate`]), if that is asked for.
 pub fn arguments<A: Parser>() -> A {
     match generate::asked(std::env::args_os().skip(1)) {
-        None => A::parse(),
+        None => A::try_parse().unwrap_or_else(|error| {
+            if error.use_stderr() && asks_for_json(&A::command(), std::env::args_os().skip(1)) {
+                let shown = output::json(&views::WrongCall::new(&error, A::command().get_name()));
+                let _ = shown.map(|text| output::print(&text));
+                std::process::exit(i32::from(EXIT_USAGE));
+            }
+            error.exit()
+        }),
         Some(kind) => std::process::exit(i32::from(print_generated(A::command(), kind))),
     }
+}
+
+/// Whether a call, however wrong, is one of a program for whoever reads JSON.
+fn asks_for_json(command: &clap::Command, args: impl Iterator<Item = OsString>) -> bool {
+    let is_known = command.get_arguments().any(|arg| arg.get_long() == Some("json"));
+    is_known && args.take_while(|arg| arg != "--").any(|arg| arg == "--json")
 }
 
 fn print_generated(command: clap::Command, kind: Result<generate::Kind, String>) -> u8 {

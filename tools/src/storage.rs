@@ -6,6 +6,7 @@ use outrigger::backup::shelf::{self, Listed, Retention};
 use outrigger::backup::take::{self, Taken};
 use outrigger::backup::{BackupError, Form, Progress, source};
 use outrigger::remote::is_url;
+use outrigger::sys::scratch::Scratch;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -194,7 +195,7 @@ impl Storage {
 /// A folder of append-only files to restore from, with what had to be fetched for it.
 pub struct Source {
     opened: source::Source,
-    fetched: Option<tempfile::TempDir>,
+    fetched: Option<Scratch>,
 }
 
 impl Source {

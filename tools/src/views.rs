@@ -15,6 +15,9 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+/// What is to be known of a log without a byte.
+pub(crate) const EMPTY: &str = "EMPTY: no command was ever written here, or all were lost. A server starts from it with no keys, and does not complain\n";
+
 /// No report.
 #[derive(Debug, Serialize)]
 pub struct Failure {
@@ -28,6 +31,29 @@ pub struct Failure {
     /// What to do; empty where the error says it.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub next: &'static str,
+}
+
+/// A call that was not understood.
+#[derive(Debug, Serialize)]
+pub struct WrongCall {
+    /// Which words, and why.
+    pub error: String,
+    /// What to do.
+    pub next: String,
+}
+
+impl WrongCall {
+    /// Of what the parser of arguments says.
+    pub fn new(error: &clap::Error, program: &str) -> WrongCall {
+        let text = error.render().to_string();
+        // Behind it stands how the program is called, which its help tells, too.
+        let said = ["\nUsage:", "\nFor more information"]
+            .iter()
+            .fold(text.as_str(), |said, end| said.split_once(end).map_or(said, |(before, _)| before));
+        let said = said.strip_prefix("error: ").unwrap_or(said);
+        let error = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        WrongCall { error, next: format!("see `{program} --help`") }
+    }
 }
 
 /// A place in a history.
@@ -186,6 +212,8 @@ pub struct LogView {
     pub path: PathBuf,
     /// Whether a start would load it whole.
     pub sound: bool,
+    /// Whether there is nothing in it at all: a server starts from it, with no keys.
+    pub empty: bool,
     /// The files.
     pub files: Vec<LogFile>,
     /// The lineage and the offset the good part ends at.
@@ -212,6 +240,7 @@ impl LogView {
         LogView {
             path: path.to_owned(),
             sound: report.is_sound(),
+            empty: report.files.iter().all(|file| file.bytes == 0),
             files: report.files.iter().map(LogFile::from).collect(),
             ends: report.end.map(Place::from),
             epoch: report.epoch.is_known().then_some(report.epoch.number),
@@ -261,7 +290,10 @@ impl LogView {
         if let Some(torn) = &self.torn {
             text.push_str(&torn.text());
         }
-        if self.sound {
+        if self.sound && self.empty {
+            text.push_str(EMPTY);
+            text.push_str("SOUND, as there is nothing that could be wrong\n");
+        } else if self.sound {
             let _ = match self.files.iter().all(|file| file.crc64.is_some()) {
                 true => writeln!(text, "SOUND: every byte is vouched for by a checksum"),
                 false => writeln!(text, "SOUND in structure; not every file carries checksums"),

@@ -15,16 +15,18 @@ use thiserror::Error;
 
 use super::Point;
 use super::generation::{Generation, GenerationError};
+use super::load::check_rdb;
 use super::names::Names;
 use super::recovery::{
     Chain, LoadFrom, LoadedFrom, Loading, RecoverOptions, Recovered, RecoveryError, RecoveryErrorKind,
-    StopAt, recover,
+    StopAt, is_called_a_snapshot, recover,
 };
 use super::rewrite::{BeginError, begin};
 use super::snapshot::{SnapshotError, SnapshotOptions};
 use crate::base::random::Rng;
 use crate::base::time::{Clock, utc_text};
 use crate::format::aof::seal::{BadLineage, Epoch, Lineage};
+use crate::format::rdb::ReadOptions;
 use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError};
 
@@ -121,9 +123,6 @@ pub enum OfflineError {
         .0.display()
     )]
     PartOfFolder(PathBuf),
-    /// Nothing at all.
-    #[error("{} is empty: there is nothing in it to restore", .0.display())]
-    Empty(PathBuf),
     /// The log files tell no offsets, so none can be aimed at.
     #[error("the log files are a stock server's and tell no offsets; restore to a time, or to the end")]
     NoOffsets,
@@ -164,7 +163,7 @@ pub enum OfflineError {
     },
     /// The new folder, loaded again, does not hold the same data.
     #[error(
-        "the new folder was loaded again and does not hold the same data ({wanted:?} and {found:?}): do not use it"
+        "the new folder was loaded again and did not hold the same data ({wanted:?} and {found:?}): it is not used"
     )]
     Differs {
         /// What was to be written.
@@ -296,23 +295,6 @@ impl Offline<'_> {
         if exists {
             return Err(OfflineError::TargetExists(into.folder()));
         }
-        if let Origin::Folder(names) = from
-            && lies_in(into.dir(), &names.folder())
-        {
-            return Err(OfflineError::InSource(into.dir().to_owned()));
-        }
-        // A place that cannot be written to is known before the source is read, which may take its time.
-        let made: Vec<&Path> =
-            into.dir().ancestors().take_while(|dir| self.disk.list_dir(dir).is_err()).collect();
-        let clear = || made.iter().for_each(|dir| drop(self.disk.remove_dir(dir)));
-        let probed = self.disk.create_dir_all(into.dir());
-        // A call that is killed while it reads leaves nothing.
-        clear();
-        probed?;
-        self.restore_into(from, into, wanted).inspect_err(|_| clear())
-    }
-
-    fn restore_into(&self, from: &Origin, into: &Names, wanted: &Wanted) -> Result<Restored, OfflineError> {
         let keyspace = Keyspace::new(self.databases);
         let Found { mut source, before, .. } = self.load(from, wanted, &keyspace)?;
         let left_out = self.take_part(&keyspace, &wanted.part)?;
@@ -383,10 +365,14 @@ impl Offline<'_> {
             },
             Origin::File(path) => {
                 let chain = Chain::of_file(&*self.disk, path)?;
-                let log = chain.incr.last();
-                if chain.bytes() == 0 {
-                    return Err(OfflineError::Empty(path.clone()));
+                if chain.bytes() == 0 && is_called_a_snapshot(path) {
+                    // What a server that was to load it would say.
+                    check_rdb(&[], ReadOptions::default()).map_err(|error| {
+                        let (at, kind) = (Some(error.offset()), RecoveryErrorKind::Snapshot(error));
+                        RecoveryError::new(path.clone(), at, kind)
+                    })?;
                 }
+                let log = chain.incr.last();
                 let in_folder = path.as_os_str().as_encoded_bytes().ends_with(INCR_SUFFIX);
                 if log.is_some_and(|log| in_folder || log.verdict.extent().history.is_some()) {
                     return Err(OfflineError::PartOfFolder(path.clone()));
@@ -447,12 +433,6 @@ impl Offline<'_> {
         begin(keyspace, &mut generation, point, self.clock, &options)?;
         Ok(())
     }
-}
-
-/// Whether a path leads into a folder, as far as its words tell.
-fn lies_in(path: &Path, folder: &Path) -> bool {
-    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    whole(path).starts_with(whole(folder))
 }
 
 fn new_history() -> Result<Point, BadLineage> {

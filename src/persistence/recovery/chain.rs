@@ -247,6 +247,11 @@ fn snapshot_len(bytes: &MappedFile) -> usize {
     cutter.end().and_then(|end| usize::try_from(end.bytes).ok()).unwrap_or(bytes.len())
 }
 
+/// Whether a file is called as snapshots are. Of one that holds nothing only the name tells what it was to be.
+pub(in crate::persistence) fn is_called_a_snapshot(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| suffix == "rdb")
+}
+
 /// What a manifest would say of a single file.
 fn entry_of(path: &Path, kind: FileKind) -> FileEntry {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();

@@ -33,7 +33,7 @@ use crate::keyspace::Keyspace;
 use crate::sys::{Disk, DiskError, MappedFile, sweep_temporaries};
 
 pub use chain::end_of_folder;
-pub(super) use chain::{Base, Chain, Checked, start_of};
+pub(super) use chain::{Base, Chain, Checked, is_called_a_snapshot, start_of};
 use judging::{JudgePlan, Looking, judge};
 use lanes::{Ground, Hands, apply_log, lanes_for};
 pub use report::{

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::kinds::Kind;
-use super::{APPEND_FOLDER, Located, ToolError, locate, origin};
+use super::{APPEND_FOLDER, Located, NewFolder, ToolError, locate, origin};
 use crate::base::time::{Clock, SystemClock};
 use crate::command::Settings;
 use crate::format::aof::manifest::FileKind;
 use crate::persistence::names::Names;
 use crate::persistence::offline::{Offline, Origin, RestoreTo, Restored, Wanted};
 use crate::persistence::recovery::{
-    Inspect, LoadFrom, RecoverOptions, Report, inspect_directory, inspect_file,
+    Inspect, LoadFrom, RecoverOptions, Report, inspect_directory, inspect_file, is_called_a_snapshot,
 };
 use crate::persistence::snapshot::SnapshotOptions;
 use crate::sys::{Disk, RealDisk};
@@ -40,6 +40,11 @@ pub fn inspect_log(path: &Path, inspect: &Inspect<'_>) -> Result<Report, ToolErr
 fn wrong_file(path: &Path, report: &Report) -> Result<Option<ToolError>, ToolError> {
     const WANTED: &str = "name a data folder, its `appendonlydir`, or one append-only file";
     let [only] = &*report.files else { return Ok(None) };
+    if only.bytes == 0 && is_called_a_snapshot(path) {
+        let what = "is empty, and called as a snapshot is, not as an append-only file".to_owned();
+        let next = "name another one, if it was to hold data: a server does not start from an empty snapshot";
+        return Ok(Some(ToolError::WrongFile { path: path.to_owned(), what, next }));
+    }
     let is_nothing = only.kind == FileKind::Incr && only.good_bytes == 0 && only.bytes > 0;
     if !is_nothing {
         return Ok(None);
@@ -57,10 +62,21 @@ fn wrong_file(path: &Path, report: &Report) -> Result<Option<ToolError>, ToolErr
 const PREFIX: &str = "appendonly.aof";
 
 /// Writes what is wanted of a folder of append-only files, or of a single file, into a new data folder, loads that again
-/// and compares. A torn end of the source is left out.
+/// and compares; only then the folder gets its name. A torn end of the source is left out.
 pub fn restore(
     from: &Path,
     into: &Path,
+    wanted: &Wanted,
+    databases: u32,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, ToolError> {
+    restore_to(from, NewFolder::prepare(from, into)?, wanted, databases, progress)
+}
+
+/// As [`restore`], into a folder that was looked at before.
+pub fn restore_to(
+    from: &Path,
+    into: NewFolder,
     wanted: &Wanted,
     databases: u32,
     progress: &dyn Fn(u64, u64),
@@ -70,8 +86,9 @@ pub fn restore(
         Origin::Folder(names) => names.prefix(),
         Origin::File(_) => PREFIX,
     };
-    let target = Names::new(into, APPEND_FOLDER, prefix)
-        .map_err(|error| ToolError::Path { path: into.to_owned(), reason: error.to_string() })?;
+    let data = into.data();
+    let target = Names::new(&data, APPEND_FOLDER, prefix)
+        .map_err(|error| ToolError::Path { path: data, reason: error.to_string() })?;
     let clock = SystemClock::new();
     let options = RecoverOptions {
         from: LoadFrom::AppendOnly,
@@ -82,7 +99,9 @@ pub fn restore(
     let snapshot = SnapshotOptions::default();
     let disk = Arc::new(RealDisk);
     let tool = Offline { disk, clock: &clock, options: &options, snapshot: &snapshot, databases, progress };
-    Ok(tool.restore(&source, &target, wanted)?)
+    let restored = tool.restore(&source, &target, wanted)?;
+    into.publish()?;
+    Ok(restored)
 }
 
 /// Writes what a folder of append-only files (or a single file) holds into a new data folder: one base and an empty log.

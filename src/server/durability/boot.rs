@@ -6,9 +6,11 @@ use crate::base::random::Rng;
 use crate::persistence::Point;
 use crate::persistence::recovery::{LoadFrom, LoadedFrom, RecoverOptions, Recovered, recover};
 use crate::persistence::rewrite;
+use crate::persistence::toolbox::unfinished;
 use crate::replication::log::History;
 use crate::replication::{Epoch, Lineage};
 use crate::server::Node;
+use std::path::Path;
 use std::sync::Arc;
 
 impl Durability {
@@ -53,6 +55,9 @@ impl Durability {
         })
         .map_err(|error| error.to_string())?;
         report(&recovered, started.elapsed());
+        if recovered.source == LoadedFrom::Nothing {
+            self.refuse_unfinished(&config.dir)?;
+        }
         let begins = config.recover_from_peers.is_empty() || config.start_new_history;
         // A primary that starts with nothing begins a history here; a replica is given one.
         let begins = begins && !node.is_replica();
@@ -68,6 +73,18 @@ impl Durability {
         }
         self.status.lock().last_save_s = node.now_ms() / 1000;
         Ok(())
+    }
+
+    /// Whoever began a restore into this folder means to start from what it brings back, and not from nothing.
+    fn refuse_unfinished(&self, dir: &Path) -> Result<(), String> {
+        match unfinished(&*self.disk, dir).map_err(|error| error.to_string())? {
+            Some(left) => Err(format!(
+                "a restore into this folder is at work, or was ended before it was done, and there is no other data here: call \
+                 `restore` again, or, to start with nothing, remove {}",
+                left.display()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Sets the node's log to where the load ended; `None` if nothing says where that is and this node is

@@ -3,9 +3,10 @@
 use clap::Parser;
 use outrigger::persistence::offline::{Before, Occurrence, Part, RestoreTo, Wanted};
 use outrigger::persistence::pattern::CommandPattern;
+use outrigger::persistence::toolbox::{NewFolder, restore_to};
 use outrigger::remote::is_url;
 use outrigger::remote::toolbox::FromFiles;
-use outrigger_tools::storage::{S3Options, is_s3, open_source};
+use outrigger_tools::storage::{S3Options, Source, is_s3, open_source};
 use outrigger_tools::{
     Progress, arguments, conclude, give_up, give_up_saying, live, times, views::RestoredView,
 };
@@ -80,62 +81,79 @@ fn occurrence(text: &str) -> Result<Occurrence, String> {
 }
 
 fn main() -> ExitCode {
-    let args: Args = arguments();
+    let mut args: Args = arguments();
     let to = match (args.to_time, args.to_offset) {
         (Some(time_ms), _) => RestoreTo::TimeMs(time_ms),
         (None, Some(offset)) => RestoreTo::Offset(offset),
         (None, None) => RestoreTo::End,
     };
-    let before = args.before.map(|pattern| Before { pattern, occurrence: args.occurrence });
-    let wanted = Wanted { to, before, part: Part { keys: args.keys, db: args.db } };
-    let url = args.into.to_str().filter(|into| is_url(into));
-    let server = match url {
-        Some(url) => match live::reached(url, &args.server) {
-            Ok(server) => Some(server),
-            Err((shown, error)) => return live::give_up(args.json, &shown, &error),
-        },
-        None => None,
-    };
-    if let (None, Some(option)) = (&server, args.server.misplaced()) {
-        let text = format!("{option} is for a running server, and {} is a folder", args.into.display());
-        return give_up_saying(args.json, &args.into, false, text, live::HOW_TO_NAME);
+    let before = args.before.take().map(|pattern| Before { pattern, occurrence: args.occurrence });
+    let wanted = Wanted { to, before, part: Part { keys: args.keys.take(), db: args.db } };
+    match args.into.to_str().filter(|into| is_url(into)) {
+        Some(url) => into_server(&args, url, &wanted),
+        None => into_folder(&args, &wanted),
     }
-    if server.is_none() && live::is_address(&args.into) {
-        let text = format!(
-            "{} looks like a server's address, and would be the name of a folder",
-            args.into.display()
-        );
-        return give_up_saying(args.json, &args.into, false, text, live::HOW_TO_NAME);
-    }
-    let progress = Progress::start("restoring");
-    // What is in a bucket has no folder: the present one takes its place.
-    let local =
-        if is_s3(&args.dir) { Path::new(args.dir.file_name().unwrap_or_default()) } else { &args.dir };
-    let here = local.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let work = args.work.as_deref().unwrap_or(if server.is_some() { here } else { &args.into });
+}
+
+/// What is in a bucket has no folder: the present one takes its place.
+fn local(args: &Args) -> &Path {
+    if is_s3(&args.dir) { Path::new(args.dir.file_name().unwrap_or_default()) } else { &args.dir }
+}
+
+/// Opens the source; `near` is where it is unpacked unless somebody says otherwise.
+fn open(args: &Args, near: &Path, progress: &Progress) -> Result<Source, ExitCode> {
+    let work = args.work.as_deref().unwrap_or(near);
     let told = |what, done, total| progress.step(what, done, total);
-    let source = match open_source(&args.dir, work, &args.s3, &told) {
-        Ok(source) => source,
-        Err(error) => {
-            let (damaged, text) = (error.is_damage(), error.to_string());
-            return give_up_saying(args.json, &args.dir, damaged, text, error.advice());
-        }
+    open_source(&args.dir, work, &args.s3, &told).map_err(|error| {
+        give_up_saying(args.json, &args.dir, error.is_damage(), error.to_string(), error.advice())
+    })
+}
+
+fn into_server(args: &Args, url: &str, wanted: &Wanted) -> ExitCode {
+    let server = match live::reached(url, &args.server) {
+        Ok(server) => server,
+        Err((shown, error)) => return live::give_up(args.json, &shown, &error),
     };
-    if let Some(server) = server {
-        progress.finish();
-        let (path, named, beside) = (source.path(), args.dir.as_path(), local);
-        let from = FromFiles { path, named, beside, wanted: &wanted, databases: args.databases };
-        return live::restore(&from, &server, &args.server, args.json);
+    let progress = Progress::start("restoring");
+    let local = local(args);
+    let here = local.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let source = match open(args, here, &progress) {
+        Ok(source) => source,
+        Err(code) => return code,
+    };
+    progress.finish();
+    let (path, named, beside) = (source.path(), args.dir.as_path(), local);
+    let from = FromFiles { path, named, beside, wanted, databases: args.databases };
+    live::restore(&from, &server, &args.server, args.json)
+}
+
+fn into_folder(args: &Args, wanted: &Wanted) -> ExitCode {
+    let wrong = |text| give_up_saying(args.json, &args.into, false, text, live::HOW_TO_NAME);
+    let into = args.into.display();
+    if let Some(option) = args.server.misplaced() {
+        return wrong(format!("{option} is for a running server, and {into} is a folder"));
     }
+    if live::is_address(&args.into) {
+        return wrong(format!("{into} looks like a server's address, and would be the name of a folder"));
+    }
+    // Before anything is fetched, unpacked or read, which may take its time.
+    let new = match NewFolder::prepare(&args.dir, &args.into) {
+        Ok(new) => new,
+        Err(error) => return give_up(args.json, &args.dir, &error),
+    };
+    let progress = Progress::start("restoring");
+    let source = match open(args, &args.into, &progress) {
+        Ok(source) => source,
+        Err(code) => return code,
+    };
     let told = |done, total| progress.step("restoring", done, total);
-    let done =
-        outrigger::persistence::toolbox::restore(source.path(), &args.into, &wanted, args.databases, &told);
+    let done = restore_to(source.path(), new, wanted, args.databases, &told);
     progress.finish();
     match done {
         Ok(restored) => {
             let mut view = RestoredView::new(&args.dir, &args.into, &restored);
             if source.is_temporary() {
-                view.from = args.dir;
+                view.from = args.dir.clone();
             }
             conclude(args.json, true, &view, RestoredView::text)
         }

@@ -6,12 +6,13 @@ use super::{S3Error, archive_of, record_of};
 use crate::storage::S3Options;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use outrigger::backup::{BackupError, Progress};
+use outrigger::base::crc::crc64;
 use outrigger::format::archive::{ArchiveError, MAX_RECORD_BYTES, Record, Walk};
-use outrigger::sys::{Disk, RealDisk};
+use outrigger::sys::scratch::{Scratch, ScratchError};
+use outrigger::sys::{Disk, RealDisk, nearest_folder};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
 /// Bytes of a piece.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -112,18 +113,19 @@ pub fn fetch(
     near: &Path,
     options: &S3Options,
     progress: &Progress<'_>,
-) -> Result<(TempDir, PathBuf), S3Error> {
+) -> Result<(Scratch, PathBuf), S3Error> {
     let (address, name) = Address::parse_archive(from)?;
     let bucket = Bucket::connect(address, options)?;
     bucket.look()?;
     let record = record(&bucket, &name)?.ok_or_else(|| S3Error::NotPublished(from.to_owned()))?;
-    let fail = |path: &Path| {
-        let path = path.to_owned();
-        move |error| S3Error::Disk { doing: "make a folder in", path, error }
-    };
-    let near = std::path::absolute(near).map_err(fail(near))?;
-    let near = near.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-    let home = tempfile::Builder::new().prefix(PREFIX).tempdir_in(near).map_err(fail(near))?;
+    let near = nearest_folder(near).map_err(BackupError::from)?;
+    let tag = format!("{:016x}", crc64(0, &record.print()));
+    let home = Scratch::begin(&near, PREFIX, &tag).map_err(|error| match error {
+        ScratchError::Disk(error) => {
+            S3Error::Disk { doing: "make a folder in", path: near.clone(), error: error.source }
+        }
+        ScratchError::Busy(error) => BackupError::from(error).into(),
+    })?;
     let advice = " there, or restore to another disk";
     let archive = read_to(&bucket, &record, home.path(), advice, progress)?;
     Ok((home, archive))

@@ -1,6 +1,6 @@
 //! What `aof-rewrite` and `restore` print.
 
-use super::{Moment, Place, Torn};
+use super::{EMPTY, Moment, Place, Torn};
 use crate::output;
 use outrigger::persistence::offline::{Match, Restored, StoppedBefore};
 use outrigger::persistence::recovery::LoadedFrom;
@@ -112,6 +112,9 @@ impl RestoredView {
             self.commands,
             self.bytes
         );
+        if self.bytes == 0 {
+            text.push_str(EMPTY);
+        }
         if let Some(torn) = &self.torn {
             text.push_str(&torn.text());
             text.push_str("  (left out; the source is as it was)\n");

@@ -79,13 +79,31 @@ impl Server {
         Server::start(Kind::Ours, args).expect("our server")
     }
 
+    /// Ours, over this folder. The error is what it says if it ends at its start.
+    pub fn over(dir: &Path, args: &[&str]) -> Result<Server, String> {
+        let home = TempDir::with_prefix("outrigger-live-").expect("make a folder");
+        let log = home.path().join("log");
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let mut command = Command::new(our_program());
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).arg("--dir").arg(dir).args(args);
+        let out = std::fs::File::create(&log).expect("make a file");
+        command.stdin(Stdio::null()).stderr(out.try_clone().expect("a second one")).stdout(out);
+        let child = command.spawn().expect("start a server");
+        let program = our_program().to_owned();
+        let mut server = Server { program, args: Vec::new(), child, port, home };
+        while !is_up(port) {
+            if server.child.try_wait().expect("ask for it").is_some() {
+                return Err(std::fs::read_to_string(log).expect("what it said"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
     fn wait_up(&mut self) {
         let began = Instant::now();
-        let up = |port| {
-            let reply = Client::connect(port).and_then(|mut client| client.try_command(&["PING"]));
-            reply.is_ok_and(|reply| !reply.as_error().is_some_and(|text| text.starts_with(b"LOADING")))
-        };
-        while !up(self.port) {
+        while !is_up(self.port) {
             assert!(began.elapsed() < Duration::from_secs(60), "{} does not answer", self.program.display());
             assert!(matches!(self.child.try_wait(), Ok(None)), "{} has ended", self.program.display());
             std::thread::sleep(Duration::from_millis(5));
@@ -119,6 +137,11 @@ impl Server {
         self.child = spawn(&self.program, self.port, self.home.path(), &self.args);
         self.wait_up();
     }
+}
+
+fn is_up(port: u16) -> bool {
+    let reply = Client::connect(port).and_then(|mut client| client.try_command(&["PING"]));
+    reply.is_ok_and(|reply| !reply.as_error().is_some_and(|text| text.starts_with(b"LOADING")))
 }
 
 fn spawn(program: &Path, port: u16, dir: &Path, args: &[String]) -> Child {

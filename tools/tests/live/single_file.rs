@@ -1,6 +1,6 @@
 //! `restore` and `aof-rewrite` of one file: a snapshot, or the append-only file of a server before 7.0.
 
-use super::servers::{Server, Source};
+use super::servers::{Server, Source, keys_of};
 use super::sources::everywhere;
 use super::{DIFF, RESTORE, REWRITE, ends_with, fill, json, shown};
 use std::path::PathBuf;
@@ -125,12 +125,11 @@ fn files_that_are_no_state_are_refused() {
     let part = source.dir().join("appendonlydir/appendonly.aof.1.incr.aof");
     let renamed = file(&home, "renamed.aof", &std::fs::read(&part).expect("a log"));
     let stock = file(&home, "appendonly.aof.7.incr.aof", &log(LINES));
-    let (empty, dump) = (file(&home, "empty.aof", b""), file(&home, "dump.rdb", &snapshot));
+    let dump = file(&home, "dump.rdb", &snapshot);
     for (path, more, told) in [
         (&part, vec![], "name the folder"),
         (&renamed, vec![], "name the folder"),
         (&stock, vec![], "name the folder"),
-        (&empty, vec![], "is empty"),
         (&dump, vec!["--before", "FLUSHALL"], "of one moment"),
         (&dump, vec!["--to-time", "4000000000"], "of one moment"),
     ] {
@@ -140,4 +139,27 @@ fn files_that_are_no_state_are_refused() {
         }
     }
     assert!(!home.path().join("new").exists());
+}
+
+/// A server starts from a log without a byte, and so do the tools; from such a snapshot neither does.
+#[test]
+fn what_holds_nothing_is_to_the_tools_what_it_is_to_a_server() {
+    let home = TempDir::new().unwrap();
+    let server = Server::ours(&[]);
+    for (name, args, is_state) in
+        [("appendonly.aof", &["--appendonly", "yes"][..], true), ("dump.rdb", &[][..], false)]
+    {
+        let data = home.path().join(name).join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let path = data.join(name);
+        std::fs::write(&path, "").unwrap();
+        let new = home.path().join(name).join("new");
+        let code = if is_state { 0 } else { 1 };
+        for into in [shown(&new), server.url().as_str()] {
+            ends_with(code, RESTORE, &[shown(&path), "--into", into]);
+        }
+        assert_eq!(keys_of(&mut server.client()), 0);
+        let started = Server::over(&data, args);
+        assert_eq!(started.as_ref().map(|server| keys_of(&mut server.client())).ok(), is_state.then_some(0));
+    }
 }

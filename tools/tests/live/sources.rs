@@ -192,3 +192,40 @@ fn an_archive_that_cannot_be_unpacked_says_where_and_what_to_do() {
     assert_eq!(unpacked(archive.parent().unwrap()), Vec::<PathBuf>::new());
     assert_eq!(keys_of(&mut server.client()), 0);
 }
+
+/// A folder that was there before it was to be restored into: a server over it does not begin with nothing while the restore is
+/// at work, nor after that was killed.
+#[test]
+fn a_server_does_not_start_where_a_restore_has_not_ended() {
+    let source = Source::filled(|client| fill(client, 300));
+    let new = TempDir::new().expect("make a folder");
+    let args = ["--appendonly", "yes"];
+    let unfinished = || {
+        let entries = std::fs::read_dir(new.path()).expect("read the folder").flatten();
+        entries
+            .map(|entry| entry.path())
+            .find(|path| path.to_string_lossy().contains(".outrigger-restoring-"))
+    };
+    let mut tries = 0;
+    while unfinished().is_none() {
+        tries += 1;
+        assert!(tries < 200, "each restore was too quick to be killed");
+        let _ = std::fs::remove_dir_all(new.path().join("appendonlydir"));
+        let mut child = std::process::Command::new(RESTORE)
+            .args([shown(&source.dir()), "--into", shown(new.path())])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("start a restore");
+        while unfinished().is_none() && child.try_wait().expect("ask for it").is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().expect("kill it");
+        child.wait().expect("its end");
+    }
+    let left = unfinished().expect("what is left");
+    let said = Server::over(new.path(), &args).err().expect("it does not start");
+    assert!(said.contains("call `restore` again") && said.contains(shown(&left)), "{said}");
+    ends_with(0, RESTORE, &[shown(&source.dir()), "--into", shown(new.path())]);
+    let server = Server::over(new.path(), &args).expect("a server over what is restored");
+    assert_eq!(server.client().digest(), source.digest);
+}

@@ -3,6 +3,7 @@
 mod backup;
 mod destroyed;
 mod files;
+mod killed;
 mod memory;
 mod refused;
 #[path = "../../../tests/support/scale.rs"]

@@ -113,6 +113,45 @@ fn a_stranger_is_told_whose_files_they_are() {
     assert!(!Path::new("/tmp/outrigger-never-made").exists());
 }
 
+/// A source whose end comes to light only when it is read through.
+#[test]
+fn a_place_that_cannot_be_written_to_is_told_before_the_source_is_read() {
+    let home = TempDir::new().expect("make a temporary folder");
+    chmod(home.path(), 0o755);
+    let dir = folder(home.path());
+    let shelf = home.path().join("shelf");
+    ends_with(0, BACKUP, &[shown(&dir), "--to", shown(&shelf)]);
+    let archive = fs::read_dir(&shelf).expect("read the shelf").flatten().map(|entry| entry.path());
+    let archive = archive.into_iter().find(|path| path.extension().is_some()).expect("an archive");
+    let log = dir.join("appendonlydir/appendonly.aof.1.incr.aof");
+    for (path, at) in [(&archive, 40), (&log, 0)] {
+        let mut bytes = fs::read(path).expect("read a file");
+        bytes[at] ^= 0x55;
+        fs::write(path, bytes).expect("damage it");
+    }
+    let stranger = Stranger::new();
+    let (work, open) = (stranger.home.path().join("work"), stranger.home.path().join("new"));
+    fs::create_dir(&work).expect("make a folder");
+    chmod(&work, 0o777);
+    let closed = home.path().join("closed");
+    fs::create_dir(&closed).expect("make a folder");
+    for source in [&archive, &dir] {
+        for target in [&closed, &closed.join("new"), &closed.join("deep/new")] {
+            let args = [shown(source), "--into", shown(target), "--work", shown(&work)];
+            let text = stranger.ends_with(2, RESTORE, &args);
+            let said =
+                ["Permission denied", shown(&closed), "next: name a folder that this user may write to"];
+            assert!(said.iter().all(|words| text.contains(words)), "{text}");
+        }
+        // What is wrong with the source is told where the place is right.
+        stranger.ends_with(1, RESTORE, &[shown(source), "--into", shown(&open), "--work", shown(&work)]);
+    }
+    assert!(!open.exists());
+    for folder in [&work, &closed] {
+        assert_eq!(fs::read_dir(folder).expect("read the folder").count(), 0);
+    }
+}
+
 /// Runs a tool with `into` on a disk of its own that has 16 KiB, which goes away with the tool; what it wrote, and what it
 /// left on the disk. None where no disk can be made.
 fn on_a_small_disk(program: &str, args: &[&str], into: &Path) -> Option<(String, String)> {

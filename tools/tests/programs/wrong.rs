@@ -222,6 +222,75 @@ fn no_databases_at_all_are_a_wrong_call() {
     }
 }
 
+/// Words that are not understood: in JSON for whoever asks for that, on the standard output and nowhere else.
+#[test]
+fn a_call_that_is_not_understood_is_told_in_json_too() {
+    let calls: [(&str, &[&str], &str); 8] = [
+        (CHECK, &[], "<DIR|MANIFEST|FILE>"),
+        (CHECK, &["dir", "--until", "5"], "--timeline"),
+        (RDB_CHECK, &["file", "--databases", "0"], "--databases"),
+        (RESTORE, &["dir"], "--into <NEW|URL>"),
+        (RESTORE, &["dir", "--into", "new", "--nonsense"], "unexpected argument '--nonsense'"),
+        (REWRITE, &["dir", "--into", "new", "--history", "burn"], "'burn'"),
+        (BACKUP, &["dir", "--to", "shelf", "--schedule", "often"], "often"),
+        (DIFF, &["a"], "<B>"),
+    ];
+    for (program, args, words) in calls {
+        let plain = run(program, args);
+        let stderr = String::from_utf8(plain.stderr).expect("text");
+        assert_eq!((plain.status.code(), plain.stdout.len()), (Some(2), 0), "{program} {args:?}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(words), "{stderr}");
+        // Wherever it stands.
+        for args in [[args, &["--json"]].concat(), [&["--json"], args].concat()] {
+            let output = run(program, &args);
+            assert_eq!((output.status.code(), output.stderr.len()), (Some(2), 0), "{program} {args:?}");
+            let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let (error, next) = (found["error"].as_str().unwrap(), found["next"].as_str().unwrap());
+            assert!(error.contains(words) && !error.contains('\n') && !error.contains("Usage"), "{found}");
+            let name = Path::new(program).file_name().expect("a name").to_str().expect("a text");
+            assert_eq!(next, format!("see `{name} --help`"));
+        }
+        // Help is no error, and behind `--` stands no option.
+        let help = run(program, &["--json", "--help"]);
+        assert!(help.status.success() && help.stderr.is_empty(), "{program}");
+        assert!(serde_json::from_slice::<Value>(&help.stdout).is_err());
+        let name = run(program, &["--nonsense", "--", "--json"]);
+        assert!(name.stdout.is_empty() && name.stderr.starts_with(b"error: "), "{program}");
+    }
+}
+
+/// A log without a byte is one that a server starts from; a snapshot without a byte is none.
+#[test]
+fn an_empty_file_is_told_as_a_server_takes_it() {
+    let home = TempDir::new().expect("make a temporary folder");
+    let [log, dump, new] = ["appendonly.aof", "dump.rdb", "new"].map(|name| home.path().join(name));
+    for path in [&log, &dump] {
+        fs::write(path, "").expect("write a file");
+    }
+    let told = "A server starts from it with no keys";
+    let text = ends_with(0, CHECK, &[shown(&log)]);
+    assert!(text.contains(told) && text.contains("SOUND"), "{text}");
+    let found = json(0, CHECK, &[shown(&log)]);
+    assert_eq!((&found["sound"], &found["empty"]), (&true.into(), &true.into()), "{found}");
+    for program in [RESTORE, REWRITE] {
+        let text = ends_with(0, program, &[shown(&log), "--into", shown(&new)]);
+        assert!(text.contains(told) && text.contains("0 keys"), "{text}");
+        assert_eq!(json(0, CHECK, &[shown(&new)])["empty"], false, "its base tells a place in history");
+        fs::remove_dir_all(&new).expect("remove it");
+    }
+    for (program, code, words) in
+        [(CHECK, 2, "a server does not start from an empty snapshot"), (RDB_CHECK, 1, ""), (RESTORE, 1, "")]
+    {
+        let args = [shown(&dump), "--into", shown(&new)];
+        let text = ends_with(code, program, if program == RESTORE { &args[..] } else { &args[..1] });
+        assert!(text.contains(words) && text.contains(shown(&dump)), "{text}");
+        assert!(!new.exists());
+    }
+    let dir = home.path().join("stock");
+    stock_folder(&dir, "");
+    assert_eq!(json(0, CHECK, &[shown(&dir)])["empty"], true);
+}
+
 #[test]
 fn where_no_word_can_be_written_the_exit_code_still_tells() {
     let home = TempDir::new().expect("make a temporary folder");

@@ -84,6 +84,8 @@ fn a_backup_in_a_bucket_goes_into_a_server_though_killed_meanwhile() {
     assert!(restore(&[]).status().unwrap().success());
     assert_eq!(target.client().digest(), pair.primary.client().digest());
     assert!(notes().is_empty(), "{:?}", notes());
+    // What the first had fetched and unpacked there is gone, too.
+    assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);
 }
 
 #[test]
