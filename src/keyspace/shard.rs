@@ -149,6 +149,11 @@ impl Shard {
         self.observer = observer;
     }
 
+    /// Does anybody hear of changes?
+    pub fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
     pub(super) fn observer(&self) -> Option<&dyn Observer> {
         self.observer.as_deref()
     }

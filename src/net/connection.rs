@@ -616,6 +616,7 @@ impl Connection {
             self.output = output;
         }
         self.session.info.output_bytes.store(0, Ordering::Relaxed);
+        self.session.info.output_room_bytes.store(self.output.capacity(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -326,9 +326,12 @@ impl Log {
         inner.end - inner.start
     }
 
-    /// Bytes of the blocks that hold them.
+    /// Bytes of the blocks that hold them, and of what leads to those.
     pub fn allocated_bytes(&self) -> u64 {
-        (self.inner.lock().blocks.len() * BLOCK_BYTES) as u64
+        let inner = self.inner.lock();
+        let lists =
+            inner.blocks.capacity() * size_of::<Vec<u8>>() + inner.marks.capacity() * size_of::<Mark>();
+        (inner.blocks.len() * BLOCK_BYTES + lists) as u64
     }
 
     /// True when a replica of `lineage` that has everything up to `position` can go on from this log.
@@ -385,6 +388,10 @@ impl Log {
         let id = ReaderId(inner.next_reader);
         inner.next_reader += 1;
         inner.kept = true;
+        if lineage.is_some() && inner.blocks.is_empty() {
+            // The backlog is there from the first replica on, as `maxmemory` is best set with it in view.
+            inner.blocks.push_back(Vec::with_capacity(BLOCK_BYTES));
+        }
         inner.readers.push(Reader { id, position, limit_bytes, lineage });
         drop(inner);
         self.wakes.lock().push((id, wake));

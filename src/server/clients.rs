@@ -169,10 +169,16 @@ impl ClientInfo {
         }
     }
 
+    /// What its output takes.
+    pub fn output_memory_bytes(&self) -> usize {
+        let room = self.output_room_bytes.load(Ordering::Relaxed);
+        self.output_bytes.load(Ordering::Relaxed).max(room)
+    }
+
     /// What it takes, with its buffers.
     pub fn memory_bytes(&self) -> usize {
         let of = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed);
-        let output = of(&self.output_bytes).max(of(&self.output_room_bytes));
+        let output = self.output_memory_bytes();
         let (_, pushes) = self.mailbox.waiting();
         size_of::<ClientInfo>() + pushes + of(&self.query_bytes) + of(&self.query_free_bytes) + output
     }

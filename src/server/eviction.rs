@@ -165,7 +165,7 @@ pub fn make_room(node: &Node) -> Room {
 /// What is held because a replica or the disk is behind: by the log, beyond the backlog, and by the connections of
 /// replicas. It does not count: keys that went for it would make the log longer still, until none was left.
 pub(super) fn held_for_readers(node: &Node, backlog_bytes: u64) -> u64 {
-    let of_connection = |replica: &Arc<Replica>| replica.client.output_bytes.load(Ordering::Relaxed) as u64;
+    let of_connection = |replica: &Arc<Replica>| replica.client.output_memory_bytes() as u64;
     beyond_backlog(node, backlog_bytes) + node.replicas.list().iter().map(of_connection).sum::<u64>()
 }
 

@@ -138,7 +138,8 @@ fn what_a_slow_reader_holds_does_not_count() {
     for _ in 0..8 {
         node.log.append_neutral(&piece);
     }
-    assert_eq!(held_for_readers(&node, backlog), (8 << 20) - backlog);
+    let of_lists = held_for_readers(&node, backlog) - ((8 << 20) - backlog);
+    assert!((1..16 << 10).contains(&of_lists), "{of_lists}");
 }
 
 #[test]

@@ -11,6 +11,8 @@
 
 mod options;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use options::Options;
 pub use session::{SessionTracking, has_run, was_late, will_be_late};
@@ -115,6 +117,22 @@ impl Observer for Observing {
 enum Change<'a> {
     Keys(&'a [&'a [u8]]),
     Everything,
+}
+
+/// A change as clients are told of it, made when it is first needed and shared from then on.
+struct Telling<'a> {
+    change: Change<'a>,
+    made: [Option<Bytes>; 2],
+}
+
+impl<'a> Telling<'a> {
+    fn new(change: Change<'a>) -> Telling<'a> {
+        Telling { change, made: [None, None] }
+    }
+
+    fn get(&mut self, resp3: bool) -> Bytes {
+        self.made[usize::from(resp3)].get_or_insert_with(|| self.change.encode(resp3)).clone()
+    }
 }
 
 impl Change<'_> {
@@ -270,11 +288,17 @@ impl Tracking {
     fn tell_of_prefix<'a>(&self, node: &Node, ids: impl Iterator<Item = &'a u64>, keys: &[(&[u8], u64)]) {
         let pusher = Pusher::new(node);
         let trackers = self.trackers.read();
+        let all: Vec<&[u8]> = keys.iter().map(|(key, _)| *key).collect();
+        let mut of_all = Telling::new(Change::Keys(&all));
         for tracker in ids.filter_map(|id| trackers.get(id)) {
-            let others = |(_, by): &&(&[u8], u64)| !(tracker.noloop && *by == tracker.info.id);
-            let told: Vec<&[u8]> = keys.iter().filter(others).map(|(key, _)| *key).collect();
-            if !told.is_empty() {
-                tell_one(node, &pusher, tracker, Change::Keys(&told));
+            let is_own = |(_, by): &&(&[u8], u64)| tracker.noloop && *by == tracker.info.id;
+            if !keys.iter().any(|key| is_own(&key)) {
+                tell_one(node, &pusher, tracker, &mut of_all);
+                continue;
+            }
+            let others: Vec<&[u8]> = keys.iter().filter(|key| !is_own(key)).map(|(key, _)| *key).collect();
+            if !others.is_empty() {
+                tell_one(node, &pusher, tracker, &mut Telling::new(Change::Keys(&others)));
             }
         }
     }
@@ -299,11 +323,12 @@ impl Tracking {
             return;
         }
         let pusher = Pusher::new(node);
+        let mut telling = Telling::new(change);
         let trackers = self.trackers.read();
         for tracker in ids.filter_map(|id| trackers.get(&id)) {
             let own = RUNNING.get() == tracker.info.id;
             if !(own && tracker.noloop && matches!(change, Change::Keys(_))) {
-                tell_one(node, &pusher, tracker, change);
+                tell_one(node, &pusher, tracker, &mut telling);
             }
         }
     }
@@ -319,12 +344,12 @@ impl Tracking {
     }
 }
 
-fn tell_one(node: &Node, pusher: &Pusher<'_>, tracker: &Tracker, change: Change<'_>) {
+fn tell_one(node: &Node, pusher: &Pusher<'_>, tracker: &Tracker, telling: &mut Telling<'_>) {
     let info = &tracker.info;
     if tracker.redirect == 0 {
         // RESP2 cannot tell a push from a reply; such a client hears nothing.
         if info.resp.load(Ordering::Relaxed) == 3 {
-            pusher.push(info, |resp3| change.encode(resp3));
+            pusher.push(info, |resp3| telling.get(resp3));
         }
         return;
     }
@@ -336,7 +361,7 @@ fn tell_one(node: &Node, pusher: &Pusher<'_>, tracker: &Tracker, change: Change<
         return;
     };
     if target.resp.load(Ordering::Relaxed) == 3 || target.is_subscriber() {
-        pusher.push(&target, |resp3| change.encode(resp3));
+        pusher.push(&target, |resp3| telling.get(resp3));
     }
 }
 
