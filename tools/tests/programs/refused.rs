@@ -122,7 +122,8 @@ fn a_place_that_cannot_be_written_to_is_told_before_the_source_is_read() {
     let shelf = home.path().join("shelf");
     ends_with(0, BACKUP, &[shown(&dir), "--to", shown(&shelf)]);
     let archive = fs::read_dir(&shelf).expect("read the shelf").flatten().map(|entry| entry.path());
-    let archive = archive.into_iter().find(|path| path.extension().is_some()).expect("an archive");
+    let is_archive = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix == "oar");
+    let archive = archive.into_iter().find(is_archive).expect("an archive");
     let log = dir.join("appendonlydir/appendonly.aof.1.incr.aof");
     for (path, at) in [(&archive, 40), (&log, 0)] {
         let mut bytes = fs::read(path).expect("read a file");
