@@ -5,6 +5,7 @@
 
 use super::context::{Context, Counts, ExpiryMode, ReadyKey, Settings};
 use super::effect::Effects;
+use super::events::{Event, WantedEvents};
 use super::locking::{NO_HASH, lock_for, lock_for_all};
 use super::registry;
 use super::table::{Command, Outcome, Run, flags};
@@ -122,8 +123,9 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// An applier that starts in database `db`.
-    pub fn new(settings: Settings, db: u32) -> Applier {
+    /// An applier that starts in database `db` and collects no events.
+    pub fn new(mut settings: Settings, db: u32) -> Applier {
+        settings.events = WantedEvents::default();
         Applier {
             db,
             settings,
@@ -161,20 +163,25 @@ impl Applier {
         std::mem::take(&mut self.ready)
     }
 
+    /// Says which events are collected from now on.
+    pub fn want_events(&mut self, wanted: WantedEvents) {
+        self.settings.events = wanted;
+    }
+
     /// Changes made so far, and resets the count.
     pub fn take_changes(&mut self) -> u64 {
         std::mem::take(&mut self.counts).changes
     }
 
     /// Applies one command at time `now_ms`. `then` runs while the shards are still locked (with the
-    /// database selected now), so that what it appends to a log stands in serial order; for a transaction
+    /// database selected now and the events there were), so that what it appends to a log stands in serial order; for a transaction
     /// it runs once, at EXEC.
     pub fn apply(
         &mut self,
         keyspace: &Keyspace,
         args: &[&[u8]],
         now_ms: i64,
-        then: impl FnOnce(u32),
+        then: impl FnOnce(u32, Vec<Event>),
     ) -> Result<Applied, ApplyError> {
         self.apply_if(keyspace, args, now_ms, || true, then)
     }
@@ -186,7 +193,7 @@ impl Applier {
         args: &[&[u8]],
         now_ms: i64,
         may: impl FnOnce() -> bool,
-        then: impl FnOnce(u32),
+        then: impl FnOnce(u32, Vec<Event>),
     ) -> Result<Applied, ApplyError> {
         match Step::of(args, keyspace.databases())? {
             Step::Select(db) => self.db = db,
@@ -210,7 +217,7 @@ impl Applier {
                     return Err(ApplyError::Stopped);
                 }
                 self.run(keyspace, &mut locked, command, args, now_ms, first_hash)?;
-                then(self.db);
+                then(self.db, self.effects.take_events());
                 return Ok(Applied::Done);
             }
         }
@@ -220,7 +227,7 @@ impl Applier {
         if !may() {
             return Err(ApplyError::Stopped);
         }
-        then(self.db);
+        then(self.db, self.effects.take_events());
         Ok(Applied::Done)
     }
 
@@ -246,7 +253,7 @@ impl Applier {
         queued: Vec<(u32, OwnedCommand)>,
         now_ms: i64,
         may: impl FnOnce() -> bool,
-        then: impl FnOnce(u32),
+        then: impl FnOnce(u32, Vec<Event>),
     ) -> Result<Applied, ApplyError> {
         let mut locked =
             lock_for_all(keyspace, queued.iter().map(|(_, (command, args))| (*command, &args[..])));
@@ -260,7 +267,7 @@ impl Applier {
             self.run(keyspace, &mut locked, command, &args, now_ms, NO_HASH)?;
         }
         self.db = after;
-        then(self.db);
+        then(self.db, self.effects.take_events());
         Ok(Applied::Done)
     }
 

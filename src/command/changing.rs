@@ -3,6 +3,7 @@
 
 use super::context::{Context, ExpiryMode, release};
 use super::error::CommandError;
+use super::events::EventClass;
 use crate::base::limits::ARG_MOST_BYTES;
 use crate::keyspace::{Entry, ValueRef};
 use crate::value::Value;
@@ -15,6 +16,14 @@ impl Context<'_, '_> {
     /// The live entry of a key for a reading command that does not touch it (TYPE, TTL, OBJECT): counted as hit or
     /// miss, its access field left alone.
     pub fn read_untouched(&mut self, key: &[u8]) -> Option<&Entry> {
+        if self.inspect(key).is_none() {
+            self.tell(EventClass::KeyMiss, "keymiss", key);
+        }
+        self.peek(key)
+    }
+
+    /// As [`Context::read_untouched`], for OBJECT, of which nobody is told that the key is not there.
+    pub fn inspect(&mut self, key: &[u8]) -> Option<&Entry> {
         self.expire_if_due(key);
         let is_there = self.peek(key).is_some();
         if is_there {
@@ -40,6 +49,7 @@ impl Context<'_, '_> {
             entry.set_access(self.fresh_access());
             let (hash, db) = (self.hash_of(key), self.db);
             self.keys.shard_mut(hash).db_mut(db).insert(hash, entry);
+            self.tell(EventClass::New, "new", key);
             return Ok(result);
         };
         match entry.object_mut() {
@@ -88,9 +98,12 @@ impl Context<'_, '_> {
     /// Sets a string that came of computing (BITOP): as [`Context::set_string`], but it stays bytes whatever they are.
     pub fn set_edited(&mut self, key: &[u8], bytes: Vec<u8>) {
         let (hash, db) = (self.hash_of(key), self.db);
+        if !self.settings.events.is_none() {
+            self.tell_before_set(db, hash, key);
+        }
         let mut entry = Entry::new_edited(key, bytes);
         entry.set_access(self.access_for_set(db, hash, key));
-        self.install(db, entry);
+        self.put(db, entry);
     }
 
     /// Longest string that a command may make, in bytes.
@@ -109,6 +122,22 @@ impl Context<'_, '_> {
             .ok_or(CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)"))
     }
 
+    /// Removes what is at the key where nothing is stored after all: as [`Context::remove`], also of a key whose time has come,
+    /// and tells that it was deleted.
+    pub fn remove_stored(&mut self, key: &[u8]) -> bool {
+        let (hash, db) = (self.hash_of(key), self.db);
+        let shard = self.keys.shard_mut(hash);
+        let Some(entry) = shard.db_mut(db).remove(hash, key) else { return false };
+        shard.touched(db, key);
+        self.dirty += 1;
+        if entry.is_stream() {
+            self.note_ready(db, hash, key);
+        }
+        release(entry);
+        self.tell(EventClass::Generic, "del", key);
+        true
+    }
+
     /// Removes a key and gives its entry back, without counting a change: the caller puts it elsewhere with
     /// [`Context::install`], which does.
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
@@ -118,8 +147,13 @@ impl Context<'_, '_> {
     }
 
     /// Puts a whole entry (key, value, expiry, access field) into a database in place of whatever its key held there.
-    /// Counts as a change and wakes clients blocked on the key.
+    /// Counts as a change, as a new key and wakes clients blocked on the key.
     pub fn install(&mut self, db: u32, entry: Entry) {
+        self.tell_in(db, EventClass::New, "new", entry.key());
+        self.put(db, entry);
+    }
+
+    fn put(&mut self, db: u32, entry: Entry) {
         let hash = self.hash_of(entry.key());
         let shard = self.keys.shard_mut(hash);
         let old = shard.db_mut(db).remove(hash, entry.key());
@@ -136,6 +170,7 @@ impl Context<'_, '_> {
     pub fn expire_at(&mut self, key: &[u8], at_ms: i64) {
         self.set_expiry(key, Some(at_ms));
         self.modified(key);
+        self.tell(EventClass::Generic, "expire", key);
         self.log(&[b"PEXPIREAT", key, itoa::Buffer::new().format(at_ms).as_bytes()]);
     }
 
@@ -143,6 +178,7 @@ impl Context<'_, '_> {
     pub fn remove_as_expired(&mut self, key: &[u8]) {
         if let Some(old) = self.remove(key) {
             release(old);
+            self.tell(EventClass::Generic, "del", key);
         }
         let word: &[u8] = if self.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
         self.log(&[word, key]);

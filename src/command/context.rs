@@ -5,6 +5,7 @@
 
 use super::effect::Effects;
 use super::error::CommandError;
+use super::events::{EventClass, WantedEvents};
 use super::table::{Block, CommandResult, Outcome, TimeoutReply};
 use crate::base::random::Rng;
 use crate::keyspace::freeing::{LAZY_FREE_EFFORT, free_later};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub max_bulk_bytes: usize,
     /// Checksums of snapshots and DUMP payloads are looked at; tests of damage have their own ideas of them.
     pub verify_checksums: bool,
+    /// Which events are collected.
+    pub events: WantedEvents,
 }
 
 impl Default for Settings {
@@ -53,6 +56,7 @@ impl Default for Settings {
             shared_integers: true,
             max_bulk_bytes: 512 * 1024 * 1024,
             verify_checksums: true,
+            events: WantedEvents::default(),
         }
     }
 }
@@ -237,6 +241,7 @@ impl<'a, 'k> Context<'a, 'k> {
             }
             release(entry);
             self.counts.expired += 1;
+            self.tell_in(db, EventClass::Expired, "expired", key);
             let word: &[u8] = if self.settings.lazy_expire { b"UNLINK" } else { b"DEL" };
             self.effects.push(db, &[word, key]);
         }
@@ -290,15 +295,16 @@ impl<'a, 'k> Context<'a, 'k> {
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         // Counted before the borrow: an entry that lookup returns is always a hit.
         self.counts.hits += 1;
-        let counts: *mut Counts = self.counts;
+        let this: *mut Self = self;
         match self.lookup(key) {
             Some(entry) => Some(entry),
             None => {
-                // SAFETY: `counts` is a unique borrow held by self, and no entry was borrowed on this way.
-                unsafe {
-                    (*counts).hits -= 1;
-                    (*counts).misses += 1;
-                }
+                // SAFETY: no entry was borrowed on this way, so self is free again. (The borrow checker cannot yet see that
+                // the other way ends the loan.)
+                let this = unsafe { &mut *this };
+                this.counts.hits -= 1;
+                this.counts.misses += 1;
+                this.tell(EventClass::KeyMiss, "keymiss", key);
                 None
             }
         }
@@ -342,6 +348,9 @@ impl<'a, 'k> Context<'a, 'k> {
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8], expire_at_ms: Option<i64>) {
         let hash = self.hash_of(key);
         let db = self.db;
+        if !self.settings.events.is_none() {
+            self.tell_before_set(db, hash, key);
+        }
         let access = self.access_for_set(db, hash, key);
         let shard = self.keys.shard_mut(hash);
         let (old, _) = shard.db_mut(db).set_string(hash, key, bytes, expire_at_ms, access);
@@ -364,6 +373,9 @@ impl<'a, 'k> Context<'a, 'k> {
     /// As [`Context::set_value`], in another database.
     pub fn set_value_in(&mut self, db: u32, key: &[u8], value: Value, expire_at_ms: Option<i64>) {
         let hash = self.hash_of(key);
+        if !self.settings.events.is_none() {
+            self.tell_before_set(db, hash, key);
+        }
         let access = self.access_for_set(db, hash, key);
         let shard = self.keys.shard_mut(hash);
         let (old, _) = shard.db_mut(db).set_value(hash, key, value, expire_at_ms, access);
@@ -372,6 +384,29 @@ impl<'a, 'k> Context<'a, 'k> {
         self.note_ready(db, hash, key);
         if let Some(old) = old {
             release_value(old);
+        }
+    }
+
+    /// Tells that a key comes to be where one is about to be set, after an expired one has gone.
+    #[cold]
+    pub(super) fn tell_before_set(&mut self, db: u32, hash: u64, key: &[u8]) {
+        self.expire_if_due_in(db, key);
+        if self.keys.shard(hash).db(db).get(hash, key).is_none() {
+            self.tell_in(db, EventClass::New, "new", key);
+        }
+    }
+
+    /// Tells those who subscribe to that what happened to a key. Nothing is kept where nobody wants to know.
+    #[inline]
+    pub fn tell(&mut self, class: EventClass, name: &'static str, key: &[u8]) {
+        self.tell_in(self.db, class, name, key);
+    }
+
+    /// As [`Context::tell`], in another database.
+    #[inline]
+    pub fn tell_in(&mut self, db: u32, class: EventClass, name: &'static str, key: &[u8]) {
+        if self.settings.events.wants(class) {
+            self.effects.tell(db, name, key);
         }
     }
 
@@ -551,6 +586,7 @@ macro_rules! typed_access {
                         let hash = self.hash_of(key);
                         let db = self.db;
                         self.note_ready(db, hash, key);
+                        self.tell(EventClass::New, "new", key);
                         let mut entry = Entry::new(key, Value::$variant(<$type>::new()), None);
                         entry.set_access(self.fresh_access());
                         self.keys.shard_mut(hash).db_mut(db).insert(hash, entry)
@@ -584,7 +620,7 @@ typed_access!(
 );
 
 impl Context<'_, '_> {
-    /// Removes the key if it holds an empty collection. Does not count as a further change.
+    /// Removes the key if it holds an empty collection, and tells that. Does not count as a further change.
     pub fn remove_if_empty(&mut self, key: &[u8]) -> bool {
         let hash = self.hash_of(key);
         let db = self.keys.shard_mut(hash).db_mut(self.db);
@@ -594,6 +630,7 @@ impl Context<'_, '_> {
         };
         if is_empty {
             db.remove(hash, key);
+            self.tell(EventClass::Generic, "del", key);
         }
         is_empty
     }

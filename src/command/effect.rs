@@ -1,5 +1,6 @@
-//! The deterministic effects of commands: what goes into the log.
+//! The deterministic effects of commands: what goes into the log, and the events that go with it.
 
+use super::events::Event;
 use crate::resp::command_bytes::write_command;
 
 /// Effects in order, each a command in canonical RESP with the database it applies to.
@@ -7,6 +8,7 @@ use crate::resp::command_bytes::write_command;
 pub struct Effects {
     bytes: Vec<u8>,
     spans: Vec<(u32, usize)>,
+    events: Vec<Event>,
 }
 
 impl Effects {
@@ -39,12 +41,36 @@ impl Effects {
         })
     }
 
-    /// Forgets all, keeping a modest buffer.
+    /// Forgets all commands, keeping a modest buffer.
     pub fn clear(&mut self) {
         self.spans.clear();
         self.bytes.clear();
         if self.bytes.capacity() > 64 * 1024 {
             self.bytes = Vec::new();
+        }
+    }
+
+    /// Notes that something happened to a key, for those who subscribe to that.
+    #[cold]
+    pub fn tell(&mut self, db: u32, name: &'static str, key: &[u8]) {
+        self.events.push(Event { db, name, key: key.into() });
+    }
+
+    /// Is there something to tell?
+    #[inline]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Takes what there is to tell, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes back the last thing that was noted, as far as it is this.
+    pub fn untell(&mut self, db: u32, name: &str, key: &[u8]) {
+        if self.events.last().is_some_and(|last| last.db == db && last.name == name && *last.key == *key) {
+            self.events.pop();
         }
     }
 

@@ -7,6 +7,7 @@
 
 use super::context::{Context, ExpiryMode};
 use super::error::CommandError;
+use super::events::EventClass;
 use crate::keyspace::{Entry, ValueRef};
 use crate::resp::reply::Reply;
 use crate::value::{Hash, HashView, Value};
@@ -116,6 +117,7 @@ impl<'a> Context<'a, '_> {
         }
         let (hash, db) = (self.hash_of(key), self.db);
         self.note_ready(db, hash, key);
+        self.tell(EventClass::New, "new", key);
         let mut entry = Entry::new(key, Value::Hash(Hash::new()), None);
         entry.set_access(self.fresh_access());
         match self.keys.shard_mut(hash).db_mut(db).insert(hash, entry).object_mut() {
@@ -173,6 +175,7 @@ impl<'a> Context<'a, '_> {
         let mut effect: Vec<&[u8]> = vec![b"HDEL", key];
         effect.extend(gone.iter().map(Vec::as_slice));
         self.effects.push(db, &effect);
+        self.tell(EventClass::Hash, "hexpired", key);
         self.remove_if_empty(key);
     }
 

@@ -216,7 +216,7 @@ pub fn keyspace_after<'t>(commands: impl IntoIterator<Item = &'t str>) -> Keyspa
     let mut applier = Applier::new(Settings::default(), 0);
     for text in commands {
         let args: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
-        applier.apply(&keyspace, &args, NOW_MS, |_| ()).unwrap();
+        applier.apply(&keyspace, &args, NOW_MS, |_, _| ()).unwrap();
     }
     keyspace
 }

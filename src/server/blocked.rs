@@ -9,6 +9,7 @@ use super::acl::{self, SessionUser};
 use super::clients::ClientInfo;
 use super::dispatch::{Ran, run_handler};
 use super::endpoint::Endpoint;
+use super::events;
 use super::gate::bits;
 use super::node::Node;
 use super::session::Session;
@@ -268,6 +269,7 @@ fn try_waiter(
     }
     let position = node.log.end();
     drop(locked);
+    events::deliver(node, session);
     (session.db, session.resp3) = (db, resp3);
     if outcome == Some(true)
         && let Some(sender) = waiter.reply.lock().take()

@@ -3,6 +3,7 @@
 use super::blocked::{awaited_streams, serve_missed, serve_ready_of_node};
 use super::client_eviction;
 use super::clients::ClientKind;
+use super::events;
 use super::eviction::{self, Room};
 use super::gate::bits;
 use super::mailbox::close_slow_clients;
@@ -11,10 +12,12 @@ use super::own_keys;
 use super::replication::acks;
 use super::stats::add;
 use crate::base::time::Clock;
+use crate::command::EventClass;
 use crate::command::context::release;
 use crate::keyspace::{Entry, Expired, ExpiredFields, SHARD_COUNT, Shard};
 use crate::resp::command_bytes::write_command;
 use crate::sys::ticks;
+use crate::value::hash_bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -79,7 +82,7 @@ fn may_expire(node: &Node) -> bool {
 
 /// Does a slice of one shard's expiry; true when there may be more to do.
 pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
-    let (mut gone, mut awaited) = (Expired::default(), Vec::new());
+    let (mut gone, mut awaited, mut told) = (Expired::default(), Vec::new(), false);
     let now_ms = node.now_ms();
     let mut shard = node.keyspace.lock_shard(index);
     // Under the lock: a change of role takes them all.
@@ -93,12 +96,16 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
         let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
         log_removals(node, &shard, db, &gone.keys[begun.0..], word);
         log_expired_fields(node, &shard, db, &gone.fields[begun.1..]);
+        told |= tell_expired(node, &shard, db, &gone.keys[begun.0..], &gone.fields[begun.1..]);
         awaited.extend(awaited_streams(&shard, db, &gone.keys[begun.0..]));
         if gone.count() >= SLICE_KEYS || segments >= SLICE_SEGMENTS {
             break;
         }
     }
     drop(shard);
+    if told {
+        node.pubsub.deliver_events(node);
+    }
     serve_ready_of_node(node, awaited);
     node.tell_of_changes();
     add(&node.stats.expired_keys, gone.keys.len() as u64);
@@ -154,6 +161,21 @@ fn log_expired_fields(node: &Node, shard: &Shard, db: u32, gone: &[ExpiredFields
     }
 }
 
+/// Puts in line the events of keys and fields that have expired; true if there are some to be delivered.
+fn tell_expired(node: &Node, shard: &Shard, db: u32, keys: &[Entry], fields: &[ExpiredFields]) -> bool {
+    let mut told =
+        events::line_up_each(node, db, EventClass::Expired, "expired", keys.iter().map(Entry::key));
+    for hash in fields {
+        let key = &hash.key[..];
+        told |= events::line_up_each(node, db, EventClass::Hash, "hexpired", std::iter::once(key));
+        let is_gone = shard.db(db).get(hash_bytes(key), key).is_none();
+        if is_gone {
+            told |= events::line_up_each(node, db, EventClass::Generic, "del", std::iter::once(key));
+        }
+    }
+    told
+}
+
 /// Closes ordinary clients that have been silent for longer than `timeout`; not those that wait for something.
 fn close_idle_clients(node: &Node) {
     let timeout_ms = i64::from(node.config().timeout_seconds) * 1000;
@@ -175,7 +197,7 @@ fn close_idle_clients(node: &Node) {
 mod tests {
     use super::*;
     use crate::server::config::Config;
-    use crate::value::{Hash, Limits, Value, hash_bytes};
+    use crate::value::{Hash, Limits, Value};
     use std::sync::atomic::AtomicBool;
 
     fn node() -> Node {

@@ -5,6 +5,7 @@ use super::blocked::{self, serve_ready};
 use super::clients::{ClientInfo, ClientKind};
 use super::command_stats::Ended;
 use super::commands;
+use super::events;
 use super::eviction;
 use super::gate::bits;
 use super::later;
@@ -307,10 +308,14 @@ pub fn run_unlogged<'k>(
     }
 }
 
-/// Appends the session's effects to the log, as one unit, and empties them. True when something was appended whose
-/// position is to be noted, for the sake of durable acks.
+/// Appends the session's effects to the log, as one unit, and empties them; its events are put in line, and are to be
+/// delivered once the locks are let go. True when something was appended whose position is to be noted, for the sake of
+/// durable acks.
 #[inline]
 pub fn append_effects(node: &Node, session: &mut Session) -> bool {
+    if session.effects.has_events() {
+        events::line_up(node, session);
+    }
     if session.effects.is_empty() {
         return false;
     }
@@ -387,6 +392,7 @@ fn run_keyspace(
         Some(Unfinished::Walk(walk)) => Some(walked_reply(node, session, walk)),
     };
     drop(locked);
+    events::deliver(node, session);
     if !ready.is_empty() {
         serve_ready(node, session, ready);
     }

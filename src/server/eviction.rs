@@ -16,10 +16,10 @@ use super::removal::remove_key;
 use super::replication::Replica;
 use super::stats::add;
 use crate::base::random::Rng;
-use crate::command::Settings;
 use crate::command::access::{lfu_count, lru_idle_s};
 use crate::command::context::release;
 use crate::command::families::memory_usage::{DEFAULT_SAMPLES, entry_bytes};
+use crate::command::{EventClass, Settings};
 use crate::keyspace::db::locate;
 use crate::keyspace::{Db, Entry, SHARD_COUNT};
 use crate::sys::memory::thread_net_bytes;
@@ -213,7 +213,8 @@ fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<
         return None;
     }
     let word: &[u8] = if node.config().lazyfree_lazy_eviction { b"UNLINK" } else { b"DEL" };
-    let entry = remove_key(node, locked, hash, (candidate.db, &candidate.key), word)?;
+    let event = (EventClass::Evicted, "evicted");
+    let entry = remove_key(node, locked, hash, (candidate.db, &candidate.key), word, event)?;
     let freed = entry_bytes(&entry, DEFAULT_SAMPLES);
     add(&node.stats.evicted_keys, 1);
     release(entry);

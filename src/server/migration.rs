@@ -5,6 +5,7 @@
 
 use super::blocked::serve_ready;
 use super::dispatch::{Ran, append_effects, run_unlogged, with_context};
+use super::events;
 use super::node::Node;
 use super::replication::acks;
 use super::session::Session;
@@ -216,6 +217,7 @@ impl Migration {
             acks::note_written(node, command, &args, self.session.last_write);
         }
         drop(locked);
+        events::deliver(node, &mut self.session);
         serve_ready(node, &mut self.session, ready);
         node.take_counts(&mut self.session);
         node.tell_of_changes();

@@ -11,6 +11,7 @@ pub mod cron;
 pub mod dispatch;
 pub mod durability;
 pub mod endpoint;
+pub mod events;
 pub mod eviction;
 pub mod gate;
 pub mod later;

@@ -388,5 +388,6 @@ fn handler_settings(config: &Config) -> Settings {
         shared_integers: config.maxmemory_bytes == 0 || !config.maxmemory_policy.needs_access(),
         max_bulk_bytes: config.proto_max_bulk_bytes as usize,
         verify_checksums: !config.skip_checksum_validation,
+        events: config.notify_keyspace_events.audible(),
     }
 }

@@ -5,9 +5,11 @@
 //! their time has come, as stock servers do. It does so only while a key has the very time that the client gave it: one
 //! that the primary has written since is the primary's.
 
+use super::events;
 use super::gate::bits;
 use super::node::Node;
 use super::stats::add;
+use crate::command::EventClass;
 use crate::command::context::release;
 use crate::command::locking::each_key;
 use crate::command::table::Command;
@@ -113,7 +115,11 @@ fn remove(node: &Node, (db, key, at_ms): (u32, Box<[u8]>, i64)) {
     }
     if let Some(entry) = shard.db_mut(db).remove(hash, &key) {
         shard.touched(db, &key);
+        let told = events::line_up_each(node, db, EventClass::Expired, "expired", std::iter::once(&key[..]));
         drop(locked);
+        if told {
+            node.pubsub.deliver_events(node);
+        }
         add(&node.stats.expired_keys, 1);
         release(entry);
     }

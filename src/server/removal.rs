@@ -3,25 +3,32 @@
 use super::Node;
 use super::blocked::{awaited_streams, serve_ready_of_node};
 use super::cron::log_removals;
+use super::events;
 use super::gate::bits;
 use super::stats::add;
+use crate::command::EventClass;
 use crate::command::context::{PastDue, release};
 use crate::keyspace::db::locate;
 use crate::keyspace::{Entry, Locked};
 
-/// Removes a key, whose shard is held, and logs that as a command of this name.
+/// Removes a key, whose shard is held, logs that as a command of this name, and tells of this event.
 pub(super) fn remove_key(
     node: &Node,
     mut locked: Locked<'_>,
     hash: u64,
     (db, key): (u32, &[u8]),
     word: &[u8],
+    (class, event): (EventClass, &'static str),
 ) -> Option<Entry> {
     let shard = locked.shard_mut(hash);
     let entry = shard.db_mut(db).remove(hash, key)?;
     log_removals(node, shard, db, std::slice::from_ref(&entry), word);
     let awaited = awaited_streams(shard, db, std::slice::from_ref(&entry));
+    let told = events::line_up_each(node, db, class, event, std::iter::once(key));
     drop(locked);
+    if told {
+        node.pubsub.deliver_events(node);
+    }
     serve_ready_of_node(node, awaited);
     Some(entry)
 }
@@ -44,7 +51,8 @@ pub(super) fn remove_past_due(node: &Node, met: &mut Vec<PastDue>) {
             continue;
         }
         let word: &[u8] = if node.settings().lazy_expire { b"UNLINK" } else { b"DEL" };
-        if let Some(entry) = remove_key(node, locked, hash, (db, &key), word) {
+        let event = (EventClass::Expired, "expired");
+        if let Some(entry) = remove_key(node, locked, hash, (db, &key), word, event) {
             add(&node.stats.expired_keys, 1);
             release(entry);
         }

@@ -122,6 +122,8 @@ pub struct Session {
     pub effects: Effects,
     /// Keys that the command at hand found past their time; empty between commands.
     pub past_due: Vec<PastDue>,
+    /// Events of the command at hand stand in line.
+    pub events_lined_up: bool,
 }
 
 impl Session {
@@ -155,6 +157,7 @@ impl Session {
             rng: Rng::from_os(),
             effects: Effects::default(),
             past_due: Vec::new(),
+            events_lined_up: false,
         }
     }
 

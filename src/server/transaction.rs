@@ -6,6 +6,7 @@ use super::dispatch::{
     Next, Ran, Refusal, Unfinished, account, append_effects, count_error, refuse, refuses_sort, run_unlogged,
     tell_observers, walk_at_once, writes_wait,
 };
+use super::events;
 use super::monitor;
 use super::node::Node;
 use super::replication::acks;
@@ -189,6 +190,7 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
         acks::note_transaction(node, session, &transaction.queue, tracked);
     }
     drop(locked);
+    events::deliver(node, session);
     unwatch(&node.keyspace, session);
     if !ready.is_empty() {
         super::blocked::serve_ready(node, session, ready);

@@ -3,9 +3,8 @@
 
 use crate::base::num::parse_i64;
 use crate::command::args::int;
-use crate::command::context::release;
 use crate::command::table::{Begin, Command, Find, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, ExpiryMode};
 use crate::format::rdb::ReadOptions;
 use crate::format::rdb::dump::{self as payload, DumpError};
 use crate::keyspace::{Entry, ValueRef};
@@ -153,8 +152,7 @@ fn restore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     // What the log says is done as it stands: there the time has been looked at already.
     let is_past = ctx.expiry == ExpiryMode::Delete && expire_at_ms.is_some_and(|at| at < ctx.now_ms);
     if is_past {
-        if let Some(entry) = ctx.remove(key) {
-            release(entry);
+        if ctx.remove_stored(key) {
             ctx.log_removal(key);
         }
         ctx.reply.ok();
@@ -163,6 +161,7 @@ fn restore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let mut entry = Entry::new(key, value, expire_at_ms);
     entry.set_access(access(ctx, &options));
     ctx.install(ctx.db, entry);
+    ctx.tell(EventClass::Generic, "restore", key);
     log(ctx, args, expire_at_ms.filter(|_| !options.absolute));
     ctx.reply.ok();
     DONE

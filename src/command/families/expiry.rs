@@ -3,7 +3,7 @@
 use crate::command::args::int;
 use crate::command::error::quoting;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, ExpiryMode};
 
 const CHANGED_KEY: &[KeySpec] = &[KeySpec::one(key::RW | key::UPDATE, 1)];
 const READ_KEY: &[KeySpec] = &[KeySpec::one(key::RO | key::ACCESS, 1)];
@@ -196,6 +196,7 @@ fn persist(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if had_expiry {
         ctx.set_expiry(key, None);
         ctx.modified(key);
+        ctx.tell(EventClass::Generic, "persist", key);
     }
     ctx.reply.int(i64::from(had_expiry));
     DONE

@@ -6,7 +6,7 @@ use crate::base::random::Rng;
 use crate::command::args::{RandomCount, ScanOptions, cursor, empty_scan, int};
 use crate::command::elements::{Selection, bulk_element, check_reply_len, pair_header, pairs_header};
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, Settings};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, Settings};
 use crate::resp::reply::Reply;
 use crate::value::{Element, HashView};
 use std::collections::HashSet;
@@ -142,6 +142,7 @@ fn set_pairs(ctx: &mut Context<'_, '_>, args: &[&[u8]], name: &str) -> Result<us
     let added = hash.set_all(pairs, limits);
     let timed = hash.is_timed();
     ctx.hash_changed(key, pairs.len() / 2, timed);
+    ctx.tell(EventClass::Hash, "hset", key);
     Ok(added)
 }
 
@@ -165,6 +166,7 @@ fn hsetnx(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         hash.set(args[2], args[3], limits);
         let timed = hash.is_timed();
         ctx.hash_changed(args[1], 1, timed);
+        ctx.tell(EventClass::Hash, "hset", args[1]);
     }
     ctx.reply.int(i64::from(absent));
     DONE
@@ -181,6 +183,7 @@ fn hincrby(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let sum = old.checked_add(increment).ok_or(CommandError::Overflow)?;
     hash.set_keeping_time(args[2], itoa::Buffer::new().format(sum).as_bytes(), limits);
     ctx.modified(args[1]);
+    ctx.tell(EventClass::Hash, "hincrby", args[1]);
     ctx.reply.int(sum);
     DONE
 }
@@ -206,6 +209,7 @@ fn hincrbyfloat(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     hash.set_keeping_time(args[2], &text, limits);
     let time_ms = hash.time(args[2]);
     ctx.modified(args[1]);
+    ctx.tell(EventClass::Hash, "hincrbyfloat", args[1]);
     ctx.log(&[b"HSET", args[1], args[2], &text]);
     if let Some(at_ms) = time_ms {
         // HSET takes the field's time away.
@@ -224,6 +228,7 @@ fn hdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     }
     if deleted > 0 {
         ctx.hash_changed(key, deleted, timed);
+        ctx.tell(EventClass::Hash, "hdel", key);
         ctx.remove_if_empty(key);
     }
     ctx.reply.int(deleted as i64);

@@ -3,7 +3,7 @@
 use crate::base::num::parse_i64;
 use crate::command::args::int;
 use crate::command::table::{Command, Handler, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, ExpiryMode};
 use crate::value::Hash;
 
 const READ: &[KeySpec] = &[KeySpec::one(key::RO | key::ACCESS, 1)];
@@ -221,6 +221,8 @@ impl<'a> Timing<'a> {
             return;
         }
         ctx.hash_changed(key, changes, true);
+        let event = if self.deleted.is_empty() { "hexpire" } else { "hdel" };
+        ctx.tell(EventClass::Hash, event, key);
         if !self.deleted.is_empty() {
             ctx.counts.expired_fields += self.deleted.len() as u64;
             log_deleted(ctx, key, &self.deleted);
@@ -373,6 +375,7 @@ fn hpersist(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     }
     if !persisted.is_empty() {
         ctx.hash_changed(key, 1, true);
+        ctx.tell(EventClass::Hash, "hpersist", key);
         log_persisted(ctx, key, &persisted);
     }
     DONE

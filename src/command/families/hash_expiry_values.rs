@@ -5,7 +5,7 @@ use super::hash_expiry::{BAD_COUNT, Timing, field_time, fields, log_deleted, log
 use crate::base::num::parse_i64;
 use crate::command::error::quoting;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::value::Hash;
 use std::collections::BTreeMap;
 
@@ -67,6 +67,7 @@ fn hgetdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let timed = hash.is_some_and(|hash| hash.is_timed());
     if !deleted.is_empty() {
         ctx.hash_changed(key, deleted.len(), timed);
+        ctx.tell(EventClass::Hash, "hdel", key);
         ctx.remove_if_empty(key);
         log_deleted(ctx, key, &deleted);
     }
@@ -142,6 +143,7 @@ fn hgetex(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     }
     if !persisted.is_empty() {
         ctx.hash_changed(key, persisted.len(), true);
+        ctx.tell(EventClass::Hash, "hpersist", key);
         log_persisted(ctx, key, &persisted);
     }
     DONE
@@ -274,6 +276,7 @@ fn set_pairs(
     }
     let timed = hash.is_timed();
     ctx.hash_changed(key, call.pairs.len() / 2, timed);
+    ctx.tell(EventClass::Hash, "hset", key);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use crate::command::context::ExpiryMode;
 use crate::command::error::quoting;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::ValueRef;
 use crate::value::hyperloglog::{self as hll, HyperLogLogRef, Invalid, Registers, Run};
 use std::fmt::Write;
@@ -123,6 +123,7 @@ fn pfadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let changes = added + usize::from(is_new);
     if changes > 0 {
         ctx.modified_times(key, changes);
+        ctx.tell(EventClass::String, "pfadd", key);
     }
     ctx.reply.int(i64::from(changes > 0));
     DONE
@@ -197,6 +198,7 @@ fn pfmerge(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         Ok::<(), Invalid>(())
     })??;
     ctx.modified(key);
+    ctx.tell(EventClass::String, "pfadd", key);
     ctx.reply.ok();
     DONE
 }

@@ -4,7 +4,7 @@ use crate::command::args::{at_least, int, negatable, non_negative, pop_count};
 use crate::command::context::release;
 use crate::command::elements::bulk_element;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::{Entry, ValueRef};
 use crate::resp::reply::Reply;
 use crate::value::list::resolve_range;
@@ -205,8 +205,19 @@ fn push(ctx: &mut Context<'_, '_>, args: &[&[u8]], end: Direction, may_create: b
     }
     let len = list.len();
     ctx.modified_times(key, elements.len());
+    ctx.tell(EventClass::List, pushed(end), key);
     ctx.reply.int(len as i64);
     DONE
+}
+
+/// The event of a push at this end.
+fn pushed(end: Direction) -> &'static str {
+    if end == Direction::Forward { "lpush" } else { "rpush" }
+}
+
+/// The event of a pop from this end.
+fn popped(end: Direction) -> &'static str {
+    if end == Direction::Forward { "lpop" } else { "rpop" }
 }
 
 fn end_index(end: Direction) -> i64 {
@@ -220,9 +231,11 @@ fn reply_from_end(reply: &mut Reply<'_>, list: &List, end: Direction, count: usi
     list.iter_from(start, end).take(count).for_each(|element| bulk_element(reply, element));
 }
 
-/// Ends a removal of `count` elements: counts the changes, and removes the key with its last element.
-fn removed(ctx: &mut Context<'_, '_>, key: &[u8], count: usize, is_empty: bool) {
+/// Ends a removal of `count` elements: counts the changes, tells of it by this `event`, and removes the key with its last
+/// element.
+fn removed(ctx: &mut Context<'_, '_>, key: &[u8], event: &'static str, count: usize, is_empty: bool) {
     ctx.modified_times(key, count);
+    ctx.tell(EventClass::List, event, key);
     if is_empty {
         ctx.remove_if_empty(key);
     }
@@ -239,7 +252,7 @@ pub(super) fn pop_one(ctx: &mut Context<'_, '_>, key: &[u8], end: Direction) -> 
     }
     list.remove_end(end, 1, limits);
     let is_empty = list.is_empty();
-    removed(ctx, key, 1, is_empty);
+    removed(ctx, key, popped(end), 1, is_empty);
     Ok(true)
 }
 
@@ -256,19 +269,21 @@ pub(super) fn pop_many(
     let count = count.min(list.len());
     reply_from_end(reply, list, end, count);
     if count == list.len() {
-        remove_whole(ctx, key, count);
+        remove_whole(ctx, key, popped(end), count);
     } else if count > 0 {
         list.remove_end(end, count, limits);
-        removed(ctx, key, count, false);
+        removed(ctx, key, popped(end), count, false);
     }
     Ok(Some(count))
 }
 
-/// Removes a list of `len` elements with its key, freeing a long one elsewhere.
-fn remove_whole(ctx: &mut Context<'_, '_>, key: &[u8], len: usize) {
+/// Removes a list of `len` elements with its key, freeing a long one elsewhere; `event` tells of how.
+fn remove_whole(ctx: &mut Context<'_, '_>, key: &[u8], event: &'static str, len: usize) {
     if let Some(entry) = ctx.remove(key) {
         ctx.dirty += (len as u64).saturating_sub(1);
         release(entry);
+        ctx.tell(EventClass::List, event, key);
+        ctx.tell(EventClass::Generic, "del", key);
     }
 }
 
@@ -346,6 +361,7 @@ fn linsert(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let len = list.len();
     if inserted {
         ctx.modified(key);
+        ctx.tell(EventClass::List, "linsert", key);
     }
     ctx.reply.int(if inserted { len as i64 } else { -1 });
     DONE
@@ -359,6 +375,7 @@ fn lset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         return Err(CommandError::IndexOutOfRange);
     }
     ctx.modified(key);
+    ctx.tell(EventClass::List, "lset", key);
     ctx.reply.ok();
     DONE
 }
@@ -379,7 +396,7 @@ fn lrem(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let gone = list.remove_matching(args[3], limit, direction, limits);
     let is_empty = list.is_empty();
     if gone > 0 {
-        removed(ctx, key, gone, is_empty);
+        removed(ctx, key, "lrem", gone, is_empty);
     }
     ctx.reply.int(gone as i64);
     DONE
@@ -394,10 +411,12 @@ fn ltrim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         let keep = resolve_range(start, stop, len);
         let gone = len - keep.len();
         if keep.is_empty() {
-            remove_whole(ctx, key, len);
+            remove_whole(ctx, key, "ltrim", len);
         } else if gone > 0 {
             list.trim(keep, limits);
-            removed(ctx, key, gone, false);
+            removed(ctx, key, "ltrim", gone, false);
+        } else {
+            ctx.tell(EventClass::List, "ltrim", key);
         }
     }
     ctx.reply.ok();
@@ -478,13 +497,16 @@ pub(super) fn move_element(
     if source == destination {
         list.push(to, &element, limits);
         ctx.modified(source);
+        ctx.tell(EventClass::List, pushed(to), source);
+        ctx.tell(EventClass::List, popped(from), source);
     } else {
         let is_empty = list.is_empty();
         ctx.list_or_new(destination)?.push(to, &element, limits);
         ctx.modified(destination);
+        ctx.tell(EventClass::List, pushed(to), destination);
         // One change, though two keys are touched.
         ctx.dirty -= 1;
-        removed(ctx, source, 1, is_empty);
+        removed(ctx, source, popped(from), 1, is_empty);
     }
     ctx.reply.bulk(&element);
     Ok(true)

@@ -5,7 +5,7 @@ use crate::command::args::{RandomCount, ScanOptions, cursor, empty_scan, pop_cou
 use crate::command::context::release;
 use crate::command::elements::{bulk_element, check_reply_len};
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, Settings};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, Settings};
 use crate::keyspace::Entry;
 use crate::resp::reply::Reply;
 use crate::value::set::SetForm;
@@ -116,6 +116,7 @@ fn sadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let added = members.iter().filter(|member| set.add(member, limits)).count();
     if added > 0 {
         ctx.modified_times(key, added);
+        ctx.tell(EventClass::Set, "sadd", key);
     }
     ctx.reply.int(added as i64);
     DONE
@@ -131,6 +132,7 @@ fn srem(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let is_empty = set.is_empty();
     if removed > 0 {
         ctx.modified_times(key, removed);
+        ctx.tell(EventClass::Set, "srem", key);
     }
     if is_empty {
         ctx.remove_if_empty(key);
@@ -186,6 +188,7 @@ fn pop_one(ctx: &mut Context<'_, '_>, key: &[u8]) -> CommandResult {
     let is_empty = set.is_empty();
     ctx.reply.bulk(&member);
     ctx.modified(key);
+    ctx.tell(EventClass::Set, "spop", key);
     ctx.log(&[b"SREM", key, &member]);
     if is_empty {
         ctx.remove_if_empty(key);
@@ -207,6 +210,8 @@ fn pop_many(ctx: &mut Context<'_, '_>, key: &[u8], count: usize) -> CommandResul
             release(entry);
         }
         ctx.dirty += (len as u64).saturating_sub(1);
+        ctx.tell(EventClass::Set, "spop", key);
+        ctx.tell(EventClass::Generic, "del", key);
         ctx.log_removal(key);
         return DONE;
     }
@@ -220,6 +225,7 @@ fn pop_many(ctx: &mut Context<'_, '_>, key: &[u8], count: usize) -> CommandResul
         popped.push(member);
     }
     ctx.modified_times(key, count);
+    ctx.tell(EventClass::Set, "spop", key);
     for batch in popped.chunks(REMOVALS_A_COMMAND) {
         let mut removal: Vec<&[u8]> = vec![b"SREM", key];
         removal.extend(batch.iter().map(Vec::as_slice));
@@ -300,11 +306,13 @@ fn smove(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if is_member && source != destination {
         let is_empty = set.is_empty();
         ctx.modified(source);
+        ctx.tell(EventClass::Set, "srem", source);
         if is_empty {
             ctx.remove_if_empty(source);
         }
         if set_to_fill(ctx, destination, member)?.add(member, limits) {
             ctx.modified(destination);
+            ctx.tell(EventClass::Set, "sadd", destination);
         }
     }
     ctx.reply.int(i64::from(is_member));

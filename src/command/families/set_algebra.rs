@@ -1,10 +1,9 @@
 //! Intersections, unions and differences of sets.
 
 use crate::command::args::{at_least, non_negative};
-use crate::command::context::release;
 use crate::command::elements::bulk_element;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::value::{Element, Limits, Set, Value};
 use smallvec::SmallVec;
 
@@ -103,6 +102,15 @@ type Sets<'c> = SmallVec<[Option<&'c Set>; 8]>;
 const UNION_BY_ASKING: usize = 8;
 
 impl Operation {
+    /// The event of its result being stored.
+    fn stored(self) -> &'static str {
+        match self {
+            Operation::Intersection => "sinterstore",
+            Operation::Union => "sunionstore",
+            Operation::Difference => "sdiffstore",
+        }
+    }
+
     /// Visits each member of the result once; `visit` answers whether to go on.
     fn run(self, sets: &Sets<'_>, limits: &Limits, mut visit: impl FnMut(Element<'_>) -> bool) {
         match self {
@@ -249,8 +257,9 @@ fn store(ctx: &mut Context<'_, '_>, args: &[&[u8]], operation: Operation) -> Com
     let len = result.len();
     if len > 0 {
         ctx.set_value(destination, Value::Set(result), None);
-    } else if let Some(entry) = ctx.remove(destination) {
-        release(entry);
+        ctx.tell(EventClass::Set, operation.stored(), destination);
+    } else {
+        ctx.remove_stored(destination);
     }
     ctx.reply.int(len as i64);
     DONE

@@ -5,7 +5,7 @@ use crate::base::random::Rng;
 use crate::command::args::{RandomCount, ScanOptions, cursor, empty_scan};
 use crate::command::elements::{Selection, bulk_element, check_reply_len, pair_header, pairs_header};
 use crate::command::table::{Command, Handler, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, Settings};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, Settings};
 use crate::resp::reply::Reply;
 use crate::value::{Element, ZSet};
 use std::collections::HashSet;
@@ -192,6 +192,7 @@ fn add(ctx: &mut Context<'_, '_>, args: &[&[u8]], mut options: AddOptions) -> Co
     }
     if added + updated > 0 {
         ctx.modified_times(key, added + updated);
+        ctx.tell(EventClass::SortedSet, if options.increment { "zincr" } else { "zadd" }, key);
     }
     match (options.increment, last) {
         (true, Some(score)) => ctx.reply.double(score),
@@ -207,15 +208,16 @@ fn zrem(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if let Some(zset) = ctx.zset_mut(key)? {
         removed = args[2..].iter().filter(|member| zset.remove(member).is_some()).count();
     }
-    removed_some(ctx, key, removed);
+    removed_some(ctx, key, "zrem", removed);
     ctx.reply.int(removed as i64);
     DONE
 }
 
-/// Notes that members were taken out of the sorted set at `key`, which goes if none is left.
-pub(super) fn removed_some(ctx: &mut Context<'_, '_>, key: &[u8], removed: usize) {
+/// Notes that members were taken out of the sorted set at `key`, which goes if none is left; `event` tells of how.
+pub(super) fn removed_some(ctx: &mut Context<'_, '_>, key: &[u8], event: &'static str, removed: usize) {
     if removed > 0 {
         ctx.modified_times(key, removed);
+        ctx.tell(EventClass::SortedSet, event, key);
         ctx.remove_if_empty(key);
     }
 }

@@ -332,11 +332,10 @@ fn split_keys<'a, 'b>(args: Args<'a, 'b>, name: &str) -> Result<(Args<'a, 'b>, A
     rest.split_at_checked(usize::try_from(number).unwrap_or(usize::MAX)).ok_or(CommandError::Syntax)
 }
 
-/// Counts the look-ups, touches the keys and lets those go that have expired.
-fn touch(ctx: &mut Context<'_, '_>, keys: &[&[u8]]) {
-    for key in keys {
-        ctx.read(key);
-    }
+/// Looks each key up as a reading command does: counts and touches it, lets it go if it has expired, and refuses what is
+/// no set of either kind.
+fn touch(ctx: &mut Context<'_, '_>, keys: &[&[u8]]) -> Result<(), CommandError> {
+    keys.iter().try_for_each(|key| Source::of(ctx.read(key)).map(drop))
 }
 
 fn sources<'c>(reading: &Reading<'c, '_>, keys: &[&[u8]]) -> Result<Vec<Source<'c>>, CommandError> {
@@ -345,7 +344,7 @@ fn sources<'c>(reading: &Reading<'c, '_>, keys: &[&[u8]]) -> Result<Vec<Source<'
 
 fn answer(ctx: &mut Context<'_, '_>, args: &[&[u8]], op: Operation, name: &str) -> CommandResult {
     let (keys, rest) = split_keys(&args[1..], name)?;
-    touch(ctx, keys);
+    touch(ctx, keys)?;
     let (reading, reply, _) = ctx.reading();
     let sources = sources(&reading, keys)?;
     let options = Options::parse(rest, keys.len(), op, false)?;
@@ -357,9 +356,14 @@ fn answer(ctx: &mut Context<'_, '_>, args: &[&[u8]], op: Operation, name: &str) 
     DONE
 }
 
-fn store_result(ctx: &mut Context<'_, '_>, args: &[&[u8]], op: Operation, name: &str) -> CommandResult {
+fn store_result(
+    ctx: &mut Context<'_, '_>,
+    args: &[&[u8]],
+    op: Operation,
+    name: &'static str,
+) -> CommandResult {
     let (keys, rest) = split_keys(&args[2..], name)?;
-    touch(ctx, keys);
+    touch(ctx, keys)?;
     let (reading, _, _) = ctx.reading();
     let sources = sources(&reading, keys)?;
     let options = Options::parse(rest, keys.len(), op, true)?;
@@ -369,7 +373,7 @@ fn store_result(ctx: &mut Context<'_, '_>, args: &[&[u8]], op: Operation, name: 
     for (name, score) in &found {
         pairs.push(name.element().as_bytes(&mut buffer), *score).map_err(unstorable)?;
     }
-    store(ctx, args[1], pairs)
+    store(ctx, args[1], pairs, name)
 }
 
 fn zunion(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
@@ -398,7 +402,7 @@ fn zdiffstore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn zintercard(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (keys, rest) = split_keys(&args[1..], "zintercard")?;
-    touch(ctx, keys);
+    touch(ctx, keys)?;
     let (reading, reply, _) = ctx.reading();
     let sources = sources(&reading, keys)?;
     let mut limit = 0;

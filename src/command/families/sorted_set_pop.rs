@@ -151,7 +151,7 @@ fn pop_from(
         }
         zset.remove_range(ranks, |_, _| {});
     }
-    removed_some(ctx, key, count);
+    removed_some(ctx, key, if end == End::Min { "zpopmin" } else { "zpopmax" }, count);
     Ok(count)
 }
 

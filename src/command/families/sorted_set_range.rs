@@ -3,9 +3,8 @@
 use super::sorted_set::{Members, removed_some};
 use crate::base::num::{format_score, parse_score_bound};
 use crate::command::args::int;
-use crate::command::context::release;
 use crate::command::table::{Command, Handler, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::value::zset::{LexBound, ScoreBound, ZSetBuilder};
 use crate::value::{Value, ZSet};
 use std::ops::Range;
@@ -326,7 +325,7 @@ fn zrangestore(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
             pairs.push(member, score).map_err(unstorable)?;
         }
     }
-    store(ctx, args[1], pairs)?;
+    store(ctx, args[1], pairs, "zrangestore")?;
     if ambiguous && ctx.dirty > 0 {
         log_content(ctx, args[1])?;
     }
@@ -360,14 +359,20 @@ pub(super) fn unstorable(error: crate::value::zset::Rejected) -> CommandError {
     CommandError::owned(format!("ERR {error}"))
 }
 
-/// Puts a sorted set at a key, or removes the key if there are no pairs; replies how many there are.
-pub(super) fn store(ctx: &mut Context<'_, '_>, key: &[u8], pairs: ZSetBuilder) -> CommandResult {
+/// Puts a sorted set at a key, which `event` tells of, or removes the key if there are no pairs; replies how many there are.
+pub(super) fn store(
+    ctx: &mut Context<'_, '_>,
+    key: &[u8],
+    pairs: ZSetBuilder,
+    event: &'static str,
+) -> CommandResult {
     let len = pairs.len();
     let zset = pairs.finish(&ctx.settings.limits).map_err(unstorable)?;
     if len > 0 {
         ctx.set_value(key, Value::ZSet(zset), None);
-    } else if let Some(old) = ctx.remove(key) {
-        release(old);
+        ctx.tell(EventClass::SortedSet, event, key);
+    } else {
+        ctx.remove_stored(key);
     }
     ctx.reply.int(len as i64);
     DONE
@@ -400,7 +405,12 @@ fn remove_in(ctx: &mut Context<'_, '_>, args: &[&[u8]], by: By) -> CommandResult
             }
         });
     }
-    removed_some(ctx, args[1], removed);
+    let event = match by {
+        By::Rank => "zremrangebyrank",
+        By::Score => "zremrangebyscore",
+        By::Lex => "zremrangebylex",
+    };
+    removed_some(ctx, args[1], event, removed);
     log_in_parts(ctx, b"ZREM", args[1], &names);
     ctx.reply.int(removed as i64);
     DONE

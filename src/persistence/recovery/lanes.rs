@@ -222,7 +222,7 @@ struct InTurn<'k> {
 
 impl<'b> Hands<'b> for InTurn<'_> {
     fn take(&mut self, args: &[&'b [u8]], at: usize) -> Result<Applied, Faulty> {
-        self.applier.apply(self.ground.keyspace, args, self.ground.now_ms, |_| ()).map_err(|error| {
+        self.applier.apply(self.ground.keyspace, args, self.ground.now_ms, |_, _| ()).map_err(|error| {
             self.fault = Some((at, error));
             Faulty
         })

@@ -102,7 +102,7 @@ fn random_log(rng: &mut Rng, commands: usize, bridges: bool) -> Vec<Words> {
         }
         let words = fill(shape, rng);
         // A log holds what had an effect.
-        if applier.apply(&keyspace, &refs(&words), NOW_MS, |_| ()).is_err() {
+        if applier.apply(&keyspace, &refs(&words), NOW_MS, |_, _| ()).is_err() {
             continue;
         }
         if open == 0 && rng.below(20) == 0 {

@@ -53,6 +53,8 @@ fn set(call: &mut Call<'_, '_>) -> Next {
                 let node = call.node;
                 call.with_all_shards(|_| node.acks.follow_config(node));
             }
+            // What the client sends with this command is subject to it, too.
+            call.session.settings = call.node.settings();
             call.ok()
         }
         Err(error) => call.error(error.to_reply()),

@@ -5,6 +5,7 @@ use crate::keyspace::shard_of;
 use crate::resp::command_bytes::write_command;
 use crate::server::Node;
 use crate::server::dispatch::{Next, writes_wait};
+use crate::server::events;
 use crate::server::gate::bits;
 use crate::server::pubsub::{Kind, Message};
 use crate::value::hash_bytes;
@@ -84,6 +85,11 @@ fn publish(call: &mut Call<'_, '_>, kind: Kind) -> Next {
     let (channel, payload) = (call.args[1], call.args[2]);
     let message = Message::new(kind, channel, payload);
     let lined_up = if call.held.is_some() {
+        // What was done before it is told before it.
+        if call.session.effects.has_events() {
+            events::line_up(node, call.session);
+            events::deliver(node, call.session);
+        }
         // Logged with the rest of the transaction, whose locks keep others from coming in between.
         if goes_into_log(node) {
             call.session.effects.push(call.session.db, call.args);

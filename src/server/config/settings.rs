@@ -1,5 +1,6 @@
 //! The settings themselves: one typed field each, with their defaults.
 
+use crate::command::WantedEvents;
 use crate::replication::acks::OnLoss;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -338,6 +339,7 @@ settings! {
     dynamic_hz: bool = true,
     slowlog_slower_than_us: i64 = 10_000,
     slowlog_max_len: usize = 128,
+    notify_keyspace_events: WantedEvents = WantedEvents::default(),
     latency_monitor_threshold_ms: u64 = 0,
     // Persistence.
     dir: PathBuf = PathBuf::from("."),

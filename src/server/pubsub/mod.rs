@@ -6,8 +6,11 @@
 //! the log: a message joins its stripe's line while the log's order is held, which takes no time, and whoever has the
 //! stripe next delivers all that stand in line. So a shard of the keyspace is never held while messages are delivered.
 //!
-//! Locks are taken in this order: shards of the keyspace, a stripe, the patterns, mailboxes.
+//! Keyspace events have a line of their own, over all channels (see `events`).
+//!
+//! Locks are taken in this order: shards of the keyspace, the turn of who delivers events, a stripe, the patterns, mailboxes.
 
+mod events;
 mod heard;
 mod session;
 
@@ -115,6 +118,7 @@ impl Tables {
 pub struct PubSub {
     stripes: Box<[Stripe]>,
     patterns: RwLock<Table>,
+    events: events::EventLine,
     /// How many channels, patterns and shard channels have subscribers.
     counts: [AtomicUsize; 3],
 }
@@ -124,6 +128,7 @@ impl Default for PubSub {
         PubSub {
             stripes: (0..1 << STRIPE_BITS).map(|_| Stripe::default()).collect(),
             patterns: RwLock::default(),
+            events: events::EventLine::default(),
             counts: Default::default(),
         }
     }

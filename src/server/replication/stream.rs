@@ -1,5 +1,6 @@
 //! The primary's stream on a replica: each command applied to the data and appended to the log.
 
+use crate::command::Event;
 use crate::command::apply::{Applied, Applier, ApplyError};
 use crate::replication::acks::FSYNC_WORD;
 use crate::replication::{Epoch, epoch};
@@ -115,6 +116,8 @@ impl Stream {
 
     fn apply_whole(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
         let now_ms = node.now_ms();
+        let wanted = node.settings().events;
+        self.applier.want_events(wanted);
         loop {
             let rest = input.get(self.held..).unwrap_or_default();
             let consumed = match self.parser.parse(rest, &mut self.args) {
@@ -143,12 +146,14 @@ impl Stream {
             }
             let begins = epoch::read_record(&args);
             let may = || node.role.order() == self.order;
-            let then = |db| {
+            let mut told = false;
+            let then = |db, events: Vec<Event>| {
                 let since = node.log.end();
                 node.log.append_raw(bytes, db);
                 if let Some(number) = begins {
                     node.log.learn_epoch(Epoch { number, since });
                 }
+                told = !events.is_empty() && node.pubsub.line_up_events(wanted, events);
             };
             let applied = self.applier.apply_if(&node.keyspace, &args, now_ms, may, then);
             if applied.is_ok() {
@@ -159,6 +164,9 @@ impl Stream {
                 Ok(Applied::Done) => {
                     input.advance(whole);
                     self.held = 0;
+                    if told {
+                        node.pubsub.deliver_events(node);
+                    }
                     self.heard.deliver(node);
                 }
                 Ok(Applied::Queued) => self.held = whole,

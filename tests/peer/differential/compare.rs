@@ -1,5 +1,6 @@
 //! Comparing two replies, by the mode of the command.
 
+use super::events::Listeners;
 use super::grammar::Arg;
 use super::table::Mode;
 use crate::support::client::{Client, RawReply};
@@ -14,6 +15,8 @@ pub struct Pair {
     pub ours: Client,
     /// To the stock server.
     pub theirs: Client,
+    /// Who hears of both servers' events.
+    pub listeners: Option<Listeners>,
 }
 
 /// Two replies that should have been equal.
@@ -86,9 +89,16 @@ impl Pair {
 
     /// Sends the command to both at once and reads both replies.
     pub fn both(&mut self, args: &[Arg]) -> io::Result<Replies> {
+        if let Some(listeners) = &mut self.listeners {
+            listeners.begin()?;
+        }
         self.ours.send(args)?;
         self.theirs.send(args)?;
-        Ok(Replies { theirs: self.theirs.read_raw_reply()?, ours: self.ours.read_raw_reply()? })
+        let replies = Replies { theirs: self.theirs.read_raw_reply()?, ours: self.ours.read_raw_reply()? };
+        if let Some(listeners) = &mut self.listeners {
+            listeners.end()?;
+        }
+        Ok(replies)
     }
 
     /// Compares two replies; modes that need more than one exchange fall back to their shapes.
@@ -213,6 +223,10 @@ impl Pair {
         // So may texts, up to a NUL.
         let by_chance = (in_no_order && has("alpha")) || (is(b"set") && has("nosort"));
         let mut replies = self.both(args)?;
+        if by_chance {
+            // What is fetched is looked up in the order of the elements.
+            self.listeners.iter_mut().for_each(Listeners::forget);
+        }
         let is_refused =
             |reply: &RawReply| reply.value.as_error().is_some_and(|it| it.starts_with(b"ERR One or more"));
         if is_refused(&replies.theirs) && !is_refused(&replies.ours) {
@@ -220,6 +234,7 @@ impl Pair {
             Client::connect(self.theirs.port()?)?.try_command(&[b"PING"])?;
             self.theirs.send(args)?;
             replies.theirs = self.theirs.read_raw_reply()?;
+            self.listeners.iter_mut().for_each(Listeners::forget);
         }
         let verdict = match (by_chance && !has("store"), has("limit")) {
             (false, _) => self.judge(mode, args, replies)?,

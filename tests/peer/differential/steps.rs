@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// After so long a key that was to live for a millisecond is gone, by every clock.
 const PAST_EXPIRY: Duration = Duration::from_millis(4);
+/// The time to live of what is to be met expired.
+pub(super) const SOON_MS: &[u8] = b"1";
 
 impl Run {
     /// A random command, now and then a spoilt one.
@@ -47,6 +49,7 @@ impl Run {
         self.history.push(args.to_vec());
         let verdict = self.setup.pairs[which].run(mode, args);
         self.judge_verdict(which, args, verdict);
+        self.compare_events(which, args);
     }
 
     /// A command that finds one of its keys expired.
@@ -58,11 +61,12 @@ impl Run {
         }
         let keys: Vec<&Arg> = args.iter().skip(1).filter(|arg| history::is_key(arg)).collect();
         let Some(key) = (!keys.is_empty()).then(|| keys[self.rng.index(keys.len())].clone()) else { return };
-        self.run(which, Mode::Exact, &[b"PEXPIRE".to_vec(), key.clone(), b"1".to_vec()]);
+        self.run(which, Mode::Exact, &[b"PEXPIRE".to_vec(), key.clone(), SOON_MS.to_vec()]);
         std::thread::sleep(PAST_EXPIRY);
         self.run(which, mode, &args);
         // Whoever did not notice does so now.
         self.run(which, Mode::Exact, &[b"EXISTS".to_vec(), key]);
+        self.compare_expired(which, &args);
     }
 
     fn judge_verdict(&mut self, which: usize, args: &[Arg], verdict: std::io::Result<Verdict>) {
@@ -108,6 +112,7 @@ impl Run {
         self.sent += 1;
         let replies = self.setup.pairs[which].both(&end).expect("the reply to EXEC");
         self.judge_exec(which, &queued, &end, replies);
+        self.compare_events(which, &end);
     }
 
     /// WATCH of some keys, and a command or two of another client.

@@ -3,7 +3,7 @@
 use super::{bit_offset, bytes_for, text};
 use crate::base::num::parse_i64;
 use crate::command::args::int;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::value::bits;
 
 /// What happens to a number that does not fit its field.
@@ -147,9 +147,13 @@ pub(super) fn bitfield(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     let written = done.iter().zip(&steps).filter(|((reply, changed), step)| {
         *changed || grew && reply.is_some() && !matches!(step.action, Action::Get)
     });
-    let changes = written.count().max(usize::from(grew));
+    let written = written.count();
+    let changes = written.max(usize::from(grew));
     if changes > 0 {
         ctx.modified_times(args[1], changes);
+    }
+    if written > 0 {
+        ctx.tell(EventClass::String, "setbit", args[1]);
     }
     ctx.reply.array(done.len());
     for (reply, _) in &done {

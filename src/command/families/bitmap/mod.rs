@@ -6,7 +6,7 @@ mod operation;
 use crate::base::num::parse_i64;
 use crate::command::args::int;
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::ValueRef;
 use crate::value::bits;
 use std::ops::Range;
@@ -119,6 +119,7 @@ fn setbit(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (old, grew) = ctx.edit_bytes(key, bytes_for(offset), set)?;
     if grew || old != value {
         ctx.modified(key);
+        ctx.tell(EventClass::String, "setbit", key);
     }
     ctx.reply.int(i64::from(old));
     DONE

@@ -1,8 +1,7 @@
 //! BITOP.
 
 use super::text;
-use crate::command::context::release;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::Entry;
 use crate::value::bits::{BitOp, combine};
 
@@ -18,7 +17,7 @@ pub(super) fn bitop(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
         return Err(CommandError::text("ERR BITOP NOT must be called with a single source key."));
     }
     for key in keys {
-        ctx.read(key);
+        ctx.read_string(key)?;
     }
     let (reading, _, _) = ctx.reading();
     let mut buffers: Vec<itoa::Buffer> = keys.iter().map(|_| itoa::Buffer::new()).collect();
@@ -31,8 +30,9 @@ pub(super) fn bitop(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
     let len = result.len();
     if len > 0 {
         ctx.set_edited(target, result);
-    } else if let Some(old) = ctx.remove(target) {
-        release(old);
+        ctx.tell(EventClass::String, "set", target);
+    } else {
+        ctx.remove_stored(target);
     }
     ctx.reply.int(len as i64);
     DONE

@@ -2,7 +2,7 @@
 
 use crate::base::num::parse_i64;
 use crate::command::context::release;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::{Entry, ValueRef};
 
 /// DEL and UNLINK: big values are freed on another thread either way.
@@ -11,6 +11,7 @@ pub(super) fn del(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     for key in &args[1..] {
         if let Some(entry) = ctx.remove(key) {
             release(entry);
+            ctx.tell(EventClass::Generic, "del", key);
             removed += 1;
         }
     }
@@ -76,6 +77,8 @@ fn rename_to(
     }
     let Some(entry) = ctx.take(key) else { return Err(CommandError::NoSuchKey) };
     ctx.install(ctx.db, entry.with_key(new_key));
+    ctx.tell(EventClass::Generic, "rename_from", key);
+    ctx.tell(EventClass::Generic, "rename_to", new_key);
     Ok(true)
 }
 
@@ -126,6 +129,7 @@ pub(super) fn copy(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if let Some(mut copy) = ctx.peek(key).map(|entry| entry.copy_to(new_key)) {
         copy.set_access(ctx.fresh_access());
         ctx.install(db, copy);
+        ctx.tell_in(db, EventClass::Generic, "copy_to", new_key);
     }
     ctx.reply.int(1);
     DONE
@@ -145,6 +149,8 @@ pub(super) fn move_to(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     }
     if let Some(entry) = ctx.take(key) {
         ctx.install(db, entry);
+        ctx.tell(EventClass::Generic, "move_from", key);
+        ctx.tell_in(db, EventClass::Generic, "move_to", key);
     }
     ctx.reply.int(1);
     DONE

@@ -43,7 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 fn encoding(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let name = ctx.read_untouched(args[2]).map(|entry| entry.encoding());
+    let name = ctx.inspect(args[2]).map(|entry| entry.encoding());
     match name {
         Some(name) => ctx.reply.bulk(name),
         None => ctx.reply.null(),
@@ -53,7 +53,7 @@ fn encoding(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 fn refcount(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let shared = ctx.settings.shared_integers;
-    let count = ctx.read_untouched(args[2]).map(|entry| match entry.value() {
+    let count = ctx.inspect(args[2]).map(|entry| match entry.value() {
         ValueRef::Int(n) if shared && SHARED_INTEGERS.contains(&n) => SHARED_REFCOUNT,
         _ => 1,
     });
@@ -65,7 +65,7 @@ fn refcount(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 fn freq(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let Some(access) = ctx.read_untouched(args[2]).map(Entry::access) else {
+    let Some(access) = ctx.inspect(args[2]).map(Entry::access) else {
         ctx.reply.null();
         return DONE;
     };
@@ -80,7 +80,7 @@ fn freq(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 fn idletime(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let Some(access) = ctx.read_untouched(args[2]).map(Entry::access) else {
+    let Some(access) = ctx.inspect(args[2]).map(Entry::access) else {
         ctx.reply.null();
         return DONE;
     };

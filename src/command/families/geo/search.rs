@@ -94,7 +94,8 @@ fn search(ctx: &mut Context<'_, '_>, args: &[&[u8]], kind: Kind, may_store: bool
         pairs.push(it.member.as_bytes(&mut buffer), score).map_err(unstorable)?;
     }
     let len = pairs.len();
-    store(ctx, target, pairs)?;
+    let event = if kind == Kind::SearchStore { "geosearchstore" } else { "georadiusstore" };
+    store(ctx, target, pairs, event)?;
     ctx.dirty += len.saturating_sub(1) as u64;
     if ctx.dirty > 0 {
         // Sines may differ between machines in their last digit, and with them who is in the area: what was found is logged.

@@ -8,9 +8,8 @@ mod merge;
 mod options;
 mod pattern;
 
-use crate::command::context::release;
 use crate::command::table::{Command, Find, KeySpec, Locks, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE, Outcome};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, Outcome};
 use crate::value::{Direction, List, Value};
 use gather::Gathered;
 use merge::Merging;
@@ -91,8 +90,7 @@ fn store(ctx: &mut Context<'_, '_>, destination: &[u8], mut gathered: Gathered) 
     gathered.sort();
     let len = gathered.output_len();
     if len == 0 {
-        if let Some(old) = ctx.remove(destination) {
-            release(old);
+        if ctx.remove_stored(destination) {
             ctx.log(&[b"DEL", destination]);
         }
         ctx.reply.int(0);
@@ -102,6 +100,7 @@ fn store(ctx: &mut Context<'_, '_>, destination: &[u8], mut gathered: Gathered) 
     let mut list = List::new();
     list.push_all(Direction::Backward, outputs.iter().copied(), &ctx.settings.limits);
     ctx.set_value(destination, Value::List(list), None);
+    ctx.tell(EventClass::List, "sortstore", destination);
     ctx.dirty += len as u64 - 1;
     ctx.log(&[b"DEL", destination]);
     for part in outputs.chunks(LOGGED_ELEMENTS) {

@@ -2,7 +2,7 @@
 
 use super::ids::{self, until_nul};
 use crate::command::args::int;
-use crate::command::{CommandError, CommandResult, Context, DONE, ExpiryMode};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass, ExpiryMode};
 use crate::value::stream::{AppendError, StreamId, Trim};
 
 /// Without a limit of its own, trimming whole nodes stops after so many nodes' entries.
@@ -181,12 +181,14 @@ pub(super) fn xadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         Err(error) => {
             if is_new {
                 drop(ctx.take(key));
+                ctx.effects.untell(ctx.db, "new", key);
             }
             return Err(error);
         }
     };
+    let mut gone = 0;
     let exact = options.trimming.map(|trimming| {
-        entries.trim(trimming.trim, trimming.whole_nodes, trimming.limit);
+        gone = entries.trim(trimming.trim, trimming.whole_nodes, trimming.limit);
         let left = match trimming.trim {
             Trim::MaxLen(_) => Trim::MaxLen(entries.len()),
             Trim::MinId(_) => Trim::MinId(entries.first_kept_id()),
@@ -195,6 +197,10 @@ pub(super) fn xadd(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     });
     ctx.reply.bulk(id.text());
     ctx.modified(key);
+    ctx.tell(EventClass::Stream, "xadd", key);
+    if gone > 0 {
+        ctx.tell(EventClass::Stream, "xtrim", key);
+    }
     ctx.key_is_ready(key);
     let exact = exact.and_then(|(whole_nodes, left)| whole_nodes.then_some(left));
     let chosen = options.id.is_none_or(|(_, seq_given)| !seq_given).then_some((options.id_at, id));
@@ -251,6 +257,7 @@ pub(super) fn xtrim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
     ctx.reply.int(gone as i64);
     if gone > 0 {
         ctx.modified_times(key, gone as usize);
+        ctx.tell(EventClass::Stream, "xtrim", key);
         if whole_nodes {
             log_as(ctx, args, None, Some((at, left)));
         }
@@ -270,6 +277,7 @@ pub(super) fn xdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     ctx.reply.int(gone as i64);
     if gone > 0 {
         ctx.modified_times(key, gone);
+        ctx.tell(EventClass::Stream, "xdel", key);
     }
     DONE
 }
@@ -324,5 +332,6 @@ pub(super) fn xsetid(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     }
     ctx.reply.ok();
     ctx.dirty += 1;
+    ctx.tell(EventClass::Stream, "xsetid", args[1]);
     DONE
 }

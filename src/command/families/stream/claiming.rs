@@ -1,6 +1,6 @@
 //! XPENDING, XCLAIM and XAUTOCLAIM: what was delivered and not acknowledged, and who is to deal with it.
 
-use super::groups::naming_two;
+use super::groups::{CONSUMER_CREATED, naming_two};
 use super::ids;
 use super::propagation::{Claim, log_consumer, log_group_id};
 use super::ranges::{count, write_entry};
@@ -8,7 +8,7 @@ use super::reading::stream_of;
 use crate::base::num::parse_i64;
 use crate::command::args::int;
 use crate::command::error::quoting;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::resp::reply::Reply;
 use crate::value::stream::{ConsumerId, Entries, Group, Pending, StreamId};
 
@@ -311,12 +311,13 @@ pub(super) fn xclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
 
 pub(super) fn xautoclaim(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (key, name, consumer) = (args[1], args[2], args[3]);
+    ctx.read(key);
     let min_idle = parse_i64(args[4]);
     let min_idle_ms =
         min_idle.ok_or(CommandError::text("ERR Invalid min-idle-time argument for XAUTOCLAIM"))?.max(0);
     let start = ids::range_start(args[5])?;
     let (count, just_ids) = autoclaim_options(&args[6..])?;
-    if ctx.read_stream(key)?.and_then(|stream| stream.group(name)).is_none() {
+    if ctx.peek_stream(key)?.and_then(|stream| stream.group(name)).is_none() {
         return Err(no_group(key, name));
     }
     let now_ms = ctx.now_ms;
@@ -371,6 +372,9 @@ fn log_claims(
 ) {
     ctx.log_nothing();
     ctx.dirty += logged.len() as u64 + u64::from(is_new);
+    if is_new {
+        ctx.tell(EventClass::Stream, CONSUMER_CREATED, key);
+    }
     if is_new && logged.iter().all(|it| it.other.is_some()) {
         log_consumer(ctx, key, group, claimer);
     }

@@ -3,7 +3,7 @@
 use super::ids::{self, until_nul};
 use crate::command::args::int;
 use crate::command::error::{quoting, shown};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::value::stream::{Group, StreamId};
 
 /// The refusal of a subcommand's arguments.
@@ -31,6 +31,9 @@ const NO_KEY: CommandError = CommandError::text(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
      MKSTREAM option to create an empty stream automatically.",
 );
+
+/// The event of a consumer that comes to be, whichever command is the cause.
+pub(super) const CONSUMER_CREATED: &str = "xgroup-createconsumer";
 
 /// MKSTREAM and ENTRIESREAD.
 struct GroupOptions {
@@ -88,6 +91,7 @@ pub(super) fn create(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     } else {
         ctx.dirty += 1;
     }
+    ctx.tell(EventClass::Stream, "xgroup-create", key);
     DONE
 }
 
@@ -118,6 +122,7 @@ pub(super) fn set_id(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     group.entries_read = options.entries_read;
     ctx.reply.ok();
     ctx.dirty += 1;
+    ctx.tell(EventClass::Stream, "xgroup-setid", key);
     DONE
 }
 
@@ -127,6 +132,7 @@ pub(super) fn destroy(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     ctx.reply.int(i64::from(group.is_some()));
     if group.is_some() {
         ctx.dirty += 1;
+        ctx.tell(EventClass::Stream, "xgroup-destroy", key);
         ctx.key_is_ready(key);
     }
     DONE
@@ -137,6 +143,9 @@ pub(super) fn create_consumer(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> Comm
     let is_new = group_mut(ctx, args[2], args[3])?.create_consumer(args[4], now_ms);
     ctx.reply.int(i64::from(is_new));
     ctx.dirty += u64::from(is_new);
+    if is_new {
+        ctx.tell(EventClass::Stream, CONSUMER_CREATED, args[2]);
+    }
     DONE
 }
 
@@ -144,6 +153,9 @@ pub(super) fn delete_consumer(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> Comm
     let pending = group_mut(ctx, args[2], args[3])?.delete_consumer(args[4]);
     ctx.reply.int(pending.unwrap_or(0) as i64);
     ctx.dirty += u64::from(pending.is_some());
+    if pending.is_some() {
+        ctx.tell(EventClass::Stream, "xgroup-delconsumer", args[2]);
+    }
     DONE
 }
 

@@ -3,13 +3,13 @@
 //! A client that waits has its whole command run again when one of its keys becomes ready; `$` was resolved when it began
 //! to wait. A consumer comes to be when it first asks, whether or not it gets something.
 
-use super::groups::naming_two;
+use super::groups::{CONSUMER_CREATED, naming_two};
 use super::ids::{self, until_nul};
 use super::propagation::{Claim, GroupChange, log_consumer};
 use super::ranges::{count, write_entry};
 use crate::base::num::parse_i64;
 use crate::command::table::TimeoutReply;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::Entry as KeyEntry;
 use crate::resp::reply::Reply;
 use crate::value::stream::{ConsumerId, Entries, Group, Pending, StreamId};
@@ -238,6 +238,7 @@ fn note_asking(ctx: &mut Context<'_, '_>, key: &[u8], reader: Reader<'_>) -> Res
     let (_, is_new) = group.consumer_or_new(reader.consumer, now_ms);
     if is_new {
         ctx.dirty += 1;
+        ctx.tell(EventClass::Stream, CONSUMER_CREATED, key);
         log_consumer(ctx, key, reader.group, reader.consumer);
     }
     Ok(())
@@ -305,6 +306,9 @@ fn deliver(
     };
     // A new consumer counts as a change of its own.
     ctx.dirty += 1 + u64::from(is_new);
+    if is_new {
+        ctx.tell(EventClass::Stream, CONSUMER_CREATED, key);
+    }
     change.log(ctx, key, reader.group, reader.consumer);
     Ok(())
 }

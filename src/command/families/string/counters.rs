@@ -3,7 +3,7 @@
 use crate::base::long_double::LongDouble;
 use crate::base::num::parse_i64;
 use crate::command::args::int;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::ValueRef;
 use crate::value::{Str, Value};
 
@@ -28,6 +28,7 @@ pub(super) fn decrby(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
 fn add(ctx: &mut Context<'_, '_>, key: &[u8], increment: i64) -> CommandResult {
     let Some(entry) = ctx.lookup_mut(key) else {
         ctx.set_value(key, Value::Str(Str::Int(increment)), None);
+        ctx.tell(EventClass::String, "incrby", key);
         ctx.reply.int(increment);
         return DONE;
     };
@@ -42,6 +43,7 @@ fn add(ctx: &mut Context<'_, '_>, key: &[u8], increment: i64) -> CommandResult {
         entry.set_value(Value::Str(Str::Int(new)), expire_at_ms);
     }
     ctx.modified(key);
+    ctx.tell(EventClass::String, "incrby", key);
     ctx.reply.int(new);
     DONE
 }
@@ -64,6 +66,7 @@ pub(super) fn incrbyfloat(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
     sum.format(&mut text);
     // Bytes even if they are an integer's, as in Redis: OBJECT ENCODING tells.
     ctx.set_value(key, Value::Str(Str::Bytes(text.clone())), expire_at_ms);
+    ctx.tell(EventClass::String, "incrbyfloat", key);
     // The sum is logged, not the increment: rounding must not differ between nodes.
     ctx.log(&[b"SET", key, &text, b"KEEPTTL"]);
     ctx.reply.bulk(&text);

@@ -9,7 +9,7 @@ mod setting;
 pub use options::ExpireArg;
 
 use crate::command::table::{Command, KeySpec, acl, flags::*, key};
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::ValueRef;
 use crate::resp::reply::Reply;
 
@@ -211,6 +211,7 @@ fn pairs<'a, 'b>(args: &'b [&'a [u8]], name: &str) -> Result<&'b [[&'a [u8]; 2]]
 fn mset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     for [key, value] in pairs(args, "mset")? {
         ctx.set_string(key, value, None);
+        ctx.tell(EventClass::String, "set", key);
     }
     ctx.reply.ok();
     DONE
@@ -226,6 +227,7 @@ fn msetnx(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     }
     for [key, value] in pairs {
         ctx.set_string(key, value, None);
+        ctx.tell(EventClass::String, "set", key);
     }
     ctx.reply.int(1);
     DONE

@@ -1,7 +1,7 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
 use crate::command::args::int;
-use crate::command::{CommandError, CommandResult, Context, DONE};
+use crate::command::{CommandError, CommandResult, Context, DONE, EventClass};
 use crate::keyspace::ValueRef;
 
 /// The length of the string at a key for a writing command; `None` where there is none.
@@ -35,6 +35,7 @@ pub(super) fn append(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
             total
         }
     };
+    ctx.tell(EventClass::String, "append", key);
     ctx.reply.int(len as i64);
     DONE
 }
@@ -89,6 +90,7 @@ pub(super) fn setrange(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
         bytes.len()
     })?;
     ctx.modified(key);
+    ctx.tell(EventClass::String, "setrange", key);
     ctx.reply.int(new_len as i64);
     DONE
 }

@@ -3,18 +3,27 @@
 use super::options::{ExpireArg, ExpireUnit, Grammar, Options};
 use super::reply_string_at;
 use crate::command::context::release;
-use crate::command::{CommandResult, Context, DONE, ExpiryMode};
+use crate::command::{CommandResult, Context, DONE, EventClass, ExpiryMode};
+
+fn tell_set(ctx: &mut Context<'_, '_>, key: &[u8], expires: bool) {
+    ctx.tell(EventClass::String, "set", key);
+    if expires {
+        ctx.tell(EventClass::Generic, "expire", key);
+    }
+}
 
 /// Sets a string that expires at a time, and logs it with that time.
 fn set_until(ctx: &mut Context<'_, '_>, key: &[u8], value: &[u8], at_ms: i64) {
     // A time that has passed already is stored all the same: the next look removes the key.
     ctx.set_string(key, value, Some(at_ms));
+    tell_set(ctx, key, true);
     ctx.log(&[b"SET", key, value, b"PXAT", itoa::Buffer::new().format(at_ms).as_bytes()]);
 }
 
 pub(super) fn set(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     if let [_, key, value] = args {
         ctx.set_string(key, value, None);
+        tell_set(ctx, key, false);
         ctx.reply.ok();
         return DONE;
     }
@@ -41,6 +50,7 @@ fn set_with_options(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
         }
         if options.expire == ExpireArg::Keep {
             ctx.set_string(key, value, existing.flatten());
+            tell_set(ctx, key, false);
             ctx.log(&[b"SET", key, value, b"KEEPTTL"]);
         }
     }
@@ -49,11 +59,13 @@ fn set_with_options(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
         // Already what is logged: it goes into the log as the client wrote it, as from a stock server.
         (Some(at_ms), ExpireArg::At(ExpireUnit::UnixMs, amount)) => {
             ctx.set_string(key, value, Some(at_ms));
+            tell_set(ctx, key, true);
             ctx.log(&[args[0], key, value, options.expire_word, amount]);
         }
         (Some(at_ms), _) => set_until(ctx, key, value, at_ms),
         (None, _) => {
             ctx.set_string(key, value, None);
+            tell_set(ctx, key, false);
             ctx.log(&[b"SET", key, value]);
         }
     }
@@ -67,6 +79,7 @@ pub(super) fn setnx(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
     let is_free = ctx.lookup(args[1]).is_none();
     if is_free {
         ctx.set_string(args[1], args[2], None);
+        tell_set(ctx, args[1], false);
     }
     ctx.reply.int(i64::from(is_free));
     DONE
@@ -90,6 +103,7 @@ fn set_for(ctx: &mut Context<'_, '_>, args: &[&[u8]], unit: ExpireUnit, name: &s
 pub(super) fn getset(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     reply_string_at(ctx, args[1])?;
     ctx.set_string(args[1], args[2], None);
+    tell_set(ctx, args[1], false);
     ctx.log(&[b"SET", args[1], args[2]]);
     DONE
 }
@@ -98,6 +112,7 @@ pub(super) fn getdel(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult
     if reply_string_at(ctx, args[1])? {
         if let Some(old) = ctx.remove(args[1]) {
             release(old);
+            ctx.tell(EventClass::Generic, "del", args[1]);
         }
         ctx.log(&[b"DEL", args[1]]);
     }
@@ -116,6 +131,7 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
             if ctx.lookup(key).is_some_and(|entry| entry.expire_at_ms().is_some()) {
                 ctx.set_expiry(key, None);
                 ctx.modified(key);
+                ctx.tell(EventClass::Generic, "persist", key);
                 ctx.log(&[b"PERSIST", key]);
             }
         }

@@ -6,6 +6,7 @@ use crate::command::locking::lock_for;
 use crate::command::registry;
 use crate::server::commands::Call;
 use crate::server::dispatch::{Next, Ran, run_handler};
+use crate::server::events;
 
 pub(super) fn run(call: &mut Call<'_, '_>) -> Next {
     let numbers = (parse_u64(call.args[2]), call.args.get(4).map_or(Some(0), |size| parse_u64(size)));
@@ -41,6 +42,8 @@ pub(super) fn run(call: &mut Call<'_, '_>) -> Next {
                 let (mut locked, _) = lock_for(&node.keyspace, set, &args);
                 let mut ran = Ran { node, session, locked: &mut locked, ready: &mut ready, may_block: false };
                 run_handler(&mut ran, set, &args, &mut unread);
+                drop(locked);
+                events::deliver(node, call.session);
             }
         }
     }

@@ -55,7 +55,6 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     fixed("latency-tracking", "yes", &["no"]),
     fixed("latency-tracking-info-percentiles", "50 99 99.9", &[]),
     fixed("locale-collate", "", &[]),
-    fixed("notify-keyspace-events", "", &[]),
     fixed("oom-score-adj", "no", &[]),
     fixed("oom-score-adj-values", "0 200 800", &[]),
     fixed("propagation-error-behavior", "ignore", &[]),

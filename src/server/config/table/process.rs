@@ -1,6 +1,7 @@
 //! The process: databases, logging, shutdown, housekeeping.
 
 use super::*;
+use crate::command::WantedEvents;
 use crate::server::config::settings::LogLevel;
 
 pub(super) static DIRECTIVES: &[Directive] = &[
@@ -72,6 +73,19 @@ pub(super) static DIRECTIVES: &[Directive] = &[
         "Rounds of background work a second, brought into 1 to 500.",
     ),
     yes_no!("dynamic-hz", dynamic_hz, "Do more rounds of background work when many clients are connected."),
+    Directive::new(
+        "notify-keyspace-events",
+        Kind::Text {
+            get: |c| c.notify_keyspace_events.to_string().into_bytes(),
+            set: |c, text| {
+                let wanted = WantedEvents::parse(text);
+                c.notify_keyspace_events =
+                    wanted.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+                Ok(())
+            },
+        },
+        "Which changes of keys subscribers are told: K by key, E by event, of the classes g $ l s h z x e t d (A: all these) m n.",
+    ),
     integer!("slowlog-log-slower-than", slowlog_slower_than_us: i64, -1, i64::MAX, "Log commands that take longer, in microseconds; 0 logs all, -1 none."),
     integer!("slowlog-max-len", slowlog_max_len: usize, 0, i64::MAX, "Entries the slow log keeps."),
     integer!("latency-monitor-threshold", latency_monitor_threshold_ms: u64, 0, i64::MAX, "Record events that take at least this many milliseconds; 0 records none."),
