@@ -334,6 +334,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn events_are_collected_where_they_are_asked_for() {
+        let keyspace = Keyspace::new(16);
+        let all = WantedEvents::parse(b"KEA").expect("letters");
+        let mut applier = Applier::new(Settings { events: all, ..Settings::default() }, 0);
+        let apply = |applier: &mut Applier, line: &str| {
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let mut told = Vec::new();
+            applier.apply(&keyspace, &args, 1, |_, events| told = events).expect("an effect");
+            told.iter().map(|event| format!("{}:{}", event.db, event.name)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(apply(&mut applier, "SET k v"), "", "a file that is loaded tells nothing");
+        applier.want_events(all);
+        assert_eq!(apply(&mut applier, "RPUSH l a"), "0:rpush");
+        for line in ["MULTI", "LPOP l", "SELECT 2", "SET k v PXAT 1"] {
+            assert_eq!(apply(&mut applier, line), "", "{line}");
+        }
+        // What has expired is there as long as the log does not say that it went.
+        assert_eq!(apply(&mut applier, "EXEC"), "0:lpop 0:del 2:set 2:expire");
+        assert_eq!(apply(&mut applier, "APPEND k w"), "2:append");
+    }
+
+    #[test]
     fn messages_are_steps_that_change_nothing() {
         let step = |line: &str| {
             let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();

@@ -8,6 +8,7 @@ mod command_info;
 mod connections;
 mod debug;
 mod evicted_clients;
+mod keyspace_events;
 mod listeners;
 mod maxmemory;
 mod migrate;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::command::{Event, WantedEvents};
 use crate::server::config::Config;
 use crate::server::endpoint::Endpoint;
 use crate::server::{Node, Session};
@@ -102,6 +103,38 @@ fn all_subscribers_of_a_channel_are_told_in_one_order() {
             heard[0].split(' ').filter_map(|word| word.strip_prefix(&start)?.parse().ok()).collect();
         assert_eq!(own, (0..EACH).collect::<Vec<_>>());
     }
+}
+
+fn line_up_events(node: &Node, letters: &[u8], events: &[(&'static str, &str)]) -> bool {
+    let wanted = WantedEvents::parse(letters).unwrap();
+    let event = |(name, key): &(&'static str, &str)| Event { db: 3, name, key: key.as_bytes().into() };
+    node.pubsub.line_up_events(wanted, events.iter().map(event))
+}
+
+#[test]
+fn events_are_told_in_one_order_whatever_their_channels() {
+    let node = Node::new(Config::default());
+    let mut one = session(&node);
+    assert!(!line_up_events(&node, b"KEA", &[("set", "nobody hears")]), "none is kept for later");
+    one.subscribe(&node.pubsub, Kind::Pattern, b"__key*");
+    assert!(line_up_events(&node, b"KEA", &[("lpop", "k"), ("del", "k")]));
+    assert!(line_up_events(&node, b"EA", &[("set", "k")]));
+    assert_eq!(told(&one), "", "what stands in line is not told yet");
+    node.pubsub.deliver_events(&node);
+    let channels = |text: String| text.replace("*4 pmessage __key* ", "");
+    assert_eq!(
+        channels(told(&one)),
+        "__keyspace@3__:k lpop __keyevent@3__:lpop k __keyspace@3__:k del __keyevent@3__:del k \
+         __keyevent@3__:set k"
+    );
+    node.pubsub.deliver_events(&node);
+    assert_eq!(told(&one), "");
+    // Who has subscribed to one of the channels hears of that alone.
+    one.unsubscribe_all(&node.pubsub);
+    one.subscribe(&node.pubsub, Kind::Channel, b"__keyevent@3__:del");
+    assert!(line_up_events(&node, b"KEA", &[("lpop", "k"), ("del", "k")]));
+    node.pubsub.deliver_events(&node);
+    assert_eq!(told(&one), "*3 message __keyevent@3__:del k");
 }
 
 #[test]
