@@ -173,9 +173,8 @@ impl Applier {
         std::mem::take(&mut self.counts).changes
     }
 
-    /// Applies one command at time `now_ms`. `then` runs while the shards are still locked (with the
-    /// database selected now and the events there were), so that what it appends to a log stands in serial order; for a transaction
-    /// it runs once, at EXEC.
+    /// Applies one command at time `now_ms`. `then` runs while the shards are still locked, so that what it appends to a log
+    /// stands in serial order; it is given the database selected now and the events. For a transaction it runs once, at EXEC.
     pub fn apply(
         &mut self,
         keyspace: &Keyspace,

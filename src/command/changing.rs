@@ -147,7 +147,7 @@ impl Context<'_, '_> {
     }
 
     /// Puts a whole entry (key, value, expiry, access field) into a database in place of whatever its key held there.
-    /// Counts as a change, as a new key and wakes clients blocked on the key.
+    /// Counts as a change, is told as a new key, and wakes clients blocked on the key.
     pub fn install(&mut self, db: u32, entry: Entry) {
         self.tell_in(db, EventClass::New, "new", entry.key());
         self.put(db, entry);

@@ -296,11 +296,12 @@ impl<'a, 'k> Context<'a, 'k> {
         // Counted before the borrow: an entry that lookup returns is always a hit.
         self.counts.hits += 1;
         let this: *mut Self = self;
-        match self.lookup(key) {
+        // SAFETY: this is self, which is not used otherwise from here on. It is borrowed again only where the look-up lent
+        // nothing out. (The borrow checker cannot yet see that the other way ends the loan.)
+        match unsafe { &mut *this }.lookup(key) {
             Some(entry) => Some(entry),
             None => {
-                // SAFETY: no entry was borrowed on this way, so self is free again. (The borrow checker cannot yet see that
-                // the other way ends the loan.)
+                // SAFETY: as above.
                 let this = unsafe { &mut *this };
                 this.counts.hits -= 1;
                 this.counts.misses += 1;
