@@ -47,7 +47,7 @@ impl Listener {
         let messages = self.messages();
         let (pairs, rest) = messages.as_chunks::<2>();
         assert!(rest.is_empty(), "{messages:?}");
-        pairs.iter().map(|pair| event(pair)).collect()
+        pairs.iter().map(event).collect()
     }
 
     fn expect(&mut self, client: &mut Client, words: &str, events: &str) {

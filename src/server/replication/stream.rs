@@ -115,8 +115,7 @@ impl Stream {
     }
 
     fn apply_whole(&mut self, node: &Node, input: &mut BytesMut) -> io::Result<()> {
-        let now_ms = node.now_ms();
-        let wanted = node.settings().events;
+        let (now_ms, wanted) = (node.now_ms(), node.settings().events);
         self.applier.want_events(wanted);
         loop {
             let rest = input.get(self.held..).unwrap_or_default();

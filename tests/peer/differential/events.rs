@@ -77,7 +77,8 @@ impl Listeners {
 
     /// Before a command that is sent to both: what was told meanwhile is nobody's concern.
     pub fn begin(&mut self) -> io::Result<()> {
-        (self.ours.take()?, self.theirs.take()?);
+        self.ours.take()?;
+        self.theirs.take()?;
         self.last = None;
         Ok(())
     }
