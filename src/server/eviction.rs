@@ -133,8 +133,9 @@ pub fn make_room(node: &Node) -> Room {
     // Clients go before keys do.
     client_eviction::make_room(node);
     let not_counted =
-        held_for_readers(node, config.repl_backlog_size_bytes) + node.client_memory.leaving_bytes();
-    let used = node.memory.sample().allocated.saturating_sub(not_counted);
+        || held_for_readers(node, config.repl_backlog_size_bytes) + node.client_memory.leaving_bytes();
+    let (figures, not_counted) = node.memory.sample_beside(not_counted);
+    let used = figures.allocated.saturating_sub(not_counted);
     node.eviction.grown.store(0, Ordering::Relaxed);
     let policy = config.maxmemory_policy;
     let ahead = (limit / 1024).clamp(*BUDGET_BYTES.start(), *BUDGET_BYTES.end());

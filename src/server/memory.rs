@@ -4,12 +4,16 @@ use crate::sys::memory::{self, AllocatorFigures};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// How often two figures that do not fit together are looked at again.
+const LOOKS_MAX: usize = 4;
+
 /// The last sample, and the most there ever was.
 #[derive(Default)]
 pub struct MemoryWatch {
     last: Mutex<AllocatorFigures>,
     peak_bytes: AtomicU64,
     startup_bytes: AtomicU64,
+    not_counted_bytes: AtomicU64,
 }
 
 /// Figures of one moment, in bytes.
@@ -34,6 +38,27 @@ impl MemoryWatch {
             self.startup_bytes.compare_exchange(0, figures.allocated, Ordering::Relaxed, Ordering::Relaxed);
         *self.last.lock() = figures;
         figures
+    }
+
+    /// Asks the allocator and, for the same moment, how much of what is allocated does not count: other threads may free
+    /// megabytes of it between the two looks, which are repeated then.
+    pub fn sample_beside(&self, not_counted: impl Fn() -> u64) -> (AllocatorFigures, u64) {
+        let mut before = not_counted();
+        let mut figures = self.sample();
+        for _ in 0..LOOKS_MAX {
+            let after = not_counted();
+            if after == std::mem::replace(&mut before, after) {
+                break;
+            }
+            figures = self.sample();
+        }
+        self.not_counted_bytes.store(before, Ordering::Relaxed);
+        (figures, before)
+    }
+
+    /// What did not count when that was last asked.
+    pub fn last_not_counted(&self) -> u64 {
+        self.not_counted_bytes.load(Ordering::Relaxed)
     }
 
     /// Fresh figures.
@@ -72,6 +97,22 @@ pub fn human(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_are_of_one_moment() {
+        let (watch, looks) = (MemoryWatch::default(), std::cell::Cell::new(0));
+        let changing_until = |last: u64| {
+            looks.set(0);
+            watch.sample_beside(|| {
+                looks.set(looks.get() + 1);
+                looks.get().min(last)
+            })
+        };
+        assert_eq!((changing_until(1).1, looks.get()), (1, 2));
+        assert_eq!((changing_until(3).1, looks.get()), (3, 4), "looked at until it stands still");
+        assert_eq!((changing_until(100).1, looks.get()), (5, 5), "but not for ever");
+        assert_eq!(watch.last_not_counted(), 5);
+    }
 
     #[test]
     fn human_sizes() {

@@ -60,7 +60,8 @@ fn is_wanted((name, shown, _): &Section, words: &[&[u8]]) -> bool {
 pub(super) fn info(call: &mut Call<'_, '_>) -> Next {
     let words = &call.args[1..];
     // Before the text takes some itself.
-    call.node.memory.sample();
+    let (node, backlog_bytes) = (call.node, call.node.config().repl_backlog_size_bytes);
+    node.memory.sample_beside(|| eviction::held_for_readers(node, backlog_bytes));
     let mut text = String::with_capacity(8 * 1024);
     for section in SECTIONS.iter().filter(|section| is_wanted(section, words)) {
         if !text.is_empty() {
@@ -140,7 +141,7 @@ fn memory(node: &Node, out: &mut String) {
     let dataset = used.saturating_sub(figures.startup + names);
     let total = crate::sys::memory::total_system_bytes().unwrap_or(0);
     let (pending, freed) = crate::keyspace::freeing::figures();
-    let not_counted = eviction::held_for_readers(node, config.repl_backlog_size_bytes);
+    let not_counted = node.memory.last_not_counted();
     let (of_replicas, of_others) = client_bytes(node, config.repl_backlog_size_bytes);
     fields!(out,
         "used_memory": used,
