@@ -13,9 +13,15 @@ const KEYS: usize = 4_000;
 
 /// Fills a server with what takes a moment to send.
 pub(super) fn fill(server: &Server) {
+    fill_under(server, "key");
+}
+
+/// The same under keys of this name.
+pub(super) fn fill_under(server: &Server, name: &str) {
     let mut client = server.client();
     let value = "v".repeat(1_000);
-    let commands: Vec<_> = (0..KEYS).map(|n| vec!["SET".into(), format!("key:{n}"), value.clone()]).collect();
+    let commands: Vec<_> =
+        (0..KEYS).map(|n| vec!["SET".into(), format!("{name}:{n}"), value.clone()]).collect();
     client.pipeline(&commands);
 }
 

@@ -1,6 +1,6 @@
 //! A joiner that the primary sends to another replica, and that one fails it: the primary gives the snapshot itself.
 
-use super::joins::{announce, fill, giver, joined, referred, wait_following, wait_midway};
+use super::joins::{announce, fill, fill_under, giver, joined, referred, wait_following, wait_midway};
 use super::{primary, replica};
 use crate::support::nodes::{LIMIT, figure, in_step, order, wait_linked};
 use crate::support::rng::Seeded;
@@ -107,6 +107,9 @@ fn one_that_stops_midway() {
 #[test]
 fn one_that_is_killed_midway() {
     let (primary, mut giver) = announcing(free_port());
+    // More than the system holds of what a process that is gone has written: 4 MB, and what the other end has room for.
+    ["b", "c", "d", "e", "f", "g"].iter().for_each(|name| fill_under(&primary, name));
+    in_step(&primary, &giver);
     let tap = Tap::to(giver.port(), 1_000_000);
     announce(&primary, &giver, tap.port());
     let joiner = joiner(&[]);
