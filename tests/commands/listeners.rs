@@ -1,7 +1,7 @@
 //! Where a server listens, and whom it serves there.
 
 use super::on_each_server;
-use crate::support::{Client, Server, wait_for};
+use crate::support::{Server, wait_for};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -43,12 +43,10 @@ fn a_unix_socket_and_a_pid_file() {
     server.stop();
     assert!(!socket.exists() && !pid.exists());
     // What a server that was killed left behind is no hindrance.
-    server.spawn_again();
-    wait_for("the server", Duration::from_secs(20), || Client::connect(server.port()).is_ok());
+    server.restart();
     server.kill();
     assert!(socket.exists());
-    server.spawn_again();
-    wait_for("the server", Duration::from_secs(20), || Client::connect(server.port()).is_ok());
+    server.restart();
     assert_eq!(talk(connect(), "PING\r\n", 1), "+PONG\r\n");
 }
 
