@@ -186,6 +186,24 @@ impl Mailbox {
     }
 }
 
+/// A push in either protocol (RESP3 or not), made when it is first needed and shared from then on.
+pub struct Shared<F> {
+    make: F,
+    made: [Option<Bytes>; 2],
+}
+
+impl<F: Fn(bool) -> Bytes> Shared<F> {
+    /// One that `make` makes.
+    pub fn new(make: F) -> Shared<F> {
+        Shared { make, made: [None, None] }
+    }
+
+    /// The push for this protocol.
+    pub fn get(&mut self, resp3: bool) -> Bytes {
+        self.made[usize::from(resp3)].get_or_insert_with(|| (self.make)(resp3)).clone()
+    }
+}
+
 /// Pushes to many clients with one look at limits and clock.
 pub struct Pusher<'a> {
     node: &'a Node,

@@ -19,7 +19,7 @@ pub use session::Subscriptions;
 
 use super::Node;
 use super::clients::ClientInfo;
-use super::mailbox::Pusher;
+use super::mailbox::{Pusher, Shared};
 use crate::base::glob::glob_match;
 use crate::resp::reply::Reply;
 use crate::value::hash_bytes;
@@ -70,29 +70,16 @@ impl Message {
 #[must_use = "whoever lines a message up must deliver it"]
 pub struct LinedUp(Option<Arc<Message>>);
 
-/// A push in either protocol, made when it is first needed and shared from then on.
-struct Encoded<'a> {
-    parts: &'a [&'a [u8]],
-    made: [Option<Bytes>; 2],
-}
-
-impl<'a> Encoded<'a> {
-    fn new(parts: &'a [&'a [u8]]) -> Encoded<'a> {
-        Encoded { parts, made: [None, None] }
-    }
-
-    fn get(&mut self, resp3: bool) -> Bytes {
-        let parts = self.parts;
-        let make = || {
-            // A head and an end of line each, and the header.
-            let mut out = Vec::with_capacity(parts.iter().map(|part| part.len() + 16).sum::<usize>() + 8);
-            let mut reply = Reply::new(&mut out, resp3);
-            reply.push(parts.len());
-            parts.iter().for_each(|part| reply.bulk(part));
-            Bytes::from(out)
-        };
-        self.made[usize::from(resp3)].get_or_insert_with(make).clone()
-    }
+/// A push of these parts.
+fn shared<'a>(parts: &'a [&'a [u8]]) -> Shared<impl Fn(bool) -> Bytes + 'a> {
+    Shared::new(move |resp3| {
+        // A head and an end of line each, and the header.
+        let mut out = Vec::with_capacity(parts.iter().map(|part| part.len() + 16).sum::<usize>() + 8);
+        let mut reply = Reply::new(&mut out, resp3);
+        reply.push(parts.len());
+        parts.iter().for_each(|part| reply.bulk(part));
+        Bytes::from(out)
+    })
 }
 
 #[derive(Default)]
@@ -253,7 +240,7 @@ impl PubSub {
         let Message { kind, channel, payload, .. } = message;
         let mut told = 0;
         let mut tell = |subscribers: &Subscribers, parts: &[&[u8]]| {
-            let mut encoded = Encoded::new(parts);
+            let mut encoded = shared(parts);
             subscribers.values().for_each(|client| pusher.push(client, |resp3| encoded.get(resp3)));
             told += subscribers.len();
         };

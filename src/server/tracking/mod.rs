@@ -20,7 +20,7 @@ pub use session::{SessionTracking, has_run, was_late, will_be_late};
 use super::Node;
 use super::clients::ClientInfo;
 use super::gate::bits;
-use super::mailbox::Pusher;
+use super::mailbox::{Pusher, Shared};
 use crate::keyspace::{Locked, Observer};
 use crate::resp::reply::Reply;
 use crate::value::hash_bytes;
@@ -119,23 +119,12 @@ enum Change<'a> {
     Everything,
 }
 
-/// A change as clients are told of it, made when it is first needed and shared from then on.
-struct Telling<'a> {
-    change: Change<'a>,
-    made: [Option<Bytes>; 2],
-}
-
-impl<'a> Telling<'a> {
-    fn new(change: Change<'a>) -> Telling<'a> {
-        Telling { change, made: [None, None] }
+impl<'a> Change<'a> {
+    /// As clients are told of it.
+    fn shared(self) -> Shared<impl Fn(bool) -> Bytes + 'a> {
+        Shared::new(move |resp3| self.encode(resp3))
     }
 
-    fn get(&mut self, resp3: bool) -> Bytes {
-        self.made[usize::from(resp3)].get_or_insert_with(|| self.change.encode(resp3)).clone()
-    }
-}
-
-impl Change<'_> {
     fn encode(self, resp3: bool) -> Bytes {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, resp3);
@@ -289,7 +278,7 @@ impl Tracking {
         let pusher = Pusher::new(node);
         let trackers = self.trackers.read();
         let all: Vec<&[u8]> = keys.iter().map(|(key, _)| *key).collect();
-        let mut of_all = Telling::new(Change::Keys(&all));
+        let mut of_all = Change::Keys(&all).shared();
         for tracker in ids.filter_map(|id| trackers.get(id)) {
             let is_own = |(_, by): &&(&[u8], u64)| tracker.noloop && *by == tracker.info.id;
             if !keys.iter().any(|key| is_own(&key)) {
@@ -298,7 +287,7 @@ impl Tracking {
             }
             let others: Vec<&[u8]> = keys.iter().filter(|key| !is_own(key)).map(|(key, _)| *key).collect();
             if !others.is_empty() {
-                tell_one(node, &pusher, tracker, &mut Telling::new(Change::Keys(&others)));
+                tell_one(node, &pusher, tracker, &mut Change::Keys(&others).shared());
             }
         }
     }
@@ -323,7 +312,7 @@ impl Tracking {
             return;
         }
         let pusher = Pusher::new(node);
-        let mut telling = Telling::new(change);
+        let mut telling = change.shared();
         let trackers = self.trackers.read();
         for tracker in ids.filter_map(|id| trackers.get(&id)) {
             let own = RUNNING.get() == tracker.info.id;
@@ -344,7 +333,12 @@ impl Tracking {
     }
 }
 
-fn tell_one(node: &Node, pusher: &Pusher<'_>, tracker: &Tracker, telling: &mut Telling<'_>) {
+fn tell_one(
+    node: &Node,
+    pusher: &Pusher<'_>,
+    tracker: &Tracker,
+    telling: &mut Shared<impl Fn(bool) -> Bytes>,
+) {
     let info = &tracker.info;
     if tracker.redirect == 0 {
         // RESP2 cannot tell a push from a reply; such a client hears nothing.

@@ -20,10 +20,10 @@ pub struct SessionTracking {
 }
 
 impl SessionTracking {
-    /// Is what the command at hand reads to be remembered?
-    fn remembers(&self) -> bool {
+    /// Is what this command reads to be remembered?
+    fn remembers(&self, command: &Command) -> bool {
         let wanted = if self.options.optin { self.caching } else { !(self.options.optout && self.caching) };
-        wanted && !self.options.bcast
+        wanted && !self.options.bcast && command.has(flags::READONLY)
     }
 }
 
@@ -87,8 +87,7 @@ impl Session {
 /// old when the client gets it.
 pub fn will_be_late(session: &mut Session, command: &Command, args: &[&[u8]]) {
     if let Some(tracking) = &mut session.tracking
-        && tracking.remembers()
-        && command.has(flags::READONLY)
+        && tracking.remembers(command)
     {
         each_key(command, args, |key| tracking.late_keys.push(key.into()));
     }
@@ -106,8 +105,7 @@ pub fn was_late(node: &Node, session: &mut Session) {
 
 /// A command of a client has run, and what it locked is held still: what it has read is remembered.
 pub fn has_run(node: &Node, session: &Session, command: &Command, args: &[&[u8]]) {
-    let tracks = session.tracking.as_ref().is_some_and(|tracking| tracking.remembers());
-    if tracks && command.has(flags::READONLY) {
+    if session.tracking.as_ref().is_some_and(|tracking| tracking.remembers(command)) {
         each_key(command, args, |key| node.tracking.remember(session.info.id, key));
         node.tracking.keep_limit(node);
     }
