@@ -1,6 +1,6 @@
 //! One client connection.
 
-use super::slow_reader::LimitReached;
+use super::slow_reader::{LimitReached, SlowReader};
 use super::stream::Stream;
 use crate::resp::args::ArgSpans;
 use crate::resp::request::{Parsed, RequestLimits, RequestParser};
@@ -157,6 +157,16 @@ pub struct Connection {
     output_limits: OutputBufferLimits,
     /// Output is written in the middle of a batch beyond this.
     flush_bytes: usize,
+    slow: SlowReader,
+}
+
+/// What a writing of the output goes on to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WriteUntil {
+    /// All of it is written.
+    Written,
+    /// All of it is written, or the client, which does not read, has sent more commands and has little output waiting.
+    Asked,
 }
 
 impl Connection {
@@ -172,6 +182,7 @@ impl Connection {
             max_query_bytes: 0,
             output_limits: config.client_output_buffer_limit,
             flush_bytes: FLUSH_BYTES,
+            slow: SlowReader::default(),
             node,
             stream,
             session,
@@ -205,7 +216,11 @@ impl Connection {
                 self.end_batch();
                 after_others().await;
                 let read = self.input.len();
-                let held = self.deliver().await?;
+                let until = match step {
+                    Step::Drained => WriteUntil::Asked,
+                    _ => WriteUntil::Written,
+                };
+                let held = self.deliver(until).await?;
                 match step {
                     // What was read while replies were held or written may hold whole commands.
                     Step::Drained if held || self.input.len() > read => {}
@@ -453,8 +468,8 @@ impl Connection {
         }
     }
 
-    /// Writes all output, once none of it has to wait; true if some of it had to.
-    async fn deliver(&mut self) -> io::Result<bool> {
+    /// Writes the output, once none of it has to wait; true if some of it had to.
+    async fn deliver(&mut self, until: WriteUntil) -> io::Result<bool> {
         if self.node.gate.has(bits::APPENDED | bits::FILE_BROKEN) {
             self.hold_for_file().await?;
         }
@@ -462,23 +477,32 @@ impl Connection {
         if held {
             self.hold().await?;
         }
-        self.flush().await?;
+        self.write_output(until).await?;
         Ok(held)
     }
 
     /// Writes the first `count` bytes of the output and takes them from it.
     pub(super) async fn write_front(&mut self, count: usize) -> io::Result<()> {
         if count > 0 {
-            self.write_up_to(count).await?;
+            self.write_up_to(count, WriteUntil::Written).await?;
             self.output.drain(..count);
             self.held.written(count);
         }
         Ok(())
     }
 
-    /// Writes all output, unless the client is to have less at once.
+    /// Writes all output.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        self.write_up_to(self.output.len()).await?;
+        self.write_output(WriteUntil::Written).await
+    }
+
+    async fn write_output(&mut self, until: WriteUntil) -> io::Result<()> {
+        let written = self.write_up_to(self.output.len(), until).await?;
+        if written < self.output.len() {
+            // The rest is less than what is written at a time.
+            self.output.drain(..written);
+            return Ok(());
+        }
         self.output.clear();
         if self.output.capacity() > KEPT_BUFFER_BYTES {
             self.output = Vec::new();
@@ -486,11 +510,12 @@ impl Connection {
         Ok(())
     }
 
-    async fn write_up_to(&mut self, end: usize) -> io::Result<()> {
+    /// Writes the output up to `end`, and tells how much of it is written.
+    async fn write_up_to(&mut self, end: usize, until: WriteUntil) -> io::Result<usize> {
         let mut written = 0;
         let mut has_ended = false;
-        let mut slow = self.slow_reader();
-        slow.check_hard(self.output.len())?;
+        self.slow.set_limit(self.output_limit(), self.session.info.kind());
+        self.slow.check_hard(self.output.len())?;
         while written < end {
             match self.stream.try_write(&self.output[written..end]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -503,20 +528,27 @@ impl Connection {
                     // A client may send all of a long pipeline before it reads any reply.
                     let reads = !has_ended && self.input.len() - self.taken < self.max_query_bytes;
                     let before = self.input.len();
-                    slow.wait(left, async {
-                        has_ended |= room_to_write(&self.stream, &mut self.input, reads).await?;
+                    let (stream, input) = (&self.stream, &mut self.input);
+                    let room = async {
+                        has_ended |= room_to_write(stream, input, reads).await?;
                         Ok(())
-                    })
-                    .await?;
+                    };
+                    self.slow.wait(left, room).await?;
                     add(&self.node.stats.input_bytes, (self.input.len() - before) as u64);
+                    let is_asked = until == WriteUntil::Asked && self.input.len() > before;
+                    if is_asked && left < self.flush_bytes {
+                        add(&self.node.stats.output_bytes, written as u64);
+                        return Ok(written);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
         add(&self.node.stats.output_bytes, written as u64);
+        self.slow.has_caught_up();
         self.session.info.output_bytes.store(0, Ordering::Relaxed);
         self.session.info.output_room_bytes.store(0, Ordering::Relaxed);
-        Ok(())
+        Ok(written)
     }
 
     /// Awaits a reply while watching for the client's disconnect, which ends the wait.
@@ -534,7 +566,7 @@ impl Connection {
         let need = acks::later_need(&self.node, &mut self.session);
         // Whose wait was ended by force is told of no data.
         self.hold_since(mark, need.filter(|_| !bytes.starts_with(b"-UNBLOCKED")));
-        self.deliver().await?;
+        self.deliver(WriteUntil::Written).await?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What was pushed to a connection, on its way to the client.
 
 use super::connection::Connection;
-use super::slow_reader::SlowReader;
+use crate::server::config::BufferLimit;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -51,11 +51,10 @@ impl Connection {
         session.info.mailbox.close();
     }
 
-    /// Watches a writing of output by the limit of the client's class. One that others push to may have little in its
-    /// buffer and much in its mailbox, which whoever pushes looks at.
-    pub(super) fn slow_reader(&self) -> SlowReader {
-        let (info, limits) = (&self.session().info, self.output_limits());
-        let limit = if info.is_pushed_to() { limits.pubsub } else { limits.normal };
-        SlowReader::new(limit, info.kind())
+    /// The limit of the output of the client's class. One that others push to may have little in its buffer and much in its
+    /// mailbox, which whoever pushes looks at.
+    pub(super) fn output_limit(&self) -> BufferLimit {
+        let limits = self.output_limits();
+        if self.session().info.is_pushed_to() { limits.pubsub } else { limits.normal }
     }
 }

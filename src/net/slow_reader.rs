@@ -8,7 +8,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-/// Watches one writing of output. Replicas have limits of their own.
+/// Watches the writing of output, from one that found no room until one that found room for all. Replicas have limits of
+/// their own.
+#[derive(Default)]
 pub(super) struct SlowReader {
     limit: Option<BufferLimit>,
     /// Since when the output has been above the soft limit.
@@ -25,9 +27,15 @@ fn exceeded() -> io::Error {
 }
 
 impl SlowReader {
-    pub(super) fn new(limit: BufferLimit, kind: ClientKind) -> SlowReader {
+    /// Takes the limit that holds now.
+    pub(super) fn set_limit(&mut self, limit: BufferLimit, kind: ClientKind) {
         let limited = kind == ClientKind::Normal && (limit.hard_bytes > 0 || limit.soft_bytes > 0);
-        SlowReader { limit: limited.then_some(limit), since: None }
+        self.limit = limited.then_some(limit);
+    }
+
+    /// All output is written.
+    pub(super) fn has_caught_up(&mut self) {
+        self.since = None;
     }
 
     /// Fails where so much output is too much at any time.
@@ -65,15 +73,18 @@ mod tests {
     use super::*;
 
     fn watch(hard_bytes: u64, soft_bytes: u64, soft_seconds: u64) -> SlowReader {
-        SlowReader::new(BufferLimit { hard_bytes, soft_bytes, soft_seconds }, ClientKind::Normal)
+        let mut slow = SlowReader::default();
+        slow.set_limit(BufferLimit { hard_bytes, soft_bytes, soft_seconds }, ClientKind::Normal);
+        slow
     }
 
     #[test]
     fn limits_hold() {
         assert!(watch(100, 0, 0).check_hard(100).is_ok() && watch(100, 0, 0).check_hard(101).is_err());
         assert!(watch(0, 0, 0).check_hard(usize::MAX).is_ok());
-        let replica = BufferLimit { hard_bytes: 1, soft_bytes: 1, soft_seconds: 0 };
-        assert!(SlowReader::new(replica, ClientKind::Replica).check_hard(5).is_ok());
+        let mut replica = watch(1, 1, 0);
+        replica.set_limit(BufferLimit { hard_bytes: 1, soft_bytes: 1, soft_seconds: 0 }, ClientKind::Replica);
+        assert!(replica.check_hard(5).is_ok());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let after = |ms| async move {
             tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -85,6 +96,12 @@ mod tests {
             assert!(slow.wait(101, after(600)).await.is_ok(), "not for long");
             assert!(slow.wait(50, after(0)).await.is_ok());
             assert!(slow.wait(101, after(500)).await.is_ok(), "counted anew");
+            slow.has_caught_up();
+            assert!(slow.wait(101, after(600)).await.is_ok(), "counted anew");
+            slow.set_limit(
+                BufferLimit { hard_bytes: 0, soft_bytes: 100, soft_seconds: 1 },
+                ClientKind::Normal,
+            );
             assert!(slow.wait(101, after(60_000)).await.is_err(), "for more than a second");
         });
     }

@@ -1,7 +1,7 @@
 //! Where a server listens, and whom it serves there.
 
 use super::on_each_server;
-use crate::support::{Server, wait_for};
+use crate::support::Server;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -82,59 +82,5 @@ fn protected_mode_serves_loopback_alone() {
         assert!(ask("PING\r\n", 1).starts_with("-DENIED"));
         local.ok("CONFIG SET protected-mode no");
         assert_eq!(ask("PING\r\n", 1), "+PONG\r\n");
-    });
-}
-
-#[test]
-fn whoever_does_not_read_is_not_served_for_ever() {
-    on_each_server(|server| {
-        let mut client = server.client();
-        let value = "x".repeat(1_000_000);
-        client.command(&["SET", "big", &value]);
-        // At once.
-        client.command(&["CONFIG", "SET", "client-output-buffer-limit", "normal 900000 0 0"]);
-        let mut greedy = server.client();
-        greedy.set_read_timeout(Duration::from_secs(20));
-        assert!(greedy.try_command(&["GET", "big"]).is_err(), "no reply as large as that");
-        // What a transaction was to do is done all the same.
-        let mut greedy = server.client();
-        greedy.set_read_timeout(Duration::from_secs(20));
-        greedy.ok("MULTI");
-        for words in ["SET a 1", "GET big", "SET a 2"] {
-            greedy.text(words);
-        }
-        assert!(greedy.try_command(&["EXEC"]).is_err());
-        assert_eq!(client.text("GET a"), "2");
-        // For a while.
-        client.command(&["CONFIG", "SET", "client-output-buffer-limit", "normal 0 1000 1"]);
-        let mut slow = server.client();
-        let id = slow.int("CLIENT ID");
-        for _ in 0..40 {
-            slow.send(&["GET", "big"]).expect("send");
-        }
-        wait_for("the slow reader to go", Duration::from_secs(20), || {
-            client.text(&format!("CLIENT LIST ID {id}")).is_empty()
-        });
-    });
-}
-
-#[test]
-fn a_long_pipeline_may_be_sent_before_any_reply_is_read() {
-    on_each_server(|server| {
-        let (count, text) = (4_000, "x".repeat(16_000));
-        let request = format!("*2\r\n$4\r\nECHO\r\n${}\r\n{text}\r\n", text.len());
-        let reply = format!("${}\r\n{text}\r\n", text.len());
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connect");
-        // More than sockets' buffers hold in either direction.
-        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a time-out");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
-        for _ in 0..count {
-            stream.write_all(request.as_bytes()).expect("send");
-        }
-        let mut got = vec![0; reply.len()];
-        for _ in 0..count {
-            stream.read_exact(&mut got).expect("a reply");
-            assert!(got == reply.as_bytes());
-        }
     });
 }

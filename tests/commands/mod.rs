@@ -17,6 +17,7 @@ mod proc_title;
 mod protocol;
 mod pubsub;
 mod pubsub_limits;
+mod slow_readers;
 mod sort;
 mod streams;
 mod their_tools;
