@@ -29,8 +29,10 @@ use tokio::net::TcpStream;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// Buffers above this are given back once they are empty.
-const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// An input buffer above this is given back once it is empty.
+const KEPT_INPUT_BYTES: usize = 64 * 1024;
+/// So is an output buffer above this: a push to each of many clients is not to take so much of each for good.
+const KEPT_OUTPUT_BYTES: usize = 16 * 1024;
 /// Output is written in the middle of a batch beyond this.
 const FLUSH_BYTES: usize = 256 * 1024;
 
@@ -461,7 +463,7 @@ impl Connection {
         let taken = std::mem::take(&mut self.taken);
         if taken < self.input.len() {
             self.input.drain(..taken);
-        } else if self.input.capacity() > KEPT_BUFFER_BYTES {
+        } else if self.input.capacity() > KEPT_INPUT_BYTES {
             self.input = Vec::new();
         } else {
             self.input.clear();
@@ -504,7 +506,7 @@ impl Connection {
             return Ok(());
         }
         self.output.clear();
-        if self.output.capacity() > KEPT_BUFFER_BYTES {
+        if self.output.capacity() > KEPT_OUTPUT_BYTES {
             self.output = Vec::new();
         }
         Ok(())

@@ -132,9 +132,8 @@ pub fn make_room(node: &Node) -> Room {
     };
     // Clients go before keys do.
     client_eviction::make_room(node);
-    let not_counted =
-        || held_for_readers(node, config.repl_backlog_size_bytes) + node.client_memory.leaving_bytes();
-    let (figures, not_counted) = node.memory.sample_beside(not_counted);
+    let backlog_bytes = config.repl_backlog_size_bytes;
+    let (figures, not_counted) = node.memory.sample_beside(|| not_counted(node, backlog_bytes));
     let used = figures.allocated.saturating_sub(not_counted);
     node.eviction.grown.store(0, Ordering::Relaxed);
     let policy = config.maxmemory_policy;
@@ -161,6 +160,12 @@ pub fn make_room(node: &Node) -> Room {
     }
     node.tell_of_changes();
     settle(node, if to_free > 0 { Room::Making } else { Room::Enough })
+}
+
+/// What is allocated and not held against the limit, in bytes: what goes by itself, or would grow with each key that went.
+pub(super) fn not_counted(node: &Node, backlog_bytes: u64) -> u64 {
+    let of_clients = node.client_memory.leaving_bytes() + node.tracking.underway_bytes();
+    held_for_readers(node, backlog_bytes) + of_clients
 }
 
 /// What is held because a replica or the disk is behind: by the log, beyond the backlog, and by the connections of

@@ -61,7 +61,7 @@ pub(super) fn info(call: &mut Call<'_, '_>) -> Next {
     let words = &call.args[1..];
     // Before the text takes some itself.
     let (node, backlog_bytes) = (call.node, call.node.config().repl_backlog_size_bytes);
-    node.memory.sample_beside(|| eviction::held_for_readers(node, backlog_bytes));
+    node.memory.sample_beside(|| eviction::not_counted(node, backlog_bytes));
     let mut text = String::with_capacity(8 * 1024);
     for section in SECTIONS.iter().filter(|section| is_wanted(section, words)) {
         if !text.is_empty() {

@@ -13,6 +13,7 @@ mod options;
 mod session;
 #[cfg(test)]
 mod tests;
+mod underway;
 
 pub use options::Options;
 pub use session::{SessionTracking, has_run, was_late, will_be_late};
@@ -31,6 +32,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use underway::Underway;
 
 /// log2 of the number of parts of the table of keys.
 const PART_BITS: u32 = 5;
@@ -80,6 +82,7 @@ pub struct Tracking {
     item_count: AtomicUsize,
     /// Where the next key to forget is looked for.
     hand: AtomicUsize,
+    underway: Underway,
 }
 
 /// Figures for INFO.
@@ -121,11 +124,11 @@ enum Change<'a> {
 
 impl<'a> Change<'a> {
     /// As clients are told of it.
-    fn shared(self) -> Shared<impl Fn(bool) -> Bytes + 'a> {
-        Shared::new(move |resp3| self.encode(resp3))
+    fn shared(self, underway: &'a Underway) -> Shared<impl Fn(bool) -> Bytes + 'a> {
+        Shared::new(move |resp3| underway.count(self.encode(resp3)))
     }
 
-    fn encode(self, resp3: bool) -> Bytes {
+    fn encode(self, resp3: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, resp3);
         if resp3 {
@@ -143,7 +146,7 @@ impl<'a> Change<'a> {
             }
             Change::Everything => reply.null(),
         }
-        Bytes::from(out)
+        out
     }
 }
 
@@ -278,7 +281,7 @@ impl Tracking {
         let pusher = Pusher::new(node);
         let trackers = self.trackers.read();
         let all: Vec<&[u8]> = keys.iter().map(|(key, _)| *key).collect();
-        let mut of_all = Change::Keys(&all).shared();
+        let mut of_all = Change::Keys(&all).shared(&self.underway);
         for tracker in ids.filter_map(|id| trackers.get(id)) {
             let is_own = |(_, by): &&(&[u8], u64)| tracker.noloop && *by == tracker.info.id;
             if !keys.iter().any(|key| is_own(&key)) {
@@ -287,7 +290,7 @@ impl Tracking {
             }
             let others: Vec<&[u8]> = keys.iter().filter(|key| !is_own(key)).map(|(key, _)| *key).collect();
             if !others.is_empty() {
-                tell_one(node, &pusher, tracker, &mut Change::Keys(&others).shared());
+                tell_one(node, &pusher, tracker, &mut Change::Keys(&others).shared(&self.underway));
             }
         }
     }
@@ -312,7 +315,7 @@ impl Tracking {
             return;
         }
         let pusher = Pusher::new(node);
-        let mut telling = change.shared();
+        let mut telling = change.shared(&self.underway);
         let trackers = self.trackers.read();
         for tracker in ids.filter_map(|id| trackers.get(&id)) {
             let own = RUNNING.get() == tracker.info.id;
@@ -320,6 +323,11 @@ impl Tracking {
                 tell_one(node, &pusher, tracker, &mut telling);
             }
         }
+    }
+
+    /// Bytes of pushes that their clients' connections have not taken yet.
+    pub fn underway_bytes(&self) -> u64 {
+        self.underway.bytes()
     }
 
     /// Figures.

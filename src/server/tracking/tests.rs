@@ -78,3 +78,19 @@ fn a_batch_is_one_push_for_each_prefix() {
     node.tell_of_changes();
     assert_eq!(pushed(&one), ">2 $10 invalidate _ ");
 }
+
+/// Else keys that go for want of memory would make more go.
+#[test]
+fn what_is_told_of_evictions_does_not_count_until_it_is_taken() {
+    let node = Arc::new(Node::new(Config::default()));
+    let trackers = [client(&node, Options::default()), client(&node, by_prefixes(&[b"k"]))];
+    let name = [b'k'; 5_000];
+    node.tracking.remember(trackers[0].info.id, &name);
+    node.tracking.changed(&node, &name);
+    node.tell_of_changes();
+    let not_counted = || crate::server::eviction::not_counted(&node, u64::MAX);
+    assert!((10_000..20_000).contains(&not_counted()), "{}", not_counted());
+    for (tracker, left) in trackers.iter().zip([5_000..10_000, 0..1]) {
+        assert!(pushed(tracker).contains("invalidate") && left.contains(&not_counted()), "{}", not_counted());
+    }
+}
