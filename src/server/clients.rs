@@ -68,6 +68,8 @@ pub struct ClientInfo {
     pub told_bytes: AtomicUsize,
     /// What they took when it was told to go.
     pub leaving_bytes: AtomicUsize,
+    /// What is kept for it beside its buffers.
+    pub kept: KeptFor,
     /// What it is sent without having asked.
     pub mailbox: Mailbox,
     /// Channels, patterns and shard channels that it has subscribed to.
@@ -96,6 +98,27 @@ pub struct ClientInfo {
     pub unblock: tokio::sync::Notify,
     /// Set by CLIENT UNBLOCK: 0 no, 1 as if timed out, 2 with an error.
     pub unblock_as: AtomicU32,
+}
+
+/// What the server keeps for a client beside its buffers, in bytes, about: with what tables of them take.
+#[derive(Default)]
+pub struct KeptFor {
+    /// Commands of its transaction.
+    pub queue_bytes: AtomicUsize,
+    /// Keys that it watches.
+    pub watch_bytes: AtomicUsize,
+    /// Names that it has subscribed to.
+    pub subscription_bytes: AtomicUsize,
+    /// Prefixes of keys that it is told of.
+    pub prefix_bytes: AtomicUsize,
+}
+
+impl KeptFor {
+    /// All together.
+    pub fn bytes(&self) -> usize {
+        let all = [&self.queue_bytes, &self.watch_bytes, &self.subscription_bytes, &self.prefix_bytes];
+        all.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
+    }
 }
 
 /// The texts a client gave of itself.
@@ -143,6 +166,7 @@ impl ClientInfo {
             output_room_bytes: AtomicUsize::new(0),
             told_bytes: AtomicUsize::new(0),
             leaving_bytes: AtomicUsize::new(0),
+            kept: KeptFor::default(),
             mailbox: Mailbox::default(),
             subscriptions: Default::default(),
             monitors: AtomicBool::new(false),
@@ -178,9 +202,9 @@ impl ClientInfo {
     /// What it takes, with its buffers.
     pub fn memory_bytes(&self) -> usize {
         let of = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed);
-        let output = self.output_memory_bytes();
+        let buffers = of(&self.query_bytes) + of(&self.query_free_bytes) + self.output_memory_bytes();
         let (_, pushes) = self.mailbox.waiting();
-        size_of::<ClientInfo>() + pushes + of(&self.query_bytes) + of(&self.query_free_bytes) + output
+        size_of::<ClientInfo>() + pushes + buffers + self.kept.bytes()
     }
 
     /// Has it subscribed to anything?

@@ -34,6 +34,8 @@ pub enum ReplyMode {
 pub struct Transaction {
     /// The commands so far.
     pub queue: Vec<OwnedCommand>,
+    /// What they take, about.
+    pub queue_bytes: usize,
     /// A command was refused while queueing: EXEC will abort.
     pub broken: bool,
 }
@@ -43,6 +45,8 @@ pub struct Transaction {
 pub struct Watches {
     /// Database, key, and whether the key has expired since before it was named.
     pub keys: Vec<(u32, Box<[u8]>, Arc<AtomicBool>)>,
+    /// What they take here and in the keyspace, about.
+    pub bytes: usize,
     /// Raised by whoever changes one of them.
     pub flag: Arc<AtomicBool>,
 }

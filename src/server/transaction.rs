@@ -11,6 +11,7 @@ use super::monitor;
 use super::node::Node;
 use super::replication::acks;
 use super::session::{ReplyMode, Session, Transaction};
+use crate::command::apply::OwnedCommand;
 use crate::command::locking::{NO_HASH, lock_for_all};
 use crate::command::registry::full_name;
 use crate::command::table::{Command, Run, TimeoutReply, flags};
@@ -20,6 +21,9 @@ use crate::value::hash_bytes;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a watched key takes beside its name, which is kept here and in its shard, in bytes, about.
+const WATCH_BYTES: usize = 160;
 
 /// Commands that are run, not queued, between MULTI and EXEC.
 pub fn runs_at_once(command: &Command) -> bool {
@@ -40,9 +44,11 @@ pub fn queue(
     }
     let mut reply = Reply::new(out, session.resp3);
     let Some(transaction) = &mut session.transaction else { return Next::Continue };
-    let owned = args.iter().map(|arg| Box::from(*arg)).collect();
-    transaction.queue.push((command, owned));
-    session.info.queued.store(transaction.queue.len() as i64, Ordering::Relaxed);
+    let owned: OwnedCommand = (command, args.iter().map(|arg| Box::from(*arg)).collect());
+    let of_args: usize = args.iter().map(|arg| size_of::<Box<[u8]>>() + arg.len()).sum();
+    transaction.queue_bytes += size_of::<OwnedCommand>() + of_args;
+    transaction.queue.push(owned);
+    show_queue(session);
     reply.simple("QUEUED");
     Next::Continue
 }
@@ -54,16 +60,24 @@ pub fn multi(session: &mut Session, out: &mut Vec<u8>) -> Next {
         reply.error("ERR MULTI calls can not be nested");
     } else {
         session.transaction = Some(Transaction::default());
-        session.info.queued.store(0, Ordering::Relaxed);
+        show_queue(session);
         reply.ok();
     }
     Next::Continue
 }
 
+/// Shows others how much is queued.
+fn show_queue(session: &Session) {
+    let (count, bytes) =
+        session.transaction.as_ref().map_or((-1, 0), |it| (it.queue.len() as i64, it.queue_bytes));
+    session.info.queued.store(count, Ordering::Relaxed);
+    session.info.kept.queue_bytes.store(bytes, Ordering::Relaxed);
+}
+
 /// Ends a transaction without running it: DISCARD, RESET, disconnect.
 pub fn abandon(node: &Node, session: &mut Session) {
     session.transaction = None;
-    session.info.queued.store(-1, Ordering::Relaxed);
+    show_queue(session);
     unwatch(&node.keyspace, session);
 }
 
@@ -99,8 +113,9 @@ pub fn watch(node: &Node, session: &mut Session, args: &[&[u8]], out: &mut Vec<u
         let stale = Arc::new(AtomicBool::new(expired));
         shard.watch(session.db, key, &session.watches.flag, &stale);
         session.watches.keys.push((session.db, Box::from(*key), stale));
+        session.watches.bytes += WATCH_BYTES + 2 * key.len();
     }
-    session.info.watching.store(session.watches.keys.len(), Ordering::Relaxed);
+    show_watches(session);
     Next::Continue
 }
 
@@ -111,7 +126,14 @@ pub fn unwatch(keyspace: &Keyspace, session: &mut Session) {
         let hash = hash_bytes(&key);
         keyspace.lock_one(hash).shard_mut(hash).unwatch(db, &key, &flag);
     }
-    session.info.watching.store(0, Ordering::Relaxed);
+    session.watches.bytes = 0;
+    show_watches(session);
+}
+
+/// Shows others how much is watched.
+fn show_watches(session: &Session) {
+    session.info.watching.store(session.watches.keys.len(), Ordering::Relaxed);
+    session.info.kept.watch_bytes.store(session.watches.bytes, Ordering::Relaxed);
 }
 
 /// True when a watched key was changed, or has expired since it was named. The caller holds the watched
@@ -132,7 +154,7 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
         Reply::new(out, session.resp3).error("ERR EXEC without MULTI");
         return Next::Continue;
     };
-    session.info.queued.store(-1, Ordering::Relaxed);
+    show_queue(session);
     if transaction.broken {
         unwatch(&node.keyspace, session);
         Reply::new(out, session.resp3).error("EXECABORT Transaction discarded because of previous errors.");
@@ -147,8 +169,8 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
     let writes =
         |(command, _): &(&Command, _)| command.has(flags::WRITE) || command.has(flags::MAY_REPLICATE);
     if writes_wait(node, session) && transaction.queue.iter().any(writes) {
-        session.info.queued.store(transaction.queue.len() as i64, Ordering::Relaxed);
         session.transaction = Some(transaction);
+        show_queue(session);
         return Next::Paused;
     }
     if watched_key_changed(session, &locked) {

@@ -73,3 +73,44 @@ fn the_limit_is_told_as_it_was_given() {
         );
     });
 }
+
+/// Sends what `words` makes of each number until the client is gone; false if it never is.
+fn goes_by(server: &Server, first: &[&[&str]], words: impl Fn(usize) -> Vec<String>) -> bool {
+    let mut client = server.client();
+    for command in first {
+        client.command(command);
+    }
+    (0..20_000).any(|number| client.try_command(&words(number)).is_err())
+}
+
+#[test]
+fn what_is_kept_for_a_client_counts() {
+    on_each_server(|server| {
+        let mut client = setup(server);
+        client.ok("CONFIG SET maxmemory-clients 150000");
+        let named =
+            |command: &'static str| move |number: usize| vec![command.into(), format!("{number:01000}")];
+        for command in ["WATCH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
+            assert!(goes_by(server, &[], named(command)), "{command}");
+        }
+        let set = |_| vec!["SET".into(), "key".into(), "x".repeat(10_000)];
+        assert!(goes_by(server, &[&["MULTI"]], set), "a transaction");
+        let prefix = |number: usize| {
+            let words = ["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX"].map(String::from);
+            words.into_iter().chain([format!("{number:01000}")]).collect()
+        };
+        assert!(goes_by(server, &[&["HELLO", "3"]], prefix), "prefixes");
+        // What is given up does not count any more.
+        let mut careful = server.client();
+        for number in 0..300 {
+            let (key, value) = (format!("{number:01000}"), "x".repeat(2_000));
+            for command in [&["WATCH", &key][..], &["UNWATCH"], &["SUBSCRIBE", &key], &["UNSUBSCRIBE"]] {
+                careful.command(command);
+            }
+            for command in [&["MULTI"][..], &["SET", &key, &value], &["DISCARD"]] {
+                careful.command(command);
+            }
+        }
+        assert_eq!(careful.text("PING"), "PONG");
+    });
+}

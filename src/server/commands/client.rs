@@ -78,6 +78,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let output = client.output_bytes.load(Relaxed);
     let room = client.output_room_bytes.load(Relaxed);
     let (pushes, push_bytes) = client.mailbox.waiting();
+    let queued = client.kept.queue_bytes.load(Relaxed);
     let [channels, patterns, shard_channels] =
         [0, 1, 2].map(|kind: usize| client.subscriptions[kind].load(Relaxed));
     let memory = client.memory_bytes();
@@ -87,7 +88,7 @@ pub(in crate::server) fn describe(client: &ClientInfo, now_ms: i64) -> String {
     let _ = write!(
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shard_channels} multi={} watch={} \
-         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem=0 rbs={room} rbp=0 obl={output} oll={pushes} omem={push_bytes} \
+         qbuf={input} qbuf-free={free} argv-mem=0 multi-mem={queued} rbs={room} rbp=0 obl={output} oll={pushes} omem={push_bytes} \
          tot-mem={memory} events={} cmd={} user={user} redir={} resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,

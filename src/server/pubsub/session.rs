@@ -7,17 +7,24 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+/// What a subscription takes beside its name, which is kept here and in the table of all, in bytes, about.
+const SUBSCRIPTION_BYTES: usize = 160;
+
 /// Names by what they are names of, in order.
 #[derive(Default)]
-pub struct Subscriptions([BTreeSet<Bytes>; 3]);
+pub struct Subscriptions {
+    names: [BTreeSet<Bytes>; 3],
+    /// What they take.
+    bytes: usize,
+}
 
 impl Subscriptions {
     fn of(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
-        &mut self.0[kind as usize]
+        &mut self.names[kind as usize]
     }
 
     fn len(&self, kind: Kind) -> usize {
-        self.0[kind as usize].len()
+        self.names[kind as usize].len()
     }
 
     /// How many subscriptions clients are told of after they have changed one of this kind.
@@ -36,6 +43,7 @@ impl Session {
         if !subscriptions.of(kind).contains(name) {
             let name = Bytes::copy_from_slice(name);
             subscriptions.of(kind).insert(name.clone());
+            subscriptions.bytes += SUBSCRIPTION_BYTES + 2 * name.len();
             pubsub.add(kind, &name, &self.info);
         }
         let told = subscriptions.told(kind);
@@ -47,6 +55,7 @@ impl Session {
     pub fn unsubscribe(&mut self, pubsub: &PubSub, kind: Kind, name: &[u8]) -> usize {
         let Some(subscriptions) = &mut self.subscriptions else { return 0 };
         if subscriptions.of(kind).remove(name) {
+            subscriptions.bytes -= SUBSCRIPTION_BYTES + 2 * name.len();
             pubsub.remove(kind, name, &self.info);
         }
         let told = subscriptions.told(kind);
@@ -56,7 +65,7 @@ impl Session {
 
     /// What the connection has subscribed to, of this kind.
     pub fn subscribed(&self, kind: Kind) -> Vec<Bytes> {
-        self.subscriptions.iter().flat_map(|it| it.0[kind as usize].iter().cloned()).collect()
+        self.subscriptions.iter().flat_map(|it| it.names[kind as usize].iter().cloned()).collect()
     }
 
     /// How many subscriptions the client is told that it has.
@@ -75,8 +84,9 @@ impl Session {
     }
 
     fn subscriptions_changed(&mut self, kind: Kind) {
-        let count = self.subscriptions.as_ref().map_or(0, |it| it.len(kind));
+        let (count, bytes) = self.subscriptions.as_ref().map_or((0, 0), |it| (it.len(kind), it.bytes));
         self.info.subscriptions[kind as usize].store(count, Ordering::Relaxed);
+        self.info.kept.subscription_bytes.store(bytes, Ordering::Relaxed);
         self.update_bits();
     }
 

@@ -8,6 +8,9 @@ use crate::server::{Node, Session};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What a prefix takes beside its bytes, which are kept here and in the table of all, in bytes, about.
+const PREFIX_BYTES: usize = 160;
+
 /// How a connection tracks.
 #[derive(Debug, Default)]
 pub struct SessionTracking {
@@ -36,6 +39,8 @@ impl Session {
         info.tracks.store(true, Ordering::Relaxed);
         info.tracks_prefixes.store(options.bcast, Ordering::Relaxed);
         info.redirect.store(options.redirect as i64, Ordering::Relaxed);
+        let prefix_bytes = options.prefixes.iter().map(|prefix| PREFIX_BYTES + 2 * prefix.len()).sum();
+        info.kept.prefix_bytes.store(prefix_bytes, Ordering::Relaxed);
         self.tracking = Some(Box::new(SessionTracking { options, ..SessionTracking::default() }));
         self.begin_tracked_batch();
         self.update_bits();
@@ -50,6 +55,7 @@ impl Session {
         info.tracks.store(false, Ordering::Relaxed);
         info.tracks_prefixes.store(false, Ordering::Relaxed);
         info.redirect.store(-1, Ordering::Relaxed);
+        info.kept.prefix_bytes.store(0, Ordering::Relaxed);
         RUNNING.set(0);
         self.update_bits();
     }
