@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::fsyncer::{Fsyncer, InFlight, Outcome};
 use super::source::{LogPosition, LogSource, SourceError};
 use super::status::{FsyncPolicy, Phase, Status};
 use super::{Finished, Rotation, WriterConfig, WriterError, WriterEvent};
@@ -16,8 +17,6 @@ use crate::persistence::generation::{Generation, IncrFile, Kept};
 
 /// Read from the log and written to the file at a time, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
-/// An fsync that ends this long after its first byte was written counts as delayed.
-const DELAYED_AFTER: Duration = Duration::from_secs(2);
 /// The longest pause between two requests for a new generation.
 const MAX_PROBE_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes of the file by which a disk is tried.
@@ -41,7 +40,10 @@ pub(super) struct Core {
     /// Offset up to which the current run is fsynced.
     synced: u64,
     written: u64,
+    /// When the first byte that no fsync was asked for yet was written.
     unsynced_since: Option<Instant>,
+    fsyncer: Fsyncer,
+    in_flight: Option<InFlight>,
     last_write: Option<Instant>,
     /// Bytes of named log files other than the current one, and of the base.
     closed_bytes: u64,
@@ -61,6 +63,7 @@ impl Core {
         config: WriterConfig,
         clock: Arc<dyn Clock>,
         on_event: Arc<dyn Fn(WriterEvent) + Send + Sync>,
+        fsyncer: Fsyncer,
     ) -> Core {
         let probe_pause = config.probe_interval;
         Core {
@@ -73,6 +76,8 @@ impl Core {
             synced: 0,
             written: 0,
             unsynced_since: None,
+            fsyncer,
+            in_flight: None,
             last_write: None,
             closed_bytes: 0,
             buffer: Vec::new(),
@@ -132,7 +137,10 @@ impl Core {
             }
             return;
         }
-        let outcome = self.write_up_to(position).and_then(|()| self.sync_if_due());
+        let outcome = self
+            .wait_for_delayed()
+            .and_then(|()| self.write_up_to(position))
+            .and_then(|()| self.sync_if_due());
         if let Err(error) = outcome {
             self.broke(error);
         }
@@ -219,27 +227,73 @@ impl Core {
     }
 
     fn sync_if_due(&mut self) -> Result<(), WriterError> {
-        let due = match self.status.policy() {
-            FsyncPolicy::Always => self.unsynced_since.is_some(),
-            FsyncPolicy::EverySec => {
-                self.unsynced_since.is_some_and(|since| since.elapsed() >= self.config.fsync_interval)
+        match (self.status.policy(), self.unsynced_since) {
+            (FsyncPolicy::Always, Some(_)) => self.sync(),
+            (FsyncPolicy::EverySec, Some(since)) if since.elapsed() >= self.config.fsync_interval => {
+                self.begin_sync(since)
             }
-            FsyncPolicy::No => false,
-        };
-        if due { self.sync() } else { Ok(()) }
+            _ => Ok(()),
+        }
     }
 
+    /// Has the other thread fsync what is written, unless it is at it still.
+    fn begin_sync(&mut self, since: Instant) -> Result<(), WriterError> {
+        let Some(incr) = self.incr.as_ref().filter(|_| self.in_flight.is_none()) else { return Ok(()) };
+        self.in_flight = self.fsyncer.begin(incr.file.sync_handle(), self.written, since);
+        if self.in_flight.is_none() {
+            return self.sync();
+        }
+        self.unsynced_since = None;
+        self.status.fsyncing.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes in how the other thread's fsync has ended, if it has.
+    pub(super) fn settle_sync(&mut self) {
+        let Some(outcome) = self.in_flight.as_ref().and_then(InFlight::poll) else { return };
+        let Some(flight) = self.in_flight.take() else { return };
+        if let Err(error) = self.note_synced(outcome, flight.offset, flight.since) {
+            self.broke(error);
+        }
+    }
+
+    /// Waits for the other thread's fsync if it takes too long.
+    fn wait_for_delayed(&mut self) -> Result<(), WriterError> {
+        match &self.in_flight {
+            Some(flight) if flight.since.elapsed() >= self.config.delayed_after => self.join_sync(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the other thread's fsync, if there is one. Its failure must not be passed over: the system reports a
+    /// lost page to one caller only.
+    fn join_sync(&mut self) -> Result<(), WriterError> {
+        let Some(flight) = self.in_flight.take() else { return Ok(()) };
+        let (offset, since) = (flight.offset, flight.since);
+        let outcome = flight.wait().ok_or(WriterError::Ended)?;
+        self.note_synced(outcome, offset, since)
+    }
+
+    fn note_synced(&mut self, outcome: Outcome, offset: u64, since: Instant) -> Result<(), WriterError> {
+        self.status.fsyncing.store(false, Ordering::Relaxed);
+        self.status.fsynced(outcome?);
+        if since.elapsed() >= self.config.delayed_after {
+            self.status.delayed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.synced = offset;
+        self.publish_durable();
+        Ok(())
+    }
+
+    /// Makes what is written durable, here and now.
     fn sync(&mut self) -> Result<(), WriterError> {
+        self.join_sync()?;
         let Some(incr) = &mut self.incr else { return Ok(()) };
         if let Some(since) = self.unsynced_since {
             let begun = Instant::now();
             incr.file.sync_data()?;
-            self.status.fsynced(begun.elapsed());
-            if since.elapsed() >= DELAYED_AFTER {
-                self.status.delayed.fetch_add(1, Ordering::Relaxed);
-            }
             self.unsynced_since = None;
-            self.synced = self.written;
+            self.note_synced(Ok(begun.elapsed()), self.written, since)?;
         }
         self.publish_durable();
         Ok(())
@@ -264,6 +318,8 @@ impl Core {
     /// A write, an fsync or the log failed: the file's tail is unknown, and what follows cannot be kept here.
     fn broke(&mut self, error: WriterError) {
         self.incr = None;
+        self.in_flight = None;
+        self.status.fsyncing.store(false, Ordering::Relaxed);
         self.named = false;
         self.buffer.clear();
         self.unsynced_since = None;
@@ -316,6 +372,7 @@ impl Core {
             return Err(Failure::Request(error.into()));
         }
         let seq = fresh.seq;
+        debug_assert!(self.in_flight.is_none(), "an fsync of the old file would count for the new one");
         self.incr = Some(fresh);
         Ok(seq)
     }
@@ -333,6 +390,7 @@ impl Core {
     }
 
     fn begin_run(&mut self, fresh: IncrFile) {
+        debug_assert!(self.in_flight.is_none(), "an fsync of another file would count for this one");
         self.run_start = fresh.seq;
         self.written = fresh.sealer.offset();
         self.synced = self.written;
@@ -483,8 +541,10 @@ impl Core {
     /// How long the thread may sleep unless woken; `None`: as long as it likes.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let everysec = self.status.policy() == FsyncPolicy::EverySec;
+        // The end of an fsync wakes the thread.
+        let may_begin = everysec && self.in_flight.is_none();
         let sync_at =
-            self.unsynced_since.filter(|_| everysec).map(|since| since + self.config.fsync_interval);
+            self.unsynced_since.filter(|_| may_begin).map(|since| since + self.config.fsync_interval);
         [sync_at, self.probe_at.filter(|_| self.broken)].into_iter().flatten().min()
     }
 

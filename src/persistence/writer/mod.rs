@@ -3,6 +3,10 @@
 //! It takes what the log has, appends it to the current file with a seal behind, and fsyncs by policy; what is durable
 //! it publishes as an offset. No client waits for it, except those that ask for durability.
 //!
+//! Under `everysec` another thread fsyncs, so that what is written meanwhile need not wait for the disk, and neither need whoever
+//! waits for the file to have it. Once the fsync takes longer than two seconds nothing more is written before it has ended:
+//! what the end of the machine could take does not grow without bound.
+//!
 //! Batches end at command boundaries, as the log's end always is one. Unless every batch is fsynced, or waited for, small
 //! ones wait some milliseconds for company, so that a trickle of writes does not cost a seal each.
 //!
@@ -12,6 +16,7 @@
 //! on disk and named does the durable offset move again. An fsync that failed is never repeated.
 
 mod core;
+mod fsyncer;
 mod source;
 mod status;
 #[cfg(test)]
@@ -29,6 +34,7 @@ use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
 use self::core::Core;
+use self::fsyncer::Fsyncer;
 use self::status::Status;
 use super::Point;
 use super::generation::{Generation, GenerationError, IncrFile, Kept};
@@ -46,6 +52,9 @@ pub struct WriterConfig {
     pub policy: FsyncPolicy,
     /// The second of [`FsyncPolicy::EverySec`].
     pub fsync_interval: Duration,
+    /// An fsync that ends this long after its first byte was written counts as delayed, and from then on holds up what is
+    /// to be written next.
+    pub delayed_after: Duration,
     /// How long small batches wait for company, except under [`FsyncPolicy::Always`].
     pub batch_pause: Duration,
     /// The first pause before a disk that failed is tried; it doubles from there, up to a minute.
@@ -57,6 +66,7 @@ impl Default for WriterConfig {
         WriterConfig {
             policy: FsyncPolicy::EverySec,
             fsync_interval: Duration::from_secs(1),
+            delayed_after: Duration::from_secs(2),
             batch_pause: Duration::from_millis(10),
             probe_interval: Duration::from_secs(1),
         }
@@ -236,17 +246,17 @@ impl AofWriter {
         clock: Arc<dyn Clock>,
         on_event: Arc<dyn Fn(WriterEvent) + Send + Sync>,
     ) -> std::io::Result<AofWriter> {
-        let status = Arc::new(Status::new(config.policy));
-        let mut core = Core::new(generation, Arc::clone(&status), config, clock, on_event);
-        if let Some((incr, source)) = going_on {
-            core.attach(incr, source);
-        }
         let shared = Arc::new(Shared {
             inbox: Mutex::new(Inbox::default()),
             woken: Condvar::new(),
             signal: AtomicBool::new(true),
-            status,
+            status: Arc::new(Status::new(config.policy)),
         });
+        let fsyncer = Fsyncer::new(Waker(Arc::clone(&shared)));
+        let mut core = Core::new(generation, Arc::clone(&shared.status), config, clock, on_event, fsyncer);
+        if let Some((incr, source)) = going_on {
+            core.attach(incr, source);
+        }
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("aof-writer".to_owned())
@@ -374,6 +384,7 @@ impl Drop for AofWriter {
 fn run(shared: &Shared, mut core: Core) {
     loop {
         shared.signal.swap(false, Ordering::AcqRel);
+        core.settle_sync();
         // The log is looked at before the inbox: a rotation is posted while the log cannot grow, so whatever this
         // look finds behind the rotation's point, the rotation itself is in the inbox by then.
         let position = core.look();

@@ -79,6 +79,8 @@ pub struct WriterFigures {
     pub fsync_max_us: u64,
     /// How long all of them took, in microseconds.
     pub fsync_total_us: u64,
+    /// An fsync is on its way while the writer goes on (`aof_pending_bio_fsync`).
+    pub fsyncing: bool,
     /// Fsyncs that ended more than two seconds after their bytes were written (`aof_delayed_fsync`).
     pub delayed_fsyncs: u64,
     /// What failed last; cleared when a new generation is whole.
@@ -104,6 +106,7 @@ pub(super) struct Status {
     fsync_last_us: AtomicU64,
     fsync_max_us: AtomicU64,
     fsync_total_us: AtomicU64,
+    pub(super) fsyncing: AtomicBool,
     pub(super) delayed: AtomicU64,
     error: Mutex<Option<String>>,
 }
@@ -126,6 +129,7 @@ impl Status {
             fsync_last_us: zero(),
             fsync_max_us: zero(),
             fsync_total_us: zero(),
+            fsyncing: AtomicBool::new(false),
             delayed: zero(),
             error: Mutex::new(None),
         }
@@ -189,6 +193,7 @@ impl Status {
             fsync_last_us: get(&self.fsync_last_us),
             fsync_max_us: get(&self.fsync_max_us),
             fsync_total_us: get(&self.fsync_total_us),
+            fsyncing: self.fsyncing.load(Ordering::Relaxed),
             delayed_fsyncs: get(&self.delayed),
             last_error: self.error.lock().clone(),
         }

@@ -18,25 +18,39 @@ const WAIT: Duration = Duration::from_secs(5);
 
 fn quick(policy: FsyncPolicy) -> WriterConfig {
     let tick = Duration::from_millis(5);
-    WriterConfig { policy, fsync_interval: tick, batch_pause: Duration::from_millis(1), probe_interval: tick }
+    WriterConfig {
+        policy,
+        fsync_interval: tick,
+        batch_pause: Duration::from_millis(1),
+        probe_interval: tick,
+        ..WriterConfig::default()
+    }
 }
 
 impl Bench {
     /// Nothing on disk but an empty folder; the log begins at offset 100.
     fn bare(policy: FsyncPolicy) -> Bench {
+        Bench::bare_with(quick(policy))
+    }
+
+    fn bare_with(config: WriterConfig) -> Bench {
         let disk = FaultDisk::new(1);
         disk.create_dir_all(names().dir()).unwrap();
         let generation = Generation::open(Arc::new(disk.clone()), names(), 1).unwrap();
         let (tell, events) = mpsc::channel();
         let on_event = Arc::new(move |event| drop(tell.send(event)));
         let clock = Arc::new(ManualClock::at_ms(5));
-        let writer = AofWriter::start(generation, None, quick(policy), clock, on_event).unwrap();
+        let writer = AofWriter::start(generation, None, config, clock, on_event).unwrap();
         Bench { disk, log: TestLog::new(100), writer, events }
     }
 
     /// With a first generation at offset 100.
     fn new(policy: FsyncPolicy) -> Bench {
-        let bench = Bench::bare(policy);
+        Bench::with(quick(policy))
+    }
+
+    fn with(config: WriterConfig) -> Bench {
+        let bench = Bench::bare_with(config);
         let base = put_base(&bench.disk, &names(), 100);
         bench.writer.install(base, point(100), bench.log.source(100)).wait().unwrap();
         assert_eq!(bench.event(), WriterEvent::Durable { offset: 100 });
@@ -67,6 +81,27 @@ impl Bench {
         if self.writer.durable_offset() < offset {
             self.await_event(|event| matches!(event, WriterEvent::Durable { offset: o } if *o >= offset));
         }
+    }
+
+    fn await_written(&self, offset: u64) {
+        let until = Instant::now() + WAIT;
+        while self.writer.written_offset() < offset {
+            assert!(Instant::now() < until, "{offset} is not written");
+            std::thread::yield_now();
+        }
+    }
+
+    /// From now on an fsync of a log file begins by saying so, and ends once it is told to.
+    fn hold_syncs(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((begins, begun), (end, ends)) = (mpsc::channel(), mpsc::channel());
+        let ends = Mutex::new(ends);
+        let hook = move |path: &Path, _: u64| {
+            if path.to_string_lossy().contains(".incr.") && begins.send(()).is_ok() {
+                let _ = ends.lock().recv();
+            }
+        };
+        self.disk.plan(|plan| plan.sync_hook = Some(Arc::new(hook)));
+        (begun, end)
     }
 
     fn commands(&self) -> Vec<String> {
@@ -126,6 +161,73 @@ fn somebody_who_waits_has_each_batch_fsynced_for_a_time() {
         std::thread::yield_now();
     }
     assert_eq!(bench.writer.durable_offset(), hurried);
+}
+
+#[test]
+fn under_everysec_writing_goes_on_while_the_file_is_fsynced() {
+    let bench = Bench::new(FsyncPolicy::EverySec);
+    let (begun, end) = bench.hold_syncs();
+    let first = bench.append("SET k 1");
+    begun.recv_timeout(WAIT).unwrap();
+    let second = bench.append("SET k 2");
+    bench.await_written(second);
+    assert_eq!(bench.writer.durable_offset(), 100);
+    assert!(bench.writer.figures().fsyncing);
+    end.send(()).unwrap();
+    // The fsync vouches for what was there when it began, and for no more.
+    assert_eq!(bench.await_event(|_| true), WriterEvent::Durable { offset: first });
+    begun.recv_timeout(WAIT).unwrap();
+    end.send(()).unwrap();
+    assert_eq!(bench.event(), WriterEvent::Durable { offset: second });
+    assert!(!bench.writer.figures().fsyncing);
+    // Whoever asks for all to be durable waits for an fsync that is on its way, and for one more.
+    let before = bench.writer.figures().fsyncs;
+    bench.append("SET k 3");
+    begun.recv_timeout(WAIT).unwrap();
+    bench.append("SET k 4");
+    let flushed = bench.writer.flush_and_sync();
+    end.send(()).unwrap();
+    end.send(()).unwrap();
+    assert_eq!(flushed.wait().unwrap(), bench.log.end());
+    assert_eq!(bench.writer.figures().fsyncs, before + 2);
+}
+
+#[test]
+fn an_fsync_that_takes_too_long_holds_up_what_is_written_next() {
+    let delayed_after = Duration::from_millis(30);
+    let bench = Bench::with(WriterConfig { delayed_after, ..quick(FsyncPolicy::EverySec) });
+    let (begun, end) = bench.hold_syncs();
+    let first = bench.append("SET k 1");
+    begun.recv_timeout(WAIT).unwrap();
+    std::thread::sleep(delayed_after);
+    let second = bench.append("SET k 2");
+    std::thread::sleep(delayed_after);
+    assert_eq!(bench.writer.written_offset(), first);
+    drop(end);
+    bench.await_durable(second);
+    assert!(bench.writer.figures().delayed_fsyncs >= 1);
+}
+
+#[test]
+fn an_fsync_that_fails_beside_the_writer_breaks_the_file() {
+    for asked in [false, true] {
+        let bench = Bench::new(FsyncPolicy::EverySec);
+        let (begun, end) = bench.hold_syncs();
+        bench.append("SET a 1");
+        begun.recv_timeout(WAIT).unwrap();
+        bench.await_written(bench.append("SET b 1"));
+        bench.disk.plan(|plan| plan.all_syncs_fail = true);
+        let flushed = asked.then(|| bench.writer.flush_and_sync());
+        drop(end);
+        assert!(flushed.is_none_or(|flushed| flushed.wait().is_err()));
+        let broken = bench.await_event(|event| !matches!(event, WriterEvent::Written));
+        assert!(matches!(broken, WriterEvent::Broken { durable_offset: 100, .. }), "{broken:?}");
+        bench.disk.heal();
+        bench.await_event(|event| *event == WriterEvent::NeedsGeneration);
+        assert_eq!(bench.writer.durable_offset(), 100);
+        let healed = bench.rewrite().unwrap();
+        assert_eq!(healed.durable_offset, bench.log.end());
+    }
 }
 
 #[test]

@@ -69,11 +69,12 @@ fn write_figures(text: &mut String, figures: WriterFigures) {
     let _ = write!(
         text,
         "aof_current_size:{}\r\naof_base_size:{}\r\naof_pending_rewrite:0\r\naof_buffer_length:{}\r\n\
-         aof_delayed_fsync:{}\r\noutrigger_aof_phase:{}\r\noutrigger_aof_written_offset:{}\r\n\
+         aof_pending_bio_fsync:{}\r\naof_delayed_fsync:{}\r\noutrigger_aof_phase:{}\r\noutrigger_aof_written_offset:{}\r\n\
          outrigger_aof_fsyncs:{}\r\noutrigger_aof_fsync_last_us:{}\r\noutrigger_aof_fsync_max_us:{}\r\n",
         figures.current_bytes,
         figures.base_bytes,
         figures.pending_bytes,
+        u8::from(figures.fsyncing),
         figures.delayed_fsyncs,
         phase_word(figures.phase),
         figures.written_offset,
