@@ -1,7 +1,8 @@
 //! Glob patterns as KEYS, SCAN, PSUBSCRIBE, CONFIG GET and ACL take them.
 //!
 //! `*` any run, `?` any byte, `[abc]`, `[a-z]`, `[^…]` classes, `\x` the byte itself. Malformed patterns are not
-//! errors: a class without its `]` ends with the pattern, a final backslash stands for itself. Time is at
+//! errors: a class without its `]` ends with the pattern, a final backslash stands for itself. As in stock servers,
+//! empty text matches nothing but an empty pattern, not even a star, and the ends of a range are compared as signed bytes. Time is at
 //! worst the product of the lengths, because only the last `*` is ever reconsidered. A pattern with more runs of stars than
 //! [`STARS_MAX`], before its last element, matches nothing: stock servers give up there.
 
@@ -18,12 +19,20 @@ pub fn glob_match_nocase(pattern: &[u8], text: &[u8]) -> bool {
     matches::<true>(pattern, text)
 }
 
+/// Does a name pass a filter that a user gave? As [`glob_match`], but that a star alone lets everything pass.
+pub fn glob_admits(pattern: &[u8], name: &[u8]) -> bool {
+    pattern == b"*" || glob_match(pattern, name)
+}
+
 /// Is `pattern` free of special bytes, so that it matches only itself?
 pub fn is_literal(pattern: &[u8]) -> bool {
     !pattern.iter().any(|b| matches!(b, b'*' | b'?' | b'[' | b'\\'))
 }
 
 fn matches<const NOCASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t, mut stars) = (0, 0, 0);
     // Where to resume after a mismatch: behind the last star, one byte of text further each time.
     let mut retry: Option<(usize, usize)> = None;
@@ -96,8 +105,10 @@ fn match_class<const NOCASE: bool>(class: &[u8], byte: u8) -> (bool, usize) {
             }
             Some([low, b'-', high, ..]) => {
                 // The ends are put in order before folding, so `[Z-a]` holds nothing when case is ignored.
-                let (low, high) = (fold::<NOCASE>(*low.min(high)), fold::<NOCASE>(*high.max(low)));
-                hit |= (low..=high).contains(&fold::<NOCASE>(byte));
+                let signed = |byte: u8| byte.cast_signed();
+                let ends = [signed(*low), signed(*high)].map(|end| (end, fold::<NOCASE>(end.cast_unsigned())));
+                let [low, high] = [ends[0].min(ends[1]), ends[0].max(ends[1])].map(|(_, folded)| signed(folded));
+                hit |= (low..=high).contains(&signed(fold::<NOCASE>(byte)));
                 i += 3;
             }
             Some([literal, ..]) => {

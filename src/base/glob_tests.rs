@@ -30,6 +30,9 @@ fn plain_forms() {
         ("[\\]]", "]", true),
         ("[\\a-]", "-", true),
         ("", "", true),
+        ("*", "", false),
+        ("**", "", false),
+        ("a**", "a", true),
         ("", "a", false),
         ("a", "", false),
         ("[a-", "a", true),
@@ -50,6 +53,27 @@ fn case_can_be_ignored() {
     let n = |p: &str, t: &str| glob_match_nocase(p.as_bytes(), t.as_bytes());
     assert!(n("MaxMem*", "maxmemory") && n("[A-C]x", "bX") && n("a\\Bc", "ABC") && n("[xY]", "y"));
     assert!(!m("MaxMem*", "maxmemory") && !n("[\\B]", "b") && !n("[Z-a]", "z"));
+}
+
+#[test]
+fn ends_of_a_range_are_signed_bytes() {
+    for (pattern, byte, expected) in [
+        // From 0x80, which is the least, to 'a'.
+        (&b"[a-\x80]"[..], b'b', false),
+        (b"[a-\x80]", b'A', true),
+        (b"[a-\x80]", 0xff, true),
+        (b"[\x80-\xff]", 0x90, true),
+        (b"[\x80-\xff]", b'a', false),
+    ] {
+        assert_eq!(glob_match(pattern, &[byte]), expected, "{pattern:x?} on {byte:x}");
+        assert_eq!(glob_match_nocase(pattern, &[byte]), expected, "{pattern:x?} on {byte:x}");
+    }
+}
+
+#[test]
+fn a_star_alone_is_no_filter() {
+    assert!(glob_admits(b"*", b"") && glob_admits(b"*", b"a") && glob_admits(b"a*", b"ab"));
+    assert!(!glob_admits(b"**", b"") && !glob_admits(b"a*", b"b"));
 }
 
 #[test]
@@ -75,7 +99,7 @@ fn a_thousand_runs_of_stars_are_the_most() {
     }
 }
 
-/// The plain recursive definition, exponential but obviously right.
+/// The plain recursive definition, exponential but obviously right; of text that is not empty.
 fn model(p: &[u8], t: &[u8]) -> bool {
     match p.first() {
         None => t.is_empty(),
@@ -88,7 +112,7 @@ fn model(p: &[u8], t: &[u8]) -> bool {
 
 proptest! {
     #[test]
-    fn agrees_with_the_recursive_definition(p in "[ab*?\\[\\]^\\\\-]{0,9}", t in "[ab\\-\\]]{0,8}") {
+    fn agrees_with_the_recursive_definition(p in "[ab*?\\[\\]^\\\\-]{0,9}", t in "[ab\\-\\]]{1,8}") {
         prop_assert_eq!(glob_match(p.as_bytes(), t.as_bytes()), model(p.as_bytes(), t.as_bytes()));
     }
 

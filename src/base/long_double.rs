@@ -112,6 +112,34 @@ impl LongDouble {
         Some(Self { negative, magnitude })
     }
 
+    /// A thousand times the number, rounded to 64 bits and then up to an integer; the nearest there is, where it is beyond
+    /// 64-bit integers.
+    pub fn thousandfold_rounded_up(&self) -> i64 {
+        let beyond = if self.negative { i64::MIN } else { i64::MAX };
+        let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return beyond };
+        let Some((mantissa, exponent)) = round(Binary { mantissa: u128::from(mantissa) * 1000, exponent }) else {
+            return beyond;
+        };
+        let mantissa = u128::from(mantissa);
+        let down = match exponent {
+            ..=-64 => 0,
+            ..0 => mantissa >> -exponent,
+            0..64 => mantissa << exponent,
+            _ if mantissa == 0 => 0,
+            _ => return beyond,
+        };
+        let was_cut = match exponent {
+            ..=-64 => mantissa != 0,
+            ..0 => down << -exponent != mantissa,
+            _ => false,
+        };
+        match i64::try_from(down) {
+            Ok(down) if self.negative => -down,
+            Ok(down) => down.saturating_add(i64::from(was_cut)),
+            Err(_) => beyond,
+        }
+    }
+
     /// Appends the number as C's `%.17Lf` with trailing zeros (and a bare point) cut, and `-0` as `0`.
     pub fn format(&self, out: &mut Vec<u8>) {
         let (mantissa, exponent) = match self.magnitude {

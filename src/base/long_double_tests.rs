@@ -30,6 +30,36 @@ fn sums_as_the_stock_server_prints_them() {
 }
 
 #[test]
+fn thousandfold_is_rounded_to_64_bits_and_then_up() {
+    for (text, expected) in [
+        ("0", 0),
+        ("-0", 0),
+        ("1.5", 1500),
+        ("0.0001", 1),
+        ("0.0011", 2),
+        ("1e-4949", 1),
+        ("-1e-4949", 0),
+        ("-0.0011", -1),
+        // A bit above -1 as the stock server multiplies it.
+        ("-0.001", 0),
+        ("-2", -2000),
+        ("0x1p-3", 125),
+        ("9223372036854775", 9_223_372_036_854_775_000),
+        ("-9223372036854775", -9_223_372_036_854_775_000),
+        ("9223372036854776", i64::MAX),
+        ("-9223372036854776", i64::MIN),
+        ("1e30", i64::MAX),
+        ("1e4932", i64::MAX),
+        ("-1e4932", i64::MIN),
+        ("inf", i64::MAX),
+        ("-inf", i64::MIN),
+    ] {
+        let value = LongDouble::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text} must parse"));
+        assert_eq!(value.thousandfold_rounded_up(), expected, "{text}");
+    }
+}
+
+#[test]
 fn infinities() {
     let inf = LongDouble::parse(b"inf").unwrap();
     let minus = LongDouble::parse(b"-Infinity").unwrap();

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::table::{CommandResult, DONE};
 use crate::base::glob::glob_match;
 use crate::base::long_double::LongDouble;
-use crate::base::num::{parse_f64, parse_i64, parse_u64};
+use crate::base::num::{parse_i64, parse_u64};
 
 /// A 64-bit integer.
 pub fn int(arg: &[u8]) -> Result<i64, CommandError> {
@@ -41,18 +41,14 @@ pub fn negatable(arg: &[u8]) -> Result<i64, CommandError> {
 /// How long a blocking command waits, in ms; the argument is in seconds with a fraction, 0 for ever.
 pub fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::text("ERR timeout is out of range");
-    if LongDouble::parse(arg).is_none() {
+    let Some(seconds) = LongDouble::parse(arg) else {
         return Err(CommandError::text("ERR timeout is not a float or out of range"));
-    }
-    // What an extended double holds and a double does not is too long, or next to nothing.
-    let Some(seconds) = parse_f64(arg) else {
-        return if arg.contains(&b'-') { Ok(1) } else { Err(OUT_OF_RANGE) };
     };
-    let ms = (seconds * 1000.0).ceil();
-    if ms < 0.0 {
-        return Err(CommandError::text("ERR timeout is negative"));
+    match seconds.thousandfold_rounded_up() {
+        ..0 => Err(CommandError::text("ERR timeout is negative")),
+        i64::MAX => Err(OUT_OF_RANGE),
+        ms => Ok(ms.unsigned_abs()),
     }
-    if ms >= i64::MAX as f64 { Err(OUT_OF_RANGE) } else { Ok(ms as u64) }
 }
 
 /// A scan cursor: an unsigned number, with the signs that C's `strtoul` lets pass; empty text is 0.
@@ -169,9 +165,12 @@ mod tests {
         assert_eq!(ms("0.0001"), Some(1));
         assert_eq!(ms("1.5"), Some(1500));
         assert_eq!(ms("1e-400"), Some(1));
-        assert_eq!(ms("-0.0001"), Some(0), "rounded up to nothing, as in Redis");
-        assert_eq!(refusal(timeout_ms(b"-1")), "ERR timeout is negative");
-        assert_eq!(refusal(timeout_ms(b"-inf")), "ERR timeout is negative");
+        for text in ["-0.0001", "-0.001", "-1e-400", "-0"] {
+            assert_eq!(ms(text), Some(0), "{text} is rounded up to nothing, as in Redis");
+        }
+        for text in ["-1", "-0.0011", "-0.002", "-1e400", "-inf"] {
+            assert_eq!(refusal(timeout_ms(text.as_bytes())), "ERR timeout is negative", "{text}");
+        }
         for text in ["inf", "1e400", "9223372036854775807"] {
             assert_eq!(refusal(timeout_ms(text.as_bytes())), "ERR timeout is out of range", "{text}");
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::base::glob::{glob_match, glob_match_nocase};
+use crate::base::glob::{glob_admits, glob_match_nocase};
 use crate::command::registry;
 
 /// Bytes that are shown of one argument of a command.
@@ -57,7 +57,7 @@ impl CommandPattern {
         wanted.iter().all(|word| {
             rest.any(|(at, arg)| match is_container && at == 0 {
                 true => glob_match_nocase(word, arg),
-                false => glob_match(word, arg),
+                false => glob_admits(word, arg),
             })
         })
     }

@@ -30,7 +30,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The bytes of a reply that takes a while. It must not be dropped lightly: dropping it is how a client's
 /// disconnect ends the wait.
@@ -60,6 +60,7 @@ pub fn execute(node: &Arc<Node>, session: &mut Session, args: &[&[u8]], out: &mu
     let mark = out.len();
     let command = match admit(node, session, args) {
         Ok(command) => command,
+        Err(Refusal { command: None, .. }) if is_http(args[0]) => return hang_up(node, session),
         Err(refusal) => return refuse(node, session, out, refusal),
     };
     if session.transaction.is_some() && !transaction::runs_at_once(command) {
@@ -187,6 +188,29 @@ pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, refusal: Re
     }
     count_error(node, out.get(mark..).unwrap_or_default());
     Next::Continue
+}
+
+/// Do lines of HTTP begin with this word? A web page can make a browser send a request here whose body holds commands.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Ends a connection that speaks HTTP before the commands in the body of a request are reached.
+#[cold]
+fn hang_up(node: &Node, session: &Session) -> Next {
+    const BETWEEN_WARNINGS_MS: i64 = 60_000;
+    static WARNED_MS: AtomicI64 = AtomicI64::new(i64::MIN);
+    let now_ms = node.now_ms();
+    let warned_ms = WARNED_MS.load(Ordering::Relaxed);
+    if now_ms.saturating_sub(warned_ms) > BETWEEN_WARNINGS_MS
+        && WARNED_MS.compare_exchange(warned_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    {
+        tracing::warn!(
+            client = %session.info.addr,
+            "POST or Host: instead of a command: somebody may be using a web browser to attack; the connection is closed"
+        );
+    }
+    Next::Close
 }
 
 /// How much of an unknown command, and of its arguments, its error shows, in bytes.

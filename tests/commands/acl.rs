@@ -200,6 +200,26 @@ fn sort_needs_all_keys_to_look_others_up() {
 }
 
 #[test]
+fn no_word_hides_a_key_of_migrate_from_the_check() {
+    on_each_server(|server| {
+        let mut admin = server.client();
+        admin.ok("MSET secret 1 KEYS 1 b 1");
+        admin.ok("ACL SETUSER eve on >eve +migrate ~b ~keys ~KEYS");
+        let mut eve = as_user(server, "eve");
+        for keys in
+            ["KEYS secret KEYS b", "KEYS secret keys b", "AUTH keys KEYS secret KEYS b", "KEYS b KEYS secret"]
+        {
+            let words = format!("MIGRATE 127.0.0.1 1  0 5 {keys}");
+            let args: Vec<&str> = words.split(' ').collect();
+            let reply = eve.command(&args);
+            assert_eq!(reply.as_error(), Some(NO_KEY.as_bytes()), "{words}: {reply:?}");
+        }
+        let reply = eve.command(&["MIGRATE", "127.0.0.1", "1", "", "0", "5", "AUTH", "keys", "KEYS", "none", "KEYS"]);
+        assert_eq!(reply.as_error(), Some(NO_KEY.as_bytes()), "{reply:?}");
+    });
+}
+
+#[test]
 fn selectors_allow_each_by_itself() {
     on_each_server(|server| {
         let mut admin = server.client();

@@ -1,5 +1,6 @@
 //! What a connection may send, and what it must not: bad ones end, the others go on.
 
+use super::on_each_server;
 use crate::support::{Client, Server};
 use outrigger::resp::RespValue;
 use std::time::Duration;
@@ -50,6 +51,21 @@ fn abuse_ends_the_connection_and_no_other() {
         refused_and_closed(&server, bytes, error);
         assert_eq!(witness.text("GET witness"), "here");
     }
+}
+
+#[test]
+fn who_speaks_http_is_hung_up_on() {
+    on_each_server(|server| {
+        let mut witness = in_use(server);
+        let request = b"POST / HTTP/1.1\r\nHost: here\r\n\r\nSET witness gone\r\n";
+        for bytes in [&request[..], b"host: here\r\nSET witness gone\r\n", b"*1\r\n$4\r\nPost\r\n"] {
+            let mut client = server.client();
+            client.send_raw(bytes).expect("send");
+            assert!(client.is_closed_by_server(), "{}", String::from_utf8_lossy(bytes));
+        }
+        assert!(witness.error("HOST here").starts_with("ERR unknown command"));
+        assert_eq!(witness.text("GET witness"), "here");
+    });
 }
 
 #[test]

@@ -140,6 +140,32 @@ fn what_a_subscriber_may_do() {
 }
 
 #[test]
+fn of_channels_of_shards_a_transaction_makes_no_subscriber() {
+    on_each_server(|server| {
+        let mut client = server.client();
+        client.ok("MULTI");
+        for words in ["SSUBSCRIBE s", "SUNSUBSCRIBE s"] {
+            assert_eq!(client.cmd(words), RespValue::Simple(b"QUEUED".to_vec()));
+        }
+        let refused = RespValue::Error(b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client".to_vec());
+        assert_eq!(client.cmd("EXEC"), RespValue::Array(vec![refused, push2("sunsubscribe s 0")]));
+        assert_eq!(client.cmd("PUBSUB SHARDCHANNELS"), RespValue::Array(Vec::new()));
+        assert_eq!(client.cmd("GET k"), RespValue::Null);
+    });
+}
+
+#[test]
+fn a_star_finds_no_channel_without_a_name() {
+    on_each_server(|server| {
+        let mut client = server.client3();
+        expect(&mut client, "PSUBSCRIBE * **", push3, &["psubscribe * 1", "psubscribe ** 2"]);
+        let mut other = server.client();
+        assert_eq!(other.command(&["PUBLISH", "", "m"]), RespValue::Int(0));
+        assert_eq!(other.command(&["PUBLISH", "c", "m"]), RespValue::Int(2));
+    });
+}
+
+#[test]
 fn questions_about_subscriptions() {
     on_each_server(|server| {
         let mut one = server.client3();

@@ -1,6 +1,6 @@
 //! A part of the data: what is asked for, and taking the rest away.
 
-use crate::base::glob::glob_match;
+use crate::base::glob::glob_admits;
 use crate::keyspace::db::locate;
 use crate::keyspace::{Keyspace, SHARD_COUNT};
 
@@ -21,7 +21,7 @@ impl Part {
 
     fn holds(&self, db: u32, key: &[u8]) -> bool {
         self.db.is_none_or(|wanted| wanted == db)
-            && self.keys.as_ref().is_none_or(|pattern| glob_match(pattern.as_bytes(), key))
+            && self.keys.as_ref().is_none_or(|pattern| glob_admits(pattern.as_bytes(), key))
     }
 
     /// For a person: `keys session:* of database 3`.

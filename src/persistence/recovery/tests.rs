@@ -622,7 +622,7 @@ fn a_part_is_a_history_of_its_own() {
         let part = Part { keys: keys.map(str::to_owned), db };
         let wanted = Wanted { part, ..RestoreTo::End.into() };
         let (restored, found) = restore_wanted(&folder.disk, &wanted).unwrap();
-        let matches = |key: &[u8]| crate::base::glob::glob_match(keys.unwrap_or("*").as_bytes(), key);
+        let matches = |key: &[u8]| crate::base::glob::glob_admits(keys.unwrap_or("*").as_bytes(), key);
         let kept: Contents = all
             .iter()
             .filter(|entry| db.is_none_or(|db| db == entry.0) && matches(entry.1.as_bytes()))

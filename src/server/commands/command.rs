@@ -3,11 +3,13 @@
 use super::command_docs::docs;
 use super::{Call, Handler};
 use crate::base::glob::glob_match_nocase;
-use crate::command::keys_used::settled_flags;
+use crate::command::keys_used::{keys_used, settled_flags};
 use crate::command::table::{Begin, Command, Find, KeySpec, acl, flags, key};
 use crate::command::{CommandError, registry};
 use crate::resp::reply::Reply;
 use crate::server::dispatch::Next;
+
+const INVALID_ARGUMENTS: &str = "ERR Invalid arguments specified for command";
 
 pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
     if name != "command" {
@@ -184,15 +186,14 @@ fn keys_of(args: &[&[u8]]) -> Result<Vec<(usize, u32)>, &'static str> {
     if !command.arity_fits(args.len()) {
         return Err("ERR Invalid number of arguments specified for command");
     }
-    let mut keys = Vec::new();
-    let mut fits = command.for_each_key(args, |at, flags| keys.push((at, flags)));
-    if command.name == "migrate" && keys.len() > 1 {
-        // Several keys go behind KEYS, and nothing in the place of the one.
-        keys.remove(0);
-        fits &= args[3].is_empty();
+    if command.name == "migrate" {
+        let keys = keys_used(command, args);
+        return if keys.is_empty() { Err(INVALID_ARGUMENTS) } else { Ok(keys.into_vec()) };
     }
+    let mut keys = Vec::new();
+    let fits = command.for_each_key(args, |at, flags| keys.push((at, flags)));
     if !fits || keys.is_empty() {
-        return Err("ERR Invalid arguments specified for command");
+        return Err(INVALID_ARGUMENTS);
     }
     for (_, flags) in keys.iter_mut().filter(|(_, flags)| flags & key::VARIABLE_FLAGS != 0) {
         *flags = settled_flags(command, args);

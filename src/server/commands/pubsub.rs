@@ -44,6 +44,9 @@ fn confirm(call: &mut Call<'_, '_>, name: Option<&[u8]>, count: usize) {
 }
 
 fn subscribe(call: &mut Call<'_, '_>, kind: Kind) -> Next {
+    if kind == Kind::Shard && call.held.is_some() {
+        return call.error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+    }
     for name in &call.args[1..] {
         let count = call.session.subscribe(&call.node.pubsub, kind, name);
         // Messages wait in the mailbox until this command is done, so they come behind this.

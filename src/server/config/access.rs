@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::settings::{Config, DebugAccess, Role};
 use super::table::{self, Directive, Origin};
 use super::words::split_args;
-use crate::base::glob::{glob_match_nocase, is_literal};
+use crate::base::glob::glob_match_nocase;
 
 /// Where a client that changes settings sits, for the protected directives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +47,16 @@ impl Config {
         let mut seen = HashSet::new();
         for pattern in patterns {
             let pattern = pattern.as_ref();
-            let literal = is_literal(pattern);
+            // A backslash is none of the special bytes here.
+            let literal = !pattern.iter().any(|byte| b"*?[".contains(byte));
+            let fits = |name: &str| match literal {
+                true => pattern.eq_ignore_ascii_case(name.as_bytes()),
+                false => glob_match_nocase(pattern, name.as_bytes()),
+            };
             let known = |it: &&Directive| !it.only_in_files && (literal || !it.hidden);
             for directive in table::directives().filter(known) {
                 for name in table::names(directive) {
-                    if glob_match_nocase(pattern, name.as_bytes()) && seen.insert(name) {
+                    if fits(name) && seen.insert(name) {
                         let shown = if literal { pattern } else { name.as_bytes() };
                         found.push((shown.to_vec(), directive.show(self, role)));
                     }
