@@ -106,8 +106,10 @@ fn match_class<const NOCASE: bool>(class: &[u8], byte: u8) -> (bool, usize) {
             Some([low, b'-', high, ..]) => {
                 // The ends are put in order before folding, so `[Z-a]` holds nothing when case is ignored.
                 let signed = |byte: u8| byte.cast_signed();
-                let ends = [signed(*low), signed(*high)].map(|end| (end, fold::<NOCASE>(end.cast_unsigned())));
-                let [low, high] = [ends[0].min(ends[1]), ends[0].max(ends[1])].map(|(_, folded)| signed(folded));
+                let ends =
+                    [signed(*low), signed(*high)].map(|end| (end, fold::<NOCASE>(end.cast_unsigned())));
+                let [low, high] =
+                    [ends[0].min(ends[1]), ends[0].max(ends[1])].map(|(_, folded)| signed(folded));
                 hit |= (low..=high).contains(&signed(fold::<NOCASE>(byte)));
                 i += 3;
             }

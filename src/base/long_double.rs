@@ -117,21 +117,17 @@ impl LongDouble {
     pub fn thousandfold_rounded_up(&self) -> i64 {
         let beyond = if self.negative { i64::MIN } else { i64::MAX };
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return beyond };
-        let Some((mantissa, exponent)) = round(Binary { mantissa: u128::from(mantissa) * 1000, exponent }) else {
+        let Some((mantissa, exponent)) = round(Binary { mantissa: u128::from(mantissa) * 1000, exponent })
+        else {
             return beyond;
         };
-        let mantissa = u128::from(mantissa);
-        let down = match exponent {
-            ..=-64 => 0,
-            ..0 => mantissa >> -exponent,
-            0..64 => mantissa << exponent,
-            _ if mantissa == 0 => 0,
-            _ => return beyond,
-        };
-        let was_cut = match exponent {
-            ..=-64 => mantissa != 0,
-            ..0 => down << -exponent != mantissa,
-            _ => false,
+        let (down, was_cut) = if exponent >= 0 {
+            // A mantissa of 64 bits, shifted by as many: beyond, as it would be by more.
+            (u128::from(mantissa) << exponent.min(64), false)
+        } else {
+            let cut_bits = exponent.unsigned_abs();
+            let down = mantissa.checked_shr(cut_bits).unwrap_or(0);
+            (u128::from(down), mantissa.trailing_zeros() < cut_bits && mantissa != 0)
         };
         match i64::try_from(down) {
             Ok(down) if self.negative => -down,

@@ -40,7 +40,9 @@ fn migrated_keys(args: &[&[u8]]) -> Range<usize> {
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         at += match () {
             // With a key in its own place, too, the command is refused.
-            () if is("keys") => return if args[ONE_KEY.start].is_empty() { at + 1..args.len() } else { 0..0 },
+            () if is("keys") => {
+                return if args[ONE_KEY.start].is_empty() { at + 1..args.len() } else { 0..0 };
+            }
             () if is("auth") => 2,
             () if is("auth2") => 3,
             () => 1,
@@ -122,7 +124,12 @@ mod tests {
         assert_eq!(used("SET k v GET"), [("k".into(), key::RW | key::ACCESS | key::UPDATE)]);
         assert_eq!(used("BITFIELD k GET u8 0"), [("k".into(), key::RO | key::ACCESS)]);
         assert_eq!(used("BITFIELD k OVERFLOW SAT GET u8 0"), [("k".into(), key::RO | key::ACCESS)]);
-        for line in ["BITFIELD k SET u8 0 1", "BITFIELD k GET u8 0 INCRBY u8 0 1", "BITFIELD k GET u8", "BITFIELD k x"] {
+        for line in [
+            "BITFIELD k SET u8 0 1",
+            "BITFIELD k GET u8 0 INCRBY u8 0 1",
+            "BITFIELD k GET u8",
+            "BITFIELD k x",
+        ] {
             assert_eq!(used(line), [("k".into(), key::RW | key::ACCESS | key::UPDATE)], "{line}");
         }
     }

@@ -214,7 +214,8 @@ fn no_word_hides_a_key_of_migrate_from_the_check() {
             let reply = eve.command(&args);
             assert_eq!(reply.as_error(), Some(NO_KEY.as_bytes()), "{words}: {reply:?}");
         }
-        let reply = eve.command(&["MIGRATE", "127.0.0.1", "1", "", "0", "5", "AUTH", "keys", "KEYS", "none", "KEYS"]);
+        let reply =
+            eve.command(&["MIGRATE", "127.0.0.1", "1", "", "0", "5", "AUTH", "keys", "KEYS", "none", "KEYS"]);
         assert_eq!(reply.as_error(), Some(NO_KEY.as_bytes()), "{reply:?}");
     });
 }

@@ -429,6 +429,8 @@ fn get_patterns() {
     };
     assert_eq!(names(&["PORT"]), ["PORT"]);
     assert_eq!(names(&["port", "Port", "por?", "nothing"]), ["port"]);
+    assert_eq!(names(&["\\port", "p\\ort"]), Vec::<String>::new(), "a backslash alone makes no pattern");
+    assert_eq!(names(&["\\por?"]), ["port"]);
     assert_eq!(names(&["*ZIPLIST-entries"]), ["hash-max-ziplist-entries", "zset-max-ziplist-entries"]);
     assert_eq!(names(&["slave-read-only"]), ["slave-read-only"]);
     let shown = directives().filter(|directive| !directive.hidden && !directive.only_in_files);

@@ -419,8 +419,26 @@ fn odd_time(rng: &mut Rng) -> Arg {
 
 fn pattern(rng: &mut Rng) -> Arg {
     const PIECES: &[&[u8]] = &[
-        b"*", b"?", b"[", b"]", b"^", b"-", b"\\", b"a", b"b", b"m", b"s", b"1", b"\0", b"\x80", b"\xff", b"[a-c]", b"[^a]",
-        b"[b-\x80]", b"[\x80-1]", b"[\\]",
+        b"*",
+        b"?",
+        b"[",
+        b"]",
+        b"^",
+        b"-",
+        b"\\",
+        b"a",
+        b"b",
+        b"m",
+        b"s",
+        b"1",
+        b"\0",
+        b"\x80",
+        b"\xff",
+        b"[a-c]",
+        b"[^a]",
+        b"[b-\x80]",
+        b"[\x80-1]",
+        b"[\\]",
     ];
     if rng.percent(40) {
         return (0..rng.below(5)).flat_map(|_| rng.pick(PIECES).to_vec()).collect();
