@@ -11,6 +11,7 @@ use super::dispatch::{Ran, run_handler};
 use super::endpoint::Endpoint;
 use super::events;
 use super::gate::bits;
+use super::latency::{self, Event};
 use super::node::Node;
 use super::session::Session;
 use crate::command::apply::OwnedCommand;
@@ -172,7 +173,11 @@ pub fn serve_ready(node: &Node, session: &mut Session, ready: Vec<ReadyKey>) {
                 continue;
             }
             let mut more = Vec::new();
+            let begun = node.latency.begin();
             let served = try_waiter(node, session, &waiter, &slot, &mut more);
+            if served == Some(true) {
+                latency::end(node, Event::CommandUnblocking, begun);
+            }
             pending.extend(more);
             if served == Some(false) {
                 exhausted.push(group);

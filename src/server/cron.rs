@@ -6,6 +6,7 @@ use super::clients::ClientKind;
 use super::events;
 use super::eviction::{self, Room};
 use super::gate::bits;
+use super::latency::{self, Event};
 use super::mailbox::close_slow_clients;
 use super::node::Node;
 use super::own_keys;
@@ -48,7 +49,7 @@ pub async fn run(node: Arc<Node>) {
         if round % ROUNDS_A_SECOND == 0 {
             node.memory.sample();
             ticks::calibrate();
-            node.slowlog.configure(&node.config());
+            node.follow_thresholds(&node.config());
             close_idle_clients(&node);
             if node.pubsub.is_used() || node.gate.has(bits::MONITORED) {
                 close_slow_clients(&node);
@@ -84,6 +85,7 @@ fn may_expire(node: &Node) -> bool {
 pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
     let (mut gone, mut awaited, mut told) = (Expired::default(), Vec::new(), false);
     let now_ms = node.now_ms();
+    let begun = node.latency.begin();
     let mut shard = node.keyspace.lock_shard(index);
     // Under the lock: a change of role takes them all.
     if !may_expire(node) {
@@ -111,6 +113,9 @@ pub(super) fn expire_slice(node: &Node, index: usize) -> bool {
     add(&node.stats.expired_keys, gone.keys.len() as u64);
     add(&node.stats.expired_subkeys, gone.field_count as u64);
     gone.keys.into_iter().for_each(release);
+    if segments > 0 {
+        latency::end(node, Event::ExpireCycle, begun);
+    }
     segments > 0 && !gone.held
 }
 
@@ -293,6 +298,34 @@ mod tests {
         let end = node.log.end();
         expire_all(&node);
         assert_eq!(node.log.end(), end);
+    }
+
+    #[test]
+    fn a_slice_that_takes_long_is_noted() {
+        let node = node();
+        let events = || node.latency.all().into_iter().map(|(event, _)| event).collect::<Vec<_>>();
+        let expire_slowly = |threshold_ms: u64| {
+            node.change_config(|config| {
+                config.latency_monitor_threshold_ms = threshold_ms;
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+            put(&node, 0, "k", Some(node.now_ms() - 1000));
+            let shard = node.keyspace.lock_one(hash_bytes(b"k"));
+            std::thread::scope(|scope| {
+                let expiring = scope.spawn(|| expire_all(&node));
+                std::thread::sleep(Duration::from_millis(30));
+                drop(shard);
+                expiring.join().unwrap();
+            });
+            assert_eq!(node.keyspace.len(0), 0);
+        };
+        expire_slowly(0);
+        assert_eq!(events(), []);
+        expire_slowly(1_000_000);
+        assert_eq!(events(), []);
+        expire_slowly(20);
+        assert_eq!(events(), [Event::ExpireCycle]);
     }
 
     #[test]

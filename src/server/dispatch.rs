@@ -9,12 +9,12 @@ use super::events;
 use super::eviction;
 use super::gate::bits;
 use super::later;
+use super::latency;
 use super::monitor;
 use super::node::Node;
 use super::removal::remove_past_due;
 use super::replication::acks;
 use super::session::Session;
-use super::slowlog;
 use super::stats::add;
 use super::tracking;
 use super::transaction;
@@ -142,19 +142,18 @@ pub fn account(node: &Node, session: &mut Session, command: &Command, args: &[&[
     let Some(index) = registry::index(command) else { return };
     let failed = reply.first() == Some(&b'-');
     session.last_command = index;
-    let took = session.tally.end(index, if failed { Ended::Failed } else { Ended::Well });
+    let took = session.tally.end(&node.command_stats, index, if failed { Ended::Failed } else { Ended::Well });
     if failed {
         count_error(node, reply);
     }
-    log_if_slow(node, session, command, args, took);
+    note_if_long(node, session, command, args, took);
 }
 
-/// Writes a command that took so many ticks into the slow log, if that is slow.
+/// Takes a command that took so many ticks into the slow log and the latency monitor, if it is long.
 #[inline]
-pub(super) fn log_if_slow(node: &Node, session: &Session, command: &Command, args: &[&[u8]], took: u64) {
-    if node.slowlog.is_slow(took) && !command.has(flags::SKIP_SLOWLOG) {
-        let (addr, name) = (session.info.addr.to_string(), session.info.labels.lock().name.clone());
-        node.slowlog.add(took, node.now_ms(), &slowlog::redacted(command, args), addr, name);
+pub(super) fn note_if_long(node: &Node, session: &Session, command: &Command, args: &[&[u8]], took: u64) {
+    if node.latency.is_long(took) {
+        latency::note_long(node, session, command, args, took);
     }
 }
 
@@ -173,7 +172,7 @@ pub fn refuse(node: &Node, session: &mut Session, out: &mut Vec<u8>, refusal: Re
         transaction.broken = true;
     }
     match refusal.command.and_then(registry::index) {
-        Some(index) => drop(session.tally.end(index, Ended::Refused)),
+        Some(index) => drop(session.tally.end(&node.command_stats, index, Ended::Refused)),
         None => session.tally.begin(),
     }
     let mark = out.len();

@@ -12,6 +12,7 @@ use super::Node;
 use super::client_eviction;
 use super::config::MaxmemoryPolicy;
 use super::gate::bits;
+use super::latency::{self, Event};
 use super::removal::remove_key;
 use super::replication::Replica;
 use super::stats::add;
@@ -151,14 +152,17 @@ pub fn make_room(node: &Node) -> Room {
     node.eviction.budget.store((ahead / 2) as i64, Ordering::Relaxed);
     let at_once = keys_at_once(config.maxmemory_eviction_tenacity);
     let (mut to_free, mut gone) = (used - target, 0);
+    let begun = node.latency.begin();
     while to_free > 0 && gone < at_once {
         let Some(freed) = evict_one(node, policy, config.maxmemory_samples, &mut work) else {
+            latency::end(node, Event::EvictionCycle, begun);
             return settle(node, if used > limit { Room::None } else { Room::Enough });
         };
         to_free = to_free.saturating_sub(freed as u64);
         gone += 1;
     }
     node.tell_of_changes();
+    latency::end(node, Event::EvictionCycle, begun);
     settle(node, if to_free > 0 { Room::Making } else { Room::Enough })
 }
 
@@ -220,10 +224,12 @@ fn evict(node: &Node, policy: MaxmemoryPolicy, candidate: &Candidate) -> Option<
     }
     let word: &[u8] = if node.config().lazyfree_lazy_eviction { b"UNLINK" } else { b"DEL" };
     let event = (EventClass::Evicted, "evicted");
+    let begun = node.latency.begin();
     let entry = remove_key(node, locked, hash, (candidate.db, &candidate.key), word, event)?;
     let freed = entry_bytes(&entry, DEFAULT_SAMPLES);
     add(&node.stats.evicted_keys, 1);
     release(entry);
+    latency::end(node, Event::EvictionDel, begun);
     Some(freed)
 }
 

@@ -1,7 +1,7 @@
 //! Commands whose replies take a while: what they cost is counted when they end.
 
 use super::command_stats::Ended;
-use super::dispatch::{LaterReply, count_error, log_if_slow};
+use super::dispatch::{LaterReply, count_error, note_if_long};
 use super::node::Node;
 use super::session::Session;
 use super::tracking;
@@ -37,12 +37,12 @@ pub fn end(node: &Node, session: &mut Session, worked: u64, reply: &[u8]) {
     let Some(index) = registry::index(command) else { return };
     let failed = reply.first() == Some(&b'-');
     let took = before.saturating_add(worked);
-    session.tally.add(index, if failed { Ended::Failed } else { Ended::Well }, took);
+    session.tally.add(&node.command_stats, index, if failed { Ended::Failed } else { Ended::Well }, took);
     if failed {
         count_error(node, reply);
     }
     let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
-    log_if_slow(node, session, command, &args, took);
+    note_if_long(node, session, command, &args, took);
     node.take_counts(session);
 }
 

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod events;
 pub mod eviction;
 pub mod gate;
+pub mod latency;
 pub mod later;
 pub mod logging;
 pub mod mailbox;

@@ -9,6 +9,7 @@ use super::config::{Address, Config};
 use super::durability::Durability;
 use super::eviction::Eviction;
 use super::gate::{Gate, bits};
+use super::latency::Latency;
 use super::memory::MemoryWatch;
 use super::monitor::Monitors;
 use super::own_keys::OwnKeys;
@@ -57,6 +58,8 @@ pub struct Node {
     pub command_stats: CommandStats,
     /// Commands that took long.
     pub slowlog: SlowLog,
+    /// Events that took long.
+    pub latency: Latency,
     /// What the buffers of clients take.
     pub client_memory: ClientMemory,
     /// Of a writable replica: keys that its own clients gave a time.
@@ -132,6 +135,7 @@ impl Node {
             rates: Rates::default(),
             command_stats: CommandStats::default(),
             slowlog: SlowLog::new(&config),
+            latency: Latency::new(&config),
             own_keys: OwnKeys::default(),
             client_memory: ClientMemory::default(),
             memory: MemoryWatch::default(),
@@ -163,6 +167,7 @@ impl Node {
             config: RwLock::new(Arc::new(config)),
             config_version: AtomicU64::new(1),
         };
+        node.command_stats.track_durations(node.config().latency_tracking);
         node.acks.configure(&node.config());
         node.client_memory.configure(&node.config());
         node.acks.follow_config(&node);
@@ -202,7 +207,8 @@ impl Node {
         let mut next = (**config).clone();
         change(&mut next)?;
         self.log.set_backlog_bytes(next.repl_backlog_size_bytes);
-        self.slowlog.configure(&next);
+        self.follow_thresholds(&next);
+        self.command_stats.track_durations(next.latency_tracking);
         self.eviction.set_on(next.maxmemory_bytes > 0);
         self.client_memory.configure(&next);
         *self.settings.write() = Arc::new(handler_settings(&next));
@@ -211,6 +217,12 @@ impl Node {
         self.acks.configure(&config);
         self.config_version.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Takes over how long a command must take to be remarkable. Also to be called when the measure of a tick was refined.
+    pub(super) fn follow_thresholds(&self, config: &Config) {
+        self.slowlog.configure(config);
+        self.latency.configure(config);
     }
 
     /// How children are forked.
@@ -355,7 +367,6 @@ impl Node {
             self.durability.flushed(self);
         }
         add(&self.stats.commands, std::mem::take(&mut session.batch_commands));
-        self.command_stats.take(&mut session.tally);
     }
 }
 

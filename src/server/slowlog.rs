@@ -29,6 +29,14 @@ pub struct SlowEntry {
     pub client_name: String,
 }
 
+/// How long a command must take to be logged, in ticks; the greatest number logs none.
+pub(super) fn threshold_ticks(config: &Config) -> u64 {
+    match u64::try_from(config.slowlog_slower_than_us) {
+        Ok(us) => ticks::from_ns(us.saturating_mul(1000)),
+        Err(_) => u64::MAX,
+    }
+}
+
 /// The slow log.
 pub struct SlowLog {
     /// Commands that take longer, in ticks, are logged; the greatest number logs none.
@@ -53,11 +61,7 @@ impl SlowLog {
 
     /// Takes threshold and length from the configuration. Also to be called when the measure of a tick was refined.
     pub fn configure(&self, config: &Config) {
-        let threshold = match u64::try_from(config.slowlog_slower_than_us) {
-            Ok(us) => ticks::from_ns(us.saturating_mul(1000)),
-            Err(_) => u64::MAX,
-        };
-        self.threshold_ticks.store(threshold, Ordering::Relaxed);
+        self.threshold_ticks.store(threshold_ticks(config), Ordering::Relaxed);
         let mut inner = self.inner.lock();
         inner.max_len = config.slowlog_max_len;
         inner.trim();

@@ -190,7 +190,7 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
             .error(format!("EXECABORT Transaction discarded because of: {code} {detail}"));
         return Next::Continue;
     }
-    let mut ready = Vec::new();
+    let (mut ready, begun) = (Vec::new(), session.tally.begun());
     Reply::new(out, session.resp3).array(transaction.queue.len());
     let mut close = false;
     for (command, args) in &transaction.queue {
@@ -217,6 +217,8 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
     if !ready.is_empty() {
         super::blocked::serve_ready(node, session, ready);
     }
+    // Of EXEC's time that of its commands is a part.
+    session.tally.begin_at(begun);
     if close { Next::Close } else { Next::Continue }
 }
 

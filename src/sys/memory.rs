@@ -76,6 +76,11 @@ pub fn rss_bytes() -> Option<u64> {
     pages.checked_mul(page_bytes()?)
 }
 
+/// Of it what lies in huge pages that no file is behind, in bytes.
+pub fn huge_page_bytes() -> Option<u64> {
+    with_proc("/proc/self/smaps_rollup", |text| labelled_kib(text, "AnonHugePages"))
+}
+
 /// The most that [`rss_bytes`] ever was.
 pub fn peak_rss_bytes() -> Option<u64> {
     with_proc("/proc/self/status", |text| labelled_kib(text, "VmHWM"))

@@ -39,6 +39,7 @@ pub const COMMANDS: &[Command] = &[
         .acl(acl::DANGEROUS)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .doc("server", "1.0.0", "O(1)", "Returns the server's figures.", "[section [section ...]]"),
+    container("latency", "2.8.13", LATENCY),
     Command::server("lolwut", -1, READONLY | FAST).doc(
         "server",
         "5.0.0",
@@ -210,6 +211,55 @@ const CONFIG: &[Command] = &[
         "O(N) with N settings",
         "Changes settings, all of them or none.",
         "parameter value [parameter value ...]",
+    ),
+];
+
+const LATENCY_TIPS: &[&str] =
+    &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
+
+const LATENCY: &[Command] = &[
+    admin("doctor", 2).tips(LATENCY_TIPS).doc(
+        "server",
+        "2.8.13",
+        "O(1)",
+        "Says what took long, and what may be done about it.",
+        "",
+    ),
+    admin("graph", 3).tips(LATENCY_TIPS).doc(
+        "server",
+        "2.8.13",
+        "O(1)",
+        "Draws how long an event took lately.",
+        "event",
+    ),
+    help("2.8.13"),
+    admin("histogram", -2).tips(LATENCY_TIPS).doc(
+        "server",
+        "7.0.0",
+        "O(N) with N commands that are shown",
+        "Returns how many calls of all commands, or some, took how long.",
+        "[command-name [command-name ...]]",
+    ),
+    admin("history", 3).tips(LATENCY_TIPS).doc(
+        "server",
+        "2.8.13",
+        "O(1)",
+        "Returns when an event took how long.",
+        "event",
+    ),
+    admin("latest", 2).tips(LATENCY_TIPS).doc(
+        "server",
+        "2.8.13",
+        "O(1)",
+        "Returns all events, how long each took last, and at most.",
+        "",
+    ),
+    admin("reset", -2).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).doc(
+        "server",
+        "2.8.13",
+        "O(1)",
+        "Forgets all events, or some.",
+        "[event [event ...]]",
     ),
 ];
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::fsyncer::{Fsyncer, InFlight, Outcome};
 use super::source::{LogPosition, LogSource, SourceError};
 use super::status::{FsyncPolicy, Phase, Status};
-use super::{Finished, Rotation, WriterConfig, WriterError, WriterEvent};
+use super::{Finished, Rotation, Work, WriterConfig, WriterError, WriterEvent};
 use crate::base::time::Clock;
 use crate::format::aof::seal::Epoch;
 use crate::format::aof::verify::HistoryPoint;
@@ -194,7 +194,12 @@ impl Core {
             }
             incr.sealer.feed(self.buffer.get(from..).unwrap_or_default());
             if self.buffer.len() >= CHUNK_BYTES {
+                let begun = self.status.begin_work();
                 incr.file.write_all(&self.buffer)?;
+                if let Some(took) = self.status.end_work(begun) {
+                    let work = Work::write(self.in_flight.is_some());
+                    (self.on_event)(WriterEvent::Worked { work, took });
+                }
                 self.unsynced_since.get_or_insert_with(Instant::now);
                 self.buffer.clear();
             }
@@ -211,7 +216,11 @@ impl Core {
             None if incr.sealer.offset() > self.written => incr.sealer.seal(now_ms, &mut self.buffer),
             None => return Ok(()),
         }
+        let begun = self.status.begin_work();
         incr.file.write_all(&self.buffer)?;
+        if let Some(took) = self.status.end_work(begun) {
+            (self.on_event)(WriterEvent::Worked { work: Work::write(self.in_flight.is_some()), took });
+        }
         self.buffer.clear();
         let now = Instant::now();
         self.unsynced_since.get_or_insert(now);
@@ -228,7 +237,12 @@ impl Core {
 
     fn sync_if_due(&mut self) -> Result<(), WriterError> {
         match (self.status.policy(), self.unsynced_since) {
-            (FsyncPolicy::Always, Some(_)) => self.sync(),
+            (FsyncPolicy::Always, Some(_)) => {
+                let begun = self.status.begin_work();
+                self.sync()?;
+                self.tell_of(Work::FsyncAlways, begun);
+                Ok(())
+            }
             (FsyncPolicy::EverySec, Some(since)) if since.elapsed() >= self.config.fsync_interval => {
                 self.begin_sync(since)
             }
@@ -260,8 +274,20 @@ impl Core {
     /// Waits for the other thread's fsync if it takes too long.
     fn wait_for_delayed(&mut self) -> Result<(), WriterError> {
         match &self.in_flight {
-            Some(flight) if flight.since.elapsed() >= self.config.delayed_after => self.join_sync(),
+            Some(flight) if flight.since.elapsed() >= self.config.delayed_after => {
+                let begun = self.status.begin_work();
+                self.join_sync()?;
+                self.tell_of(Work::WritePendingFsync, begun);
+                Ok(())
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Tells of work that began then, if somebody wants to know and it took long.
+    fn tell_of(&self, work: Work, begun: Option<Instant>) {
+        if let Some(took) = self.status.end_work(begun) {
+            (self.on_event)(WriterEvent::Worked { work, took });
         }
     }
 
@@ -409,8 +435,12 @@ impl Core {
             return Err(WriterError::Interrupted);
         }
         let point = rotation.point.history();
+        let begun = self.status.begin_work();
         let kept = match self.generation.finish(temporary, &point, rotation.first_incr) {
-            Ok(kept) => kept,
+            Ok(kept) => {
+                self.tell_of(Work::Rename, begun);
+                kept
+            }
             Err(error) => {
                 let unknown = error.leaves_manifest_unknown();
                 let error = WriterError::from(error);

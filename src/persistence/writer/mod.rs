@@ -116,6 +116,25 @@ impl From<GenerationError> for WriterError {
     }
 }
 
+/// What the writer does that may take long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Handing a part of the log to the system.
+    Write,
+    /// The same, while an fsync was under way; or waiting for one that took too long.
+    WritePendingFsync,
+    /// An fsync because of [`FsyncPolicy::Always`].
+    FsyncAlways,
+    /// Putting the files of a new generation in their place.
+    Rename,
+}
+
+impl Work {
+    fn write(pending_fsync: bool) -> Work {
+        if pending_fsync { Work::WritePendingFsync } else { Work::Write }
+    }
+}
+
 /// What the writer tells, from its own thread: whoever is told must be brief and must not wait for the writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriterEvent {
@@ -135,6 +154,13 @@ pub enum WriterEvent {
     },
     /// The disk answers again: begin a rewrite, please.
     NeedsGeneration,
+    /// Something took long ([`AofWriter::tell_of_work`]).
+    Worked {
+        /// What.
+        work: Work,
+        /// How long.
+        took: Duration,
+    },
     /// A new generation is whole, and durability is published again.
     Whole {
         /// The durable offset.
@@ -298,6 +324,11 @@ impl AofWriter {
     /// From now on no batch waits for company, and each that was handed to the system is told of; or no longer so.
     pub fn set_prompt(&self, prompt: bool) {
         self.shared.status.set_prompt(prompt);
+    }
+
+    /// From now on work that takes at least so long is told of; or none is.
+    pub fn tell_of_work(&self, at_least: Option<Duration>) {
+        self.shared.status.tell_of_work(at_least);
     }
 
     /// For so long each batch is fsynced at once, whatever the policy.

@@ -93,6 +93,8 @@ pub(super) struct Status {
     policy: AtomicU8,
     /// Somebody waits for every batch: none waits for company, and each is told of.
     prompt: AtomicBool,
+    /// Work that takes so long, in microseconds, is told of; the greatest number tells of none.
+    told_from_us: AtomicU64,
     /// Until when each batch is fsynced whatever the policy.
     hurried: Mutex<Option<Instant>>,
     phase: AtomicU8,
@@ -117,6 +119,7 @@ impl Status {
         Status {
             policy: AtomicU8::new(policy.code()),
             prompt: AtomicBool::new(false),
+            told_from_us: AtomicU64::new(u64::MAX),
             hurried: Mutex::new(None),
             phase: AtomicU8::new(Phase::Off as u8),
             written: zero(),
@@ -153,6 +156,22 @@ impl Status {
 
     pub(super) fn set_prompt(&self, prompt: bool) {
         self.prompt.store(prompt, Ordering::Release);
+    }
+
+    pub(super) fn tell_of_work(&self, at_least: Option<Duration>) {
+        let us = at_least.map_or(u64::MAX, |least| u64::try_from(least.as_micros()).unwrap_or(u64::MAX));
+        self.told_from_us.store(us, Ordering::Relaxed);
+    }
+
+    /// When work that may be told of begins; `None` where none is.
+    pub(super) fn begin_work(&self) -> Option<Instant> {
+        (self.told_from_us.load(Ordering::Relaxed) < u64::MAX).then(Instant::now)
+    }
+
+    /// How long work took that began then, if it is to be told of.
+    pub(super) fn end_work(&self, begun: Option<Instant>) -> Option<Duration> {
+        let took = begun?.elapsed();
+        (took.as_micros() >= u128::from(self.told_from_us.load(Ordering::Relaxed))).then_some(took)
     }
 
     pub(super) fn hurry_until(&self, until: Instant) {

@@ -536,3 +536,30 @@ fn random_faults_never_make_a_reported_offset_untrue() {
         assert!(chain.end.offset >= durable, "seed {seed}: {durable} was reported, found {chain:?}");
     }
 }
+
+#[test]
+fn work_that_takes_long_is_told_of_where_somebody_asks() {
+    let told = |policy, at_least| {
+        let bench = Bench::new(policy);
+        bench.writer.tell_of_work(at_least);
+        let end = bench.append("SET k 1");
+        bench.await_durable(end);
+        bench.rewrite().unwrap();
+        let is_work = |event| match event {
+            WriterEvent::Worked { work, .. } => Some(work),
+            _ => None,
+        };
+        // The fsync's own comes behind that of what is durable, but before the rewrite's.
+        bench.events.try_iter().filter_map(is_work).collect::<Vec<_>>()
+    };
+    let always = told(FsyncPolicy::Always, Some(Duration::ZERO));
+    assert!(always.contains(&Work::FsyncAlways) && always.contains(&Work::Rename), "{always:?}");
+    assert!(!told(FsyncPolicy::EverySec, Some(Duration::ZERO)).contains(&Work::FsyncAlways));
+    assert_eq!(told(FsyncPolicy::Always, Some(Duration::from_secs(60))), []);
+    assert_eq!(told(FsyncPolicy::Always, None), []);
+    let bench = Bench::new(FsyncPolicy::Always);
+    bench.writer.tell_of_work(Some(Duration::ZERO));
+    bench.append("SET k 1");
+    let event = bench.event();
+    assert!(matches!(event, WriterEvent::Worked { work: Work::Write, .. }), "{event:?}");
+}

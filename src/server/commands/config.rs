@@ -14,7 +14,7 @@ use std::path::Path;
 const FILE_MAX_BYTES: usize = 16 << 20;
 
 /// Settings that take effect at the start only, although Redis can change them while it runs.
-const ONLY_AT_START: &[&str] = &["port", "bind", "latency-monitor-threshold"];
+const ONLY_AT_START: &[&str] = &["port", "bind"];
 
 pub(super) fn handler(name: &str, sub: &str) -> Option<Handler> {
     if name != "config" {

@@ -4,6 +4,7 @@
 use super::Call;
 use crate::keyspace::{SHARD_COUNT, Shard};
 use crate::server::clients::{ClientInfo, ClientKind};
+use crate::server::config::values;
 use crate::server::dispatch::Next;
 use crate::server::memory::human;
 use crate::server::pubsub::Kind;
@@ -41,6 +42,7 @@ const SECTIONS: &[Section] = &[
     ("Modules", Shown::NotWithAll, |_, _| ()),
     ("Commandstats", Shown::WithAll, |call, out| command_stats(call.node, out)),
     ("Errorstats", Shown::ByDefault, |call, out| error_stats(call.node, out)),
+    ("Latencystats", Shown::WithAll, |call, out| latency_stats(call.node, out)),
     ("Cluster", Shown::ByDefault, |_, out| out.push_str("cluster_enabled:0\r\n")),
     ("Keyspace", Shown::ByDefault, keyspace),
 ];
@@ -277,6 +279,18 @@ fn error_stats(node: &Node, out: &mut String) {
         // A code comes from an error's text, and must not break the lines.
         let code: String = code.chars().filter(|c| !c.is_control() && *c != ':').collect();
         line(out, format_args!("errorstat_{code}:count={count}"));
+    }
+}
+
+fn latency_stats(node: &Node, out: &mut String) {
+    let config = node.config();
+    for it in node.command_stats.commands().filter(|it| it.durations.calls() > 0) {
+        let percentile = |percent: &f64| {
+            let us = it.durations.percentile_ns(*percent) as f64 / 1000.0;
+            format!("p{}={us:.3}", values::short_decimal(*percent))
+        };
+        let shown: Vec<String> = config.latency_percentiles.iter().map(percentile).collect();
+        line(out, format_args!("latency_percentiles_usec_{}:{}", it.name, shown.join(",")));
     }
 }
 

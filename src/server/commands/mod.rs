@@ -15,6 +15,7 @@ pub mod connection;
 pub mod debug;
 pub mod hello;
 pub mod info;
+mod latency;
 pub mod memory;
 mod migrate;
 mod outrigger;
@@ -124,6 +125,7 @@ fn find_handler(name: &str, sub: &str) -> Option<Handler> {
         .or_else(|| config::handler(name, sub))
         .or_else(|| server::handler(name, sub))
         .or_else(|| memory::handler(name, sub))
+        .or_else(|| latency::handler(name, sub))
         .or_else(|| acl::handler(name, sub))
         .or_else(|| pubsub::handler(name, sub))
         .or_else(|| migrate::handler(name, sub))

@@ -341,6 +341,9 @@ settings! {
     slowlog_max_len: usize = 128,
     notify_keyspace_events: WantedEvents = WantedEvents::default(),
     latency_monitor_threshold_ms: u64 = 0,
+    latency_tracking: bool = true,
+    /// In percent.
+    latency_percentiles: Vec<f64> = vec![50.0, 99.0, 99.9],
     // Persistence.
     dir: PathBuf = PathBuf::from("."),
     dbfilename: String = "dump.rdb".to_owned(),

@@ -458,6 +458,7 @@ fn defaults_are_redis_figures() {
         ("unixsocketperm", "0"),
         ("replicaof", ""),
         ("maxmemory-policy", "noeviction"),
+        ("latency-tracking", "yes"),
         ("latency-tracking-info-percentiles", "50 99 99.9"),
     ] {
         assert_eq!(show(&config, name), value, "{name}");
@@ -616,4 +617,31 @@ fn documentation_is_current() {
     }
     let committed = std::fs::read_to_string(path).unwrap();
     assert!(committed == page, "docs/configuration.md is stale: run this test with OUTRIGGER_WRITE_DOCS=1");
+}
+
+#[test]
+fn percentiles() {
+    const NAME: &str = "latency-tracking-info-percentiles";
+    let mut config = Config::default();
+    for (given, shown) in
+        [("0 33.3333333 1e1 0x10 100", "0 33.333333 10 16 100"), ("-0", "-0"), ("+5", "5"), ("", "")]
+    {
+        config.set_pairs(&[(NAME, given)]).unwrap();
+        assert_eq!(show(&config, NAME), shown);
+        let line = format!("{NAME} {}\n", if shown.is_empty() { "\"\"" } else { shown });
+        let written = String::from_utf8(rewrite(b"", &config)).unwrap();
+        assert!(written.contains(&line), "{written}");
+        assert_eq!(show(&parsed(&line).unwrap(), NAME), shown);
+    }
+    for (given, reason) in [
+        ("nan", "Invalid latency-tracking-info-percentiles parameters"),
+        ("50  99", "Invalid latency-tracking-info-percentiles parameters"),
+        (" ", "Invalid latency-tracking-info-percentiles parameters"),
+        ("50 100.1", "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"),
+        ("-1", "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"),
+    ] {
+        let refused = config.set_pairs(&[(NAME, given)]).unwrap_err().to_reply();
+        assert!(refused.ends_with(reason), "{refused}");
+        assert_eq!(show(&config, NAME), "");
+    }
 }

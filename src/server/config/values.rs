@@ -2,7 +2,7 @@
 
 use super::error::Refusal;
 use super::settings::{Address, BufferLimit, ClientsLimit, OutputBufferLimits, SaveRule, ShutdownOptions};
-use crate::base::num::{parse_i64, parse_u64};
+use crate::base::num::{parse_f64, parse_i64, parse_u64};
 
 /// Most addresses `bind` takes, as in Redis.
 const BIND_MAX_ADDRESSES: usize = 16;
@@ -215,6 +215,33 @@ pub fn shutdown_text(options: ShutdownOptions) -> String {
     let words: Vec<&str> =
         SHUTDOWN_WORDS.iter().skip(1).zip(set).filter(|(_, set)| *set).map(|(word, _)| *word).collect();
     if words.is_empty() { "default".to_owned() } else { words.join(" ") }
+}
+
+/// The percentiles of INFO latencystats; one empty word means none.
+pub fn percentiles(args: &[Vec<u8>]) -> Result<Vec<f64>, Refusal> {
+    if let [only] = args
+        && only.is_empty()
+    {
+        return Ok(Vec::new());
+    }
+    let percentile = |arg: &Vec<u8>| {
+        let percent = parse_f64(arg).ok_or("Invalid latency-tracking-info-percentiles parameters")?;
+        match (0.0..=100.0).contains(&percent) {
+            true => Ok(percent),
+            false => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into()),
+        }
+    };
+    args.iter().map(percentile).collect()
+}
+
+/// The words of [`percentiles`].
+pub fn percentiles_text(percentiles: &[f64]) -> String {
+    percentiles.iter().map(|percent| short_decimal(*percent)).collect::<Vec<_>>().join(" ")
+}
+
+/// A number with up to six decimals, as many as it needs.
+pub fn short_decimal(number: f64) -> String {
+    format!("{number:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `replicaof HOST PORT`, where `no one` means a primary.

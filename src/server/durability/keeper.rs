@@ -9,6 +9,7 @@ use crate::persistence::writer::{AofWriter, Finished, Pending, Phase};
 use crate::replication::Epoch;
 use crate::server::Node;
 use crate::server::gate::bits;
+use crate::server::latency;
 use crate::server::replication::LinkPhase;
 use crate::server::replication::takeover::own_history;
 use crate::server::stats::{add, get};
@@ -336,6 +337,7 @@ impl Keeper {
         let (pid, fork_us) = child.map_or((0, 0), |child| (child.pid(), child.fork_us()));
         add(&node.stats.forks, 1);
         node.stats.last_fork_us.store(fork_us, Ordering::Relaxed);
+        latency::note(node, latency::Event::Fork, Duration::from_micros(fork_us));
         let mut status = node.durability.status.lock();
         (status.running, status.started_at_ms, status.keys_done) = (Some(kind), node.now_ms(), 0);
         drop(status);

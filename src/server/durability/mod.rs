@@ -22,8 +22,9 @@ use super::replication::intake::BaseFile;
 use crate::persistence::Point;
 use crate::persistence::generation::Generation;
 use crate::persistence::names::Names;
-use crate::persistence::writer::{AofWriter, FsyncPolicy, Pending, Phase, WriterConfig, WriterEvent};
+use crate::persistence::writer::{AofWriter, FsyncPolicy, Pending, Phase, Work, WriterConfig, WriterEvent};
 use crate::replication::Offer;
+use crate::server::latency::{self, Event};
 use crate::sys::lock::FolderLock;
 use crate::sys::{Disk, RealDisk};
 use parking_lot::Mutex;
@@ -32,6 +33,7 @@ use source::{NodeLog, WakerSlot};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 pub use keeper::{JobKind, SaveStatus};
 
@@ -119,6 +121,30 @@ fn policy_of(config: &Config) -> FsyncPolicy {
         AppendFsync::Always => FsyncPolicy::Always,
         AppendFsync::EverySec => FsyncPolicy::EverySec,
         AppendFsync::No => FsyncPolicy::No,
+    }
+}
+
+/// How long the writer's work must take to be noted by the latency monitor; `None`: it is off.
+fn told_from(config: &Config) -> Option<Duration> {
+    let threshold_ms = config.latency_monitor_threshold_ms;
+    (threshold_ms > 0).then(|| Duration::from_millis(threshold_ms))
+}
+
+/// Has the latency monitor note what the writer did, under the names that Redis has for it.
+fn note_work(node: &Node, work: Work, took: Duration) {
+    let note = |event| latency::note(node, event, took);
+    match work {
+        Work::Write => {
+            let child = node.durability.status.lock().running.is_some();
+            note(if child { Event::AofWriteActiveChild } else { Event::AofWriteAlone });
+            note(Event::AofWrite);
+        }
+        Work::WritePendingFsync => {
+            note(Event::AofWritePendingFsync);
+            note(Event::AofWrite);
+        }
+        Work::FsyncAlways => note(Event::AofFsyncAlways),
+        Work::Rename => note(Event::AofRename),
     }
 }
 
@@ -275,6 +301,7 @@ impl Durability {
         let events = self.event_sink(Arc::downgrade(node));
         let writer = AofWriter::start(generation, going_on, writer_config, clock, events)
             .map_err(|error| error.to_string())?;
+        writer.tell_of_work(told_from(&config));
         // Set once for the life of the node: the writer is never replaced.
         let _ = inner.waker.set(writer.waker());
         let writer = Arc::new(writer);
@@ -300,6 +327,7 @@ impl Durability {
                     node.durability.appended.broke(&node);
                     node.durable_moved.notify_waiters();
                 }
+                WriterEvent::Worked { work, took } => note_work(&node, work, took),
                 WriterEvent::NeedsGeneration => wanted.store(true, Ordering::Release),
                 WriterEvent::Whole { durable_offset } => {
                     tracing::info!(durable_offset, "a new generation is whole");
@@ -404,6 +432,7 @@ impl Durability {
     pub fn configure(&self, config: &Config) {
         if let Some(writer) = &self.inner.lock().writer {
             writer.set_policy(policy_of(config));
+            writer.tell_of_work(told_from(config));
             writer.set_keep_generations(config.keep_generations as usize);
         }
     }

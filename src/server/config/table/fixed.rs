@@ -52,8 +52,6 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     fixed("ignore-warnings", "", &[]),
     fixed("io-threads-do-reads", "yes", &["no"]).immutable(),
     fixed("jemalloc-bg-thread", "yes", &[]),
-    fixed("latency-tracking", "yes", &["no"]),
-    fixed("latency-tracking-info-percentiles", "50 99 99.9", &[]),
     fixed("locale-collate", "", &[]),
     fixed("oom-score-adj", "no", &[]),
     fixed("oom-score-adj-values", "0 200 800", &[]),

@@ -89,7 +89,29 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     integer!("slowlog-log-slower-than", slowlog_slower_than_us: i64, -1, i64::MAX, "Log commands that take longer, in microseconds; 0 logs all, -1 none."),
     integer!("slowlog-max-len", slowlog_max_len: usize, 0, i64::MAX, "Entries the slow log keeps."),
     integer!("latency-monitor-threshold", latency_monitor_threshold_ms: u64, 0, i64::MAX, "Record events that take at least this many milliseconds; 0 records none."),
+    yes_no!("latency-tracking", latency_tracking, "Count how long the calls of each command take, for LATENCY HISTOGRAM and INFO latencystats."),
+    Directive::new(
+        "latency-tracking-info-percentiles",
+        Kind::Special {
+            form: "percent …",
+            list: true,
+            get: |c, _| values::percentiles_text(&c.latency_percentiles).into(),
+            set: |c, args, _| {
+                c.latency_percentiles = values::percentiles(args)?;
+                Ok(())
+            },
+            lines: |c| vec![percentiles_line(&c.latency_percentiles)],
+        },
+        "The percentiles that INFO latencystats shows.",
+    ),
 ];
+
+fn percentiles_line(percentiles: &[f64]) -> Args {
+    match percentiles {
+        [] => vec![Vec::new()],
+        _ => percentiles.iter().map(|percent| values::short_decimal(*percent).into()).collect(),
+    }
+}
 
 fn shutdown_lines(text: String) -> Vec<Args> {
     vec![text.split(' ').map(|word| word.as_bytes().to_vec()).collect()]
