@@ -8,8 +8,8 @@ use super::commands;
 use super::events;
 use super::eviction;
 use super::gate::bits;
-use super::later;
 use super::latency;
+use super::later;
 use super::monitor;
 use super::node::Node;
 use super::removal::remove_past_due;
@@ -142,7 +142,8 @@ pub fn account(node: &Node, session: &mut Session, command: &Command, args: &[&[
     let Some(index) = registry::index(command) else { return };
     let failed = reply.first() == Some(&b'-');
     session.last_command = index;
-    let took = session.tally.end(&node.command_stats, index, if failed { Ended::Failed } else { Ended::Well });
+    let took =
+        session.tally.end(&node.command_stats, index, if failed { Ended::Failed } else { Ended::Well });
     if failed {
         count_error(node, reply);
     }

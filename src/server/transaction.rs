@@ -190,9 +190,8 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
             .error(format!("EXECABORT Transaction discarded because of: {code} {detail}"));
         return Next::Continue;
     }
-    let (mut ready, begun) = (Vec::new(), session.tally.begun());
+    let (mut ready, mut close, begun) = (Vec::new(), false, session.tally.begun());
     Reply::new(out, session.resp3).array(transaction.queue.len());
-    let mut close = false;
     for (command, args) in &transaction.queue {
         let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
         let mark = out.len();
@@ -217,7 +216,6 @@ pub fn exec(node: &Arc<Node>, session: &mut Session, out: &mut Vec<u8>) -> Next 
     if !ready.is_empty() {
         super::blocked::serve_ready(node, session, ready);
     }
-    // Of EXEC's time that of its commands is a part.
     session.tally.begin_at(begun);
     if close { Next::Close } else { Next::Continue }
 }

@@ -9,6 +9,7 @@ mod connections;
 mod debug;
 mod evicted_clients;
 mod keyspace_events;
+mod latency;
 mod listeners;
 mod maxmemory;
 mod migrate;

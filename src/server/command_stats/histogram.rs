@@ -157,8 +157,9 @@ mod tests {
     #[test]
     fn figures_are_those_of_redis() {
         let calls = of(&[10_000, 10_000, 21_000, 60_000, 600_000_000, 1_200_000_000]);
-        let text =
-            |percent: f64| format!("{:.3}", of(&[10_000, 10_000, 21_000]).percentile_ns(percent) as f64 / 1e3);
+        let text = |percent: f64| {
+            format!("{:.3}", of(&[10_000, 10_000, 21_000]).percentile_ns(percent) as f64 / 1e3)
+        };
         assert_eq!([text(0.0), text(50.0), text(99.0)], ["9.984", "10.047", "21.119"]);
         assert_eq!(calls.percentile_ns(100.0), 1_002_438_655);
         assert_eq!(calls.percentile_ns(80.0), 603_979_775);

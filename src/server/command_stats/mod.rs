@@ -231,7 +231,7 @@ impl Tally {
         self.begun
     }
 
-    /// Has the command at hand begun earlier: others ran within it.
+    /// Has the command at hand begun earlier: others ran within it (EXEC), and their time is a part of its own.
     pub fn begin_at(&mut self, begun: u64) {
         self.begun = begun;
     }

@@ -284,6 +284,9 @@ fn error_stats(node: &Node, out: &mut String) {
 
 fn latency_stats(node: &Node, out: &mut String) {
     let config = node.config();
+    if !config.latency_tracking {
+        return;
+    }
     for it in node.command_stats.commands().filter(|it| it.durations.calls() > 0) {
         let percentile = |percent: &f64| {
             let us = it.durations.percentile_ns(*percent) as f64 / 1000.0;

@@ -228,7 +228,9 @@ pub fn percentiles(args: &[Vec<u8>]) -> Result<Vec<f64>, Refusal> {
         let percent = parse_f64(arg).ok_or("Invalid latency-tracking-info-percentiles parameters")?;
         match (0.0..=100.0).contains(&percent) {
             true => Ok(percent),
-            false => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into()),
+            false => {
+                Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into())
+            }
         }
     };
     args.iter().map(percentile).collect()

@@ -101,7 +101,10 @@ mod tests {
         let lines: Vec<&str> = picture.lines().collect();
         assert_eq!(lines[..2], ["fork - high 30 ms, low 30 ms (all time high 30 ms)", &"-".repeat(80)]);
         assert_eq!((lines[2], lines[5]), (&*" ".repeat(80), &*"_".repeat(80)));
-        assert_eq!((lines[7].len(), lines[8].get(..42), lines[9].len()), (80, Some(&*("m".repeat(40) + "98")), 80));
+        assert_eq!(
+            (lines[7].len(), lines[8].get(..42), lines[9].len()),
+            (80, Some(&*("m".repeat(40) + "98")), 80)
+        );
         assert_eq!((lines[10], lines[11].len(), lines[14]), ("", 20, &*"_".repeat(20)));
         assert_eq!((lines[16], lines[17], lines.len()), ("11111111119876543210", "9876543210ssssssssss", 19));
     }

@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn commands_are_held_against_the_lesser_threshold() {
         let ms = |ms: u64| ticks::from_ns(ms * 1_000_000);
-        for (threshold_ms, slower_than_us, least_ms) in [(20, 5_000, 5), (5, 20_000, 5), (5, -1, 5), (0, 5_000, 5)]
+        for (threshold_ms, slower_than_us, least_ms) in
+            [(20, 5_000, 5), (5, 20_000, 5), (5, -1, 5), (0, 5_000, 5)]
         {
             let monitor = latency(threshold_ms, slower_than_us);
             assert!(monitor.is_long(ms(least_ms)) && !monitor.is_long(ms(least_ms) - 1));

@@ -95,42 +95,62 @@ fn advice(events: &[(Event, Series)], facts: &Facts<'_>) -> Vec<String> {
     let logs_fewer = u64::try_from(slower_than_us).is_ok_and(|us| us > threshold_us);
     let log_them = format!("CONFIG SET slowlog-log-slower-than {threshold_us}");
     if has(&[Event::Command]) {
-        advise(slower_than_us < 0, &format!("The slow log is off; it would tell which commands these were: {log_them}."));
-        advise(logs_fewer, &format!("The slow log takes only commands that are slower than this monitor's: {log_them}."));
-        advise(true, "See in the slow log which commands take long, and have them do less at one go: SCAN for KEYS, ranges and counts for whole values.");
+        advise(
+            slower_than_us < 0,
+            &format!("The slow log is off; it would tell which commands these were: {log_them}."),
+        );
+        advise(
+            logs_fewer,
+            &format!("The slow log takes only commands that are slower than this monitor's: {log_them}."),
+        );
+        advise(
+            true,
+            "See in the slow log which commands take long, and have them do less at one go: SCAN for KEYS, \
+             ranges and counts for whole values.",
+        );
     }
     advise(
         has(&[Event::FastCommand]),
-        "Commands that ought to be quick take long where the process does not get the processor, or waits for the keys of a command that is not quick. Lower the machine's load, look for a noisy neighbour, and measure the system with 'redis-cli --intrinsic-latency 100'.",
+        "Commands that ought to be quick take long where the process does not get the processor, or waits \
+         for the keys of a command that is not quick. Lower the machine's load, look for a noisy \
+         neighbour, and measure the system with 'redis-cli --intrinsic-latency 100'.",
     );
     advise(
         has(&[Event::Fork]) && facts.fork_rate.is_some_and(|rate| rate < 25.0),
-        "Forks are slow on this machine. Let a replica write the snapshots, or use a machine whose virtual memory is quicker.",
+        "Forks are slow on this machine. Let a replica write the snapshots, or use a machine whose virtual \
+         memory is quicker.",
     );
-    let writes = [Event::AofWrite, Event::AofWriteAlone, Event::AofWriteActiveChild, Event::AofWritePendingFsync];
+    let writes =
+        [Event::AofWrite, Event::AofWriteAlone, Event::AofWriteActiveChild, Event::AofWritePendingFsync];
     advise(
         has(&writes) || has(&[Event::AofFsyncAlways, Event::AofRename]),
-        "The disk takes its time: who waits for the log file waits for it. A local disk, a faster one, or one that nothing else writes to.",
+        "The disk takes its time: who waits for the log file waits for it. A local disk, a faster one, or \
+         one that nothing else writes to.",
     );
     advise(
         has(&[Event::AofWriteActiveChild]),
-        "Children that write snapshots take the disk's time: save less often (save, auto-aof-rewrite-percentage), or on a replica.",
+        "Children that write snapshots take the disk's time: save less often (save, \
+         auto-aof-rewrite-percentage), or on a replica.",
     );
     advise(
         has(&[Event::AofFsyncAlways]),
-        "An fsync for each batch (appendfsync always, durable acks) is as slow as the disk; appendfsync everysec is quicker, and may lose a second.",
+        "An fsync for each batch (appendfsync always, durable acks) is as slow as the disk; appendfsync \
+         everysec is quicker, and may lose a second.",
     );
     advise(
         has(&[Event::ExpireCycle]),
-        "Many keys, or fields, come due at once: spread their times. A slice of them that takes long may also have waited for the processor.",
+        "Many keys, or fields, come due at once: spread their times. A slice of them that takes long may \
+         also have waited for the processor.",
     );
     advise(
         has(&[Event::EvictionCycle, Event::EvictionDel]),
-        "Eviction takes long where much has to go at once: after maxmemory was lowered, or when commands store large values. A smaller maxmemory-eviction-tenacity evicts less at one go.",
+        "Eviction takes long where much has to go at once: after maxmemory was lowered, or when commands \
+         store large values. A smaller maxmemory-eviction-tenacity evicts less at one go.",
     );
     advise(
         facts.huge_pages,
-        "The process has huge pages, of which a single write after a fork copies 2 MiB. Leave disable-thp at yes, and restart.",
+        "The process has huge pages, of which a single write after a fork copies 2 MiB. Leave disable-thp \
+         at yes, and restart.",
     );
     advice
 }
@@ -161,7 +181,8 @@ mod tests {
         let mut series = Series::new(Sample { at_s: 90, ms: 300 });
         series.add(Sample { at_s: 95, ms: 400 });
         series.add(Sample { at_s: 97, ms: 500 });
-        let events = [(Event::Command, series.clone()), (Event::Fork, Series::new(Sample { at_s: 99, ms: 50 }))];
+        let events =
+            [(Event::Command, series.clone()), (Event::Fork, Series::new(Sample { at_s: 99, ms: 50 }))];
         let report = of(&events, &Facts { fork_rate: Some(12.345), ..facts(&config) });
         let lines: Vec<&str> = report.lines().collect();
         assert_eq!(

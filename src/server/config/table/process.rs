@@ -89,7 +89,11 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     integer!("slowlog-log-slower-than", slowlog_slower_than_us: i64, -1, i64::MAX, "Log commands that take longer, in microseconds; 0 logs all, -1 none."),
     integer!("slowlog-max-len", slowlog_max_len: usize, 0, i64::MAX, "Entries the slow log keeps."),
     integer!("latency-monitor-threshold", latency_monitor_threshold_ms: u64, 0, i64::MAX, "Record events that take at least this many milliseconds; 0 records none."),
-    yes_no!("latency-tracking", latency_tracking, "Count how long the calls of each command take, for LATENCY HISTOGRAM and INFO latencystats."),
+    yes_no!(
+        "latency-tracking",
+        latency_tracking,
+        "Count how long the calls of each command take, for LATENCY HISTOGRAM and INFO latencystats."
+    ),
     Directive::new(
         "latency-tracking-info-percentiles",
         Kind::Special {
