@@ -84,31 +84,12 @@ fn quality(rate: f64) -> &'static str {
 
 fn advice(events: &[(Event, Series)], facts: &Facts<'_>) -> Vec<String> {
     let has = |wanted: &[Event]| events.iter().any(|(event, _)| wanted.contains(event));
-    let mut advice = Vec::new();
+    let mut advice = if has(&[Event::Command]) { of_commands(facts.config) } else { Vec::new() };
     let mut advise = |when: bool, text: &str| {
         if when {
             advice.push(text.to_owned());
         }
     };
-    let threshold_us = facts.config.latency_monitor_threshold_ms.saturating_mul(1000);
-    let slower_than_us = facts.config.slowlog_slower_than_us;
-    let logs_fewer = u64::try_from(slower_than_us).is_ok_and(|us| us > threshold_us);
-    let log_them = format!("CONFIG SET slowlog-log-slower-than {threshold_us}");
-    if has(&[Event::Command]) {
-        advise(
-            slower_than_us < 0,
-            &format!("The slow log is off; it would tell which commands these were: {log_them}."),
-        );
-        advise(
-            logs_fewer,
-            &format!("The slow log takes only commands that are slower than this monitor's: {log_them}."),
-        );
-        advise(
-            true,
-            "See in the slow log which commands take long, and have them do less at one go: SCAN for KEYS, \
-             ranges and counts for whole values.",
-        );
-    }
     advise(
         has(&[Event::FastCommand]),
         "Commands that ought to be quick take long where the process does not get the processor, or waits \
@@ -151,6 +132,26 @@ fn advice(events: &[(Event, Series)], facts: &Facts<'_>) -> Vec<String> {
         facts.huge_pages,
         "The process has huge pages, of which a single write after a fork copies 2 MiB. Leave disable-thp \
          at yes, and restart.",
+    );
+    advice
+}
+
+/// What to do about commands that take long.
+fn of_commands(config: &Config) -> Vec<String> {
+    let threshold_us = config.latency_monitor_threshold_ms.saturating_mul(1000);
+    let slower_than_us = config.slowlog_slower_than_us;
+    let log_them = format!("CONFIG SET slowlog-log-slower-than {threshold_us}");
+    let of_slowlog = match u64::try_from(slower_than_us) {
+        Err(_) => Some("is off; it would tell which commands these were"),
+        Ok(us) if us > threshold_us => Some("takes only commands that are slower than this monitor's"),
+        Ok(_) => None,
+    };
+    let mut advice: Vec<String> =
+        of_slowlog.iter().map(|what| format!("The slow log {what}: {log_them}.")).collect();
+    advice.push(
+        "See in the slow log which commands take long, and have them do less at one go: SCAN for KEYS, ranges and \
+         counts for whole values."
+            .into(),
     );
     advice
 }
