@@ -348,7 +348,7 @@ fn a_slow_disk_shows() {
     client.ok("SET k y");
     assert_eq!(names(&mut client), [] as [&str; 0], "while the monitor is off");
     client.ok("CONFIG SET appendfsync everysec latency-monitor-threshold 50");
-    disk.set(DiskState::Slow(300));
+    disk.set(DiskState::Slow(2500));
     wait_for("a write that waits for an fsync", LIMIT, || {
         client.ok("SET k z");
         names(&mut client).contains(&"aof-write-pending-fsync".to_owned())

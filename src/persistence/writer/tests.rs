@@ -563,3 +563,30 @@ fn work_that_takes_long_is_told_of_where_somebody_asks() {
     let event = bench.event();
     assert!(matches!(event, WriterEvent::Worked { work: Work::Write, .. }), "{event:?}");
 }
+
+#[test]
+fn work_beside_and_behind_an_fsync_is_told_of_as_such() {
+    let is_pending =
+        |event: &WriterEvent| matches!(event, WriterEvent::Worked { work: Work::WritePendingFsync, .. });
+    let bench = Bench::new(FsyncPolicy::EverySec);
+    let (begun, end) = bench.hold_syncs();
+    bench.writer.tell_of_work(Some(Duration::ZERO));
+    bench.append("SET k 1");
+    begun.recv_timeout(WAIT).unwrap();
+    bench.await_written(bench.append("SET k 2"));
+    let told: Vec<WriterEvent> = bench.events.try_iter().collect();
+    assert!(matches!(told[0], WriterEvent::Worked { work: Work::Write, .. }), "{told:?}");
+    assert_eq!(told.iter().filter(|event| is_pending(event)).count(), 1, "{told:?}");
+    drop(end);
+    let delayed_after = Duration::from_millis(30);
+    let bench = Bench::with(WriterConfig { delayed_after, ..quick(FsyncPolicy::EverySec) });
+    let (begun, end) = bench.hold_syncs();
+    bench.append("SET k 1");
+    begun.recv_timeout(WAIT).unwrap();
+    bench.writer.tell_of_work(Some(delayed_after / 2));
+    std::thread::sleep(delayed_after);
+    bench.append("SET k 2");
+    std::thread::sleep(delayed_after);
+    drop(end);
+    bench.await_event(is_pending);
+}
