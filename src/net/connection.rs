@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
@@ -164,11 +164,13 @@ pub struct Connection {
 
 /// What a writing of the output goes on to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum WriteUntil {
+pub(super) enum WriteUntil {
     /// All of it is written.
     Written,
     /// All of it is written, or the client, which does not read, has sent more commands and has little output waiting.
     Asked,
+    /// All of it is written, or the client does not read and has little output waiting: there are commands to run already.
+    Little,
 }
 
 impl Connection {
@@ -207,7 +209,7 @@ impl Connection {
                 Arrived::Input(_) => {}
                 Arrived::Pushes => {
                     let read = self.input.len();
-                    self.deliver_pushes().await?;
+                    self.deliver_pushes(WriteUntil::Asked).await?;
                     if self.input.len() == read {
                         continue;
                     }
@@ -218,11 +220,13 @@ impl Connection {
                 self.end_batch();
                 after_others().await;
                 let read = self.input.len();
-                let until = match step {
-                    Step::Drained => WriteUntil::Asked,
-                    _ => WriteUntil::Written,
+                let held = match &step {
+                    Step::Drained => self.deliver(WriteUntil::Asked).await?,
+                    Step::Flush => self.deliver(WriteUntil::Little).await?,
+                    // Its own time runs meanwhile.
+                    Step::Later(_) => false,
+                    _ => self.deliver(WriteUntil::Written).await?,
                 };
-                let held = self.deliver(until).await?;
                 match step {
                     // What was read while replies were held or written may hold whole commands.
                     Step::Drained if held || self.input.len() > read => {}
@@ -498,7 +502,8 @@ impl Connection {
         self.write_output(WriteUntil::Written).await
     }
 
-    async fn write_output(&mut self, until: WriteUntil) -> io::Result<()> {
+    /// Writes the output until then.
+    pub(super) async fn write_output(&mut self, until: WriteUntil) -> io::Result<()> {
         let written = self.write_up_to(self.output.len(), until).await?;
         if written < self.output.len() {
             // The rest is less than what is written at a time.
@@ -516,6 +521,7 @@ impl Connection {
     async fn write_up_to(&mut self, end: usize, until: WriteUntil) -> io::Result<usize> {
         let mut written = 0;
         let mut has_ended = false;
+        let mut is_asked = until == WriteUntil::Little;
         self.slow.set_limit(self.output_limit(), self.session.info.kind());
         self.slow.check_hard(self.output.len())?;
         while written < end {
@@ -537,7 +543,7 @@ impl Connection {
                     };
                     self.slow.wait(left, room).await?;
                     add(&self.node.stats.input_bytes, (self.input.len() - before) as u64);
-                    let is_asked = until == WriteUntil::Asked && self.input.len() > before;
+                    is_asked |= until == WriteUntil::Asked && self.input.len() > before;
                     if is_asked && left < self.flush_bytes {
                         add(&self.node.stats.output_bytes, written as u64);
                         return Ok(written);
@@ -553,10 +559,27 @@ impl Connection {
         Ok(written)
     }
 
+    /// Writes what stands before a later reply. Whoever does not read it is told that a wait is over when it does, but the
+    /// wait is over in time: `Some` where the reply was there before all was written.
+    async fn deliver_before(&mut self, reply: &mut Measured) -> io::Result<Option<Vec<u8>>> {
+        let mut delivering = pin!(self.deliver(WriteUntil::Written));
+        let mut early = None;
+        loop {
+            tokio::select! {
+                biased;
+                delivered = &mut delivering => return delivered.map(|_| early),
+                bytes = &mut *reply, if early.is_none() => early = Some(bytes),
+            }
+        }
+    }
+
     /// Awaits a reply while watching for the client's disconnect, which ends the wait.
     async fn finish_later(&mut self, reply: LaterReply) -> io::Result<()> {
         let mut reply = Measured::new(reply);
-        let bytes = self.wait_delivering(&mut reply).await?;
+        let bytes = match self.deliver_before(&mut reply).await? {
+            Some(bytes) => bytes,
+            None => self.wait_delivering(&mut reply).await?,
+        };
         later::end(&self.node, &mut self.session, reply.worked(), &bytes);
         let mark = self.output.len();
         match self.session.reply_mode {

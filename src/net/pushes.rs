@@ -1,6 +1,6 @@
 //! What was pushed to a connection, on its way to the client.
 
-use super::connection::Connection;
+use super::connection::{Connection, WriteUntil};
 use crate::server::config::BufferLimit;
 use std::future::Future;
 use std::io;
@@ -8,14 +8,14 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 impl Connection {
-    /// Writes what was pushed, or a good piece of it: the client's own commands are to get their turn. While replies are held
+    /// Writes what was pushed, until then, or a good piece of it: the client's own commands are to get their turn. While replies are held
     /// for durable acks none is written, as pushes and replies keep their order: whoever has been told that a key has changed
     /// must not be told of its old value after that.
-    pub(super) async fn deliver_pushes(&mut self) -> io::Result<()> {
+    pub(super) async fn deliver_pushes(&mut self, until: WriteUntil) -> io::Result<()> {
         if self.take_pushes() {
             let now_ms = self.node().now_ms();
             self.session().info.active_at_ms.store(now_ms, Ordering::Relaxed);
-            self.flush().await?;
+            self.write_output(until).await?;
         }
         Ok(())
     }
@@ -35,7 +35,7 @@ impl Connection {
             if let Some(outcome) = self.wait_for(next).await? {
                 return Ok(outcome);
             }
-            self.deliver_pushes().await?;
+            self.deliver_pushes(WriteUntil::Written).await?;
         }
     }
 

@@ -49,7 +49,7 @@ pub async fn run(node: Arc<Node>) {
         if round % ROUNDS_A_SECOND == 0 {
             node.memory.sample();
             ticks::calibrate();
-            node.follow_thresholds(&node.config());
+            node.refine_thresholds();
             close_idle_clients(&node);
             if node.pubsub.is_used() || node.gate.has(bits::MONITORED) {
                 close_slow_clients(&node);
@@ -314,7 +314,7 @@ mod tests {
             let shard = node.keyspace.lock_one(hash_bytes(b"k"));
             std::thread::scope(|scope| {
                 let expiring = scope.spawn(|| expire_all(&node));
-                std::thread::sleep(Duration::from_millis(30));
+                std::thread::sleep(Duration::from_millis(300));
                 drop(shard);
                 expiring.join().unwrap();
             });

@@ -219,8 +219,15 @@ impl Node {
         Ok(())
     }
 
-    /// Takes over how long a command must take to be remarkable. Also to be called when the measure of a tick was refined.
-    pub(super) fn follow_thresholds(&self, config: &Config) {
+    /// To be called when the measure of a tick was refined.
+    pub(super) fn refine_thresholds(&self) {
+        // Held, so that no newer configuration is overtaken.
+        let config = self.config.read();
+        self.follow_thresholds(&config);
+    }
+
+    /// Takes over how long a command must take to be remarkable.
+    fn follow_thresholds(&self, config: &Config) {
         self.slowlog.configure(config);
         self.latency.configure(config);
     }

@@ -40,8 +40,9 @@ fn whoever_does_not_read_is_not_served_for_ever() {
     });
 }
 
-/// A client that reads nothing has asked for so much that some of it waits in the server; what it sends after that.
-fn with_output_waiting(server: &Server) -> Client {
+/// A client that reads nothing and has asked for so much that some of it waits in the server: pairs of a value and a number,
+/// how many is told, and one value more.
+fn with_output_waiting(server: &Server) -> (Client, u64) {
     let mut client = server.client();
     client.command(&["SET", "fifty", &"x".repeat(50_000)]);
     client.ok("SET rounds 0");
@@ -55,7 +56,9 @@ fn with_output_waiting(server: &Server) -> Client {
         });
         let seen = client.text(&format!("CLIENT LIST ID {id}"));
         if !(seen.contains(" obl=0 ") && seen.contains(" omem=0 ")) {
-            return deaf;
+            // One more, so that it is not next to nothing.
+            deaf.send(&["GET", "fifty"]).expect("send");
+            return (deaf, round);
         }
     }
     unreachable!("sockets' buffers end")
@@ -64,7 +67,7 @@ fn with_output_waiting(server: &Server) -> Client {
 #[test]
 fn whoever_does_not_read_is_served_on_for_a_while() {
     on_each_server(|server| {
-        let mut deaf = with_output_waiting(server);
+        let (mut deaf, rounds) = with_output_waiting(server);
         let mut client = server.client();
         client.ok("SET mark none");
         for number in 0..50 {
@@ -74,11 +77,12 @@ fn whoever_does_not_read_is_served_on_for_a_while() {
             });
         }
         // Nothing is lost and nothing out of order.
-        let rounds: i64 = client.text("GET rounds").parse().expect("a number");
+        let value = RespValue::Bulk(vec![b'x'; 50_000]);
         for round in 1..=rounds {
-            assert_eq!(deaf.read().expect("a value"), RespValue::Bulk(vec![b'x'; 50_000]));
-            assert_eq!(deaf.read().expect("a number"), RespValue::Int(round));
+            assert_eq!(deaf.read().expect("a value"), value);
+            assert_eq!(deaf.read().expect("a number"), RespValue::Int(round as i64));
         }
+        assert_eq!(deaf.read().expect("a value"), value);
         for _ in 0..50 {
             assert_eq!(deaf.read().expect("a reply"), RespValue::Simple("OK".into()));
         }
@@ -86,11 +90,30 @@ fn whoever_does_not_read_is_served_on_for_a_while() {
     });
 }
 
+#[test]
+fn a_wait_of_one_who_does_not_read_ends_in_time() {
+    on_each_server(|server| {
+        let (mut deaf, rounds) = with_output_waiting(server);
+        let mut client = server.client();
+        let blocked = |client: &mut Client| client.info("blocked_clients").expect("a number");
+        deaf.send(&["BLPOP", "list", "0.2"]).expect("send");
+        // Meanwhile nobody else waits.
+        wait_for("it to wait", Duration::from_secs(20), || {
+            blocked(&mut client) == "1" || client.text("INFO commandstats").contains("cmdstat_blpop:calls=1")
+        });
+        wait_for("its time to be over", Duration::from_secs(20), || blocked(&mut client) == "0");
+        assert_eq!(client.int("RPUSH list x"), 1);
+        assert_eq!(client.int("LLEN list"), 1, "nobody waits for it any more");
+        (0..2 * rounds + 1).for_each(|_| drop(deaf.read().expect("a reply")));
+        assert_eq!(deaf.read().expect("the end of the wait"), RespValue::NullArray);
+    });
+}
+
 /// That it is served on does not begin its time anew.
 #[test]
 fn whoever_asks_on_and_does_not_read_is_not_served_for_ever() {
     on_each_server(|server| {
-        let mut deaf = with_output_waiting(server);
+        let (mut deaf, _) = with_output_waiting(server);
         let mut client = server.client();
         client.command(&["CONFIG", "SET", "client-output-buffer-limit", "normal 0 1000 2"]);
         wait_for("the slow reader to go", Duration::from_secs(20), || {

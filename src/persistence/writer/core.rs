@@ -274,7 +274,7 @@ impl Core {
     /// Waits for the other thread's fsync if it takes too long.
     fn wait_for_delayed(&mut self) -> Result<(), WriterError> {
         match &self.in_flight {
-            Some(flight) if flight.since.elapsed() >= self.config.delayed_after => {
+            Some(flight) if flight.begun.elapsed() >= self.config.delayed_after => {
                 let begun = self.status.begin_work();
                 self.join_sync()?;
                 self.tell_of(Work::WritePendingFsync, begun);
@@ -343,8 +343,12 @@ impl Core {
 
     /// A write, an fsync or the log failed: the file's tail is unknown, and what follows cannot be kept here.
     fn broke(&mut self, error: WriterError) {
+        // A write to a file whose fsync has failed beside it says less than that failure.
+        let error = match self.in_flight.take().and_then(|flight| flight.poll()) {
+            Some(Err(fsync)) => fsync.into(),
+            _ => error,
+        };
         self.incr = None;
-        self.in_flight = None;
         self.status.fsyncing.store(false, Ordering::Relaxed);
         self.named = false;
         self.buffer.clear();

@@ -23,6 +23,8 @@ pub(super) struct InFlight {
     pub(super) offset: u64,
     /// When the first byte that it covers was written.
     pub(super) since: Instant,
+    /// When it was asked for.
+    pub(super) begun: Instant,
 }
 
 impl InFlight {
@@ -63,7 +65,7 @@ impl Fsyncer {
         let (jobs, _) = self.thread.as_ref()?;
         let (outcome, receiver) = mpsc::channel();
         jobs.send(Job { file, outcome }).ok()?;
-        Some(InFlight { outcome: receiver, offset, since })
+        Some(InFlight { outcome: receiver, offset, since, begun: Instant::now() })
     }
 
     fn start(&self) -> std::io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {

@@ -52,8 +52,8 @@ pub struct WriterConfig {
     pub policy: FsyncPolicy,
     /// The second of [`FsyncPolicy::EverySec`].
     pub fsync_interval: Duration,
-    /// An fsync that ends this long after its first byte was written counts as delayed, and from then on holds up what is
-    /// to be written next.
+    /// An fsync that ends this long after its first byte was written counts as delayed, and one that has taken so long holds
+    /// up what is to be written next.
     pub delayed_after: Duration,
     /// How long small batches wait for company, except under [`FsyncPolicy::Always`].
     pub batch_pause: Duration,

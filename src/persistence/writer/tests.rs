@@ -23,7 +23,7 @@ fn quick(policy: FsyncPolicy) -> WriterConfig {
         fsync_interval: tick,
         batch_pause: Duration::from_millis(1),
         probe_interval: tick,
-        ..WriterConfig::default()
+        delayed_after: Duration::from_secs(600),
     }
 }
 
@@ -583,10 +583,10 @@ fn work_beside_and_behind_an_fsync_is_told_of_as_such() {
     let (begun, end) = bench.hold_syncs();
     bench.append("SET k 1");
     begun.recv_timeout(WAIT).unwrap();
-    bench.writer.tell_of_work(Some(delayed_after / 2));
+    bench.writer.tell_of_work(Some(Duration::from_millis(1)));
     std::thread::sleep(delayed_after);
     bench.append("SET k 2");
-    std::thread::sleep(delayed_after);
+    std::thread::sleep(Duration::from_millis(300));
     drop(end);
     bench.await_event(is_pending);
 }

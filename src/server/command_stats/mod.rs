@@ -300,7 +300,7 @@ mod tests {
         assert_eq!((stats.errors()["ERR"], stats.errors().len()), (2, ERROR_CODES_MAX));
         stats.reset();
         assert_eq!((stats.commands().count(), stats.errors().len()), (0, 0));
-        tally.end(&stats, get, Ended::Well);
+        tally.add(&stats, get, Ended::Well, 0);
         let figures: Vec<_> = stats.commands().collect();
         assert_eq!((figures.len(), figures[0].calls, figures[0].failed), (1, 1, 0));
         assert!(figures[0].us < 1_900);

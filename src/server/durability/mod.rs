@@ -136,12 +136,12 @@ fn note_work(node: &Node, work: Work, took: Duration) {
     match work {
         Work::Write => {
             let child = node.durability.status.lock().running.is_some();
-            note(if child { Event::AofWriteActiveChild } else { Event::AofWriteAlone });
             note(Event::AofWrite);
+            note(if child { Event::AofWriteActiveChild } else { Event::AofWriteAlone });
         }
         Work::WritePendingFsync => {
-            note(Event::AofWritePendingFsync);
             note(Event::AofWrite);
+            note(Event::AofWritePendingFsync);
         }
         Work::FsyncAlways => note(Event::AofFsyncAlways),
         Work::Rename => note(Event::AofRename),
