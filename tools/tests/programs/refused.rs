@@ -4,10 +4,12 @@ use super::support::{
     BACKUP, CHECK, DIFF, RDB_CHECK, RESTORE, REWRITE, command, ends_with, shown, stock_folder, text_of,
 };
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The user who owns nothing.
@@ -40,7 +42,16 @@ impl Stranger {
         if nothing_is_refused(self.home.path()) {
             run.uid(NOBODY).gid(NOBODY);
         }
-        text_of(code, run.output().expect("run a tool"), &format!("{program} {args:?}"))
+        // Whoever is being forked by another test's thread has the copy open for writing until it runs something else.
+        let output = loop {
+            match run.output() {
+                Err(busy) if busy.kind() == ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                output => break output.expect("run a tool"),
+            }
+        };
+        text_of(code, output, &format!("{program} {args:?}"))
     }
 }
 
