@@ -179,11 +179,13 @@ impl Core {
 
     /// Copies the log up to `end` into the buffer, and the file when that is full.
     fn copy(&mut self, end: u64) -> Result<(), WriterError> {
-        let (Some(incr), Some(source)) = (&mut self.incr, &mut self.source) else { return Ok(()) };
+        let (Some(incr), Some(source)) = (&self.incr, &mut self.source) else { return Ok(()) };
         self.status.pending.store(end.saturating_sub(self.written), Ordering::Relaxed);
         // Bytes from another place would be sealed as if they belonged here.
         source.skip_to(incr.sealer.offset())?;
-        while incr.sealer.offset() < end {
+        while let (Some(incr), Some(source)) = (&mut self.incr, &mut self.source)
+            && incr.sealer.offset() < end
+        {
             let left = end - incr.sealer.offset();
             let room = CHUNK_BYTES.saturating_sub(self.buffer.len()).max(1);
             let max = usize::try_from(left).unwrap_or(room).min(room);
@@ -194,16 +196,20 @@ impl Core {
             }
             incr.sealer.feed(self.buffer.get(from..).unwrap_or_default());
             if self.buffer.len() >= CHUNK_BYTES {
-                let begun = self.status.begin_work();
-                incr.file.write_all(&self.buffer)?;
-                if let Some(took) = self.status.end_work(begun) {
-                    let work = Work::write(self.in_flight.is_some());
-                    (self.on_event)(WriterEvent::Worked { work, took });
-                }
-                self.unsynced_since.get_or_insert_with(Instant::now);
-                self.buffer.clear();
+                self.write_buffer()?;
             }
         }
+        Ok(())
+    }
+
+    /// Hands what is in the buffer to the system.
+    fn write_buffer(&mut self) -> Result<(), WriterError> {
+        let Some(incr) = &mut self.incr else { return Ok(()) };
+        let begun = self.status.begin_work();
+        incr.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        self.tell_of(Work::write(self.in_flight.is_some()), begun);
         Ok(())
     }
 
@@ -216,15 +222,9 @@ impl Core {
             None if incr.sealer.offset() > self.written => incr.sealer.seal(now_ms, &mut self.buffer),
             None => return Ok(()),
         }
-        let begun = self.status.begin_work();
-        incr.file.write_all(&self.buffer)?;
-        if let Some(took) = self.status.end_work(begun) {
-            (self.on_event)(WriterEvent::Worked { work: Work::write(self.in_flight.is_some()), took });
-        }
-        self.buffer.clear();
-        let now = Instant::now();
-        self.unsynced_since.get_or_insert(now);
-        self.last_write = Some(now);
+        self.write_buffer()?;
+        let Some(incr) = &self.incr else { return Ok(()) };
+        self.last_write = Some(Instant::now());
         self.written = incr.sealer.offset();
         self.status.written.store(self.written, Ordering::Release);
         self.status.batches.fetch_add(1, Ordering::Relaxed);
@@ -321,7 +321,6 @@ impl Core {
             self.unsynced_since = None;
             self.note_synced(Ok(begun.elapsed()), self.written, since)?;
         }
-        self.publish_durable();
         Ok(())
     }
 
